@@ -1,17 +1,17 @@
-"""The command ``absorption-explorer``, which first makes sure that the packages it runs are its own."""
+"""The command ``absorption-explorer``, which first checks that Python would import this project's packages."""
 
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-#: What the wheel brings besides this module. Others may have packages of these names (docs/development.md).
+#: The packages in the wheel. Other projects may have packages with these names (docs/development.md).
 PACKAGES = ("explorer", "queries", "ingest", "measure")
-#: Stands in the docstring of each of them.
+#: A text in the docstring of each of them.
 _MARK = "Absorption Explorer"
 
 
 def foreign_package() -> str | None:
-    """Return the file of the first package that Python would take from another project; None where all are ours."""
+    """Return the file of the first package that Python would import from another project, or None."""
     for name in PACKAGES:
         found = PathFinder.find_spec(name)
         if found and found.origin and _MARK not in Path(found.origin).read_text("utf-8", "replace"):
@@ -26,6 +26,6 @@ def main() -> None:
             f"absorption-explorer: {foreign} is another project's; install absorption-explorer into an environment of"
             " its own, as uvx, pipx and python -m venv make"
         )
-    from explorer.cli import main as run  # noqa: PLC0415 - a foreign package would end in a traceback
+    from explorer.cli import main as run  # noqa: PLC0415 - importing a foreign package would raise an error
 
     run()

@@ -1,4 +1,4 @@
-"""What ``panel serve dashboard.py`` runs for each browser session; ``--args SUITE ...`` opens other suites."""
+"""The application for ``panel serve dashboard.py``, run once per session; ``--args SUITE ...`` opens other suites."""
 
 import sys
 

@@ -1,1 +1,1 @@
-"""Measurements; see README.md."""
+"""Benchmarks; see README.md."""

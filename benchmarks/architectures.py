@@ -1,8 +1,8 @@
-"""What a suite says of its architectures, as tables in Markdown: ``python -m benchmarks.architectures [SUITE]``.
+"""Compare a suite's architectures, as tables in Markdown: ``python -m benchmarks.architectures [SUITE]``.
 
-Of each architecture, width and target L0, with the seeds taken together: what its SAEs are worth, and how much they
-absorb by each metric. Then how much more or less than BatchTopK the others absorb, with the interval that Compare
-shows, the smallest difference that the suite could have shown, and how far a seed alone moves a mean.
+For each architecture, width and target L0, over seeds: the quality of the SAEs and their absorption rates by each
+metric. Then the differences in rates from BatchTopK with the intervals that Compare shows, the smallest difference that
+could have been detected, and the differences between seeds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BASE = "BatchTopK"
 
 
 class Rates:
-    """The rates of a suite's SAEs by family and metric, at its own thresholds."""
+    """The rates of a suite's SAEs by family and metric, at the suite's thresholds."""
 
     def __init__(self, store: Store) -> None:
         ((name, suite),) = store.suites.items()
@@ -48,14 +48,14 @@ class Rates:
         return rows.pivot_table(index="sae", columns="concept", values=column, dropna=False)
 
     def means(self, family: str, metric: str) -> pd.DataFrame:
-        """Return what is known of each SAE, its means over the concepts of a family among it."""
-        asked = {"suite": self._suite, "family": family, "scope": "suite", "metric": metric}
-        found = self._store.fetch("sae_means", **asked, **self._how, mean_policy="all_concepts")
+        """Return the metadata of each SAE, and its means over the concepts of a family."""
+        params = {"suite": self._suite, "family": family, "scope": "suite", "metric": metric}
+        found = self._store.fetch("sae_means", **params, **self._how, mean_policy="all_concepts")
         return found.set_index("sae")
 
 
 def _over_seeds(values: pd.Series, scale: float = 1.0, digits: int = 2) -> str:
-    """Write the mean over seeds, and the least and the largest."""
+    """Format the mean over seeds, with minimum and maximum."""
     known = values.dropna() * scale
     if known.empty:
         return "undefined"
@@ -72,7 +72,7 @@ def print_table(head: list[str], rows: list[list[Any]]) -> None:
 
 
 def print_quality(rates: Rates) -> None:
-    """Print what the SAEs are worth."""
+    """Print the quality of the SAEs."""
     means = rates.means(next(iter(rates.families)), rates.metrics[0])
     rows = []
     for (layer, width, l0, architecture), saes in rates.groups.items():
@@ -102,7 +102,7 @@ def print_quality(rates: Rates) -> None:
 
 
 def print_rates(rates: Rates, family: str) -> None:
-    """Print the mean rates of a family by each metric, and by the rule with random directions."""
+    """Print the mean rates of a family by each metric, and those by chance (random directions)."""
     tables = {metric: rates.of(family, metric) for metric in rates.metrics}
     by_chance = {metric: rates.of(family, metric, "random_rate") for metric in rates.metrics}
     gaps = rates.of(family, rates.metrics[0], "f1_gap")
@@ -124,7 +124,7 @@ def print_rates(rates: Rates, family: str) -> None:
 
 
 def print_differences(rates: Rates, family: str) -> None:
-    """Print how much more each architecture absorbs than BatchTopK at the nearest L0, in points of a percentage."""
+    """Print the difference in rates of each architecture from BatchTopK at the nearest L0, in percentage points."""
     rows = []
     for metric in rates.metrics:
         table = rates.of(family, metric)
@@ -148,7 +148,7 @@ def print_differences(rates: Rates, family: str) -> None:
 
 
 def print_seeds(rates: Rates, family: str) -> None:
-    """Print how far the means of two SAEs that differ in their seed alone lie apart."""
+    """Print the absolute differences between the means of SAEs that differ only in their seed."""
     rows = []
     for metric in rates.metrics:
         table, apart = rates.of(family, metric), []

@@ -1,4 +1,4 @@
-"""Times of live thresholds: ``python -m benchmarks.evidence [SUITE]``; the embedded suite without a name."""
+"""Time recomputations for new thresholds: ``python -m benchmarks.evidence [SUITE]`` (default: the embedded suite)."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tests.browser import CHROMIUM_ARGS, find_chromium, start_server
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: The columns of which a verdict is made, and those that place it.
+#: Reads the columns that verdicts are computed from, and their keys.
 _SCAN = """SELECT count(suite), count(sae), count(concept), sum(top_latent), sum(top_effect), sum(top_cosine),
     sum(margin), sum(silent_from), count(fires_published), count(is_absorption) FROM scores"""
-_QUESTIONS = ("letter_counts", "suite_info", "sae_means", "letter_rates", "threshold_sensitivity", "evidence")
+_QUERIES = ("letter_counts", "suite_info", "sae_means", "letter_rates", "threshold_sensitivity", "evidence")
 
 
 def main() -> None:
@@ -49,39 +49,39 @@ def _size(store: Store) -> dict[str, Any]:
 
 
 def _queries(store: Store, runs: int) -> dict[str, Any]:
-    """Measure each question that thresholds move against a plain scan of what verdicts are made of, in turns."""
+    """Measure each query that depends on thresholds relative to a plain scan of the columns of verdicts, in turns."""
     state = ExplorerState(choices_of(store), page="evidence")
     model = ExplorerModel(store, state)
 
-    def ask(name: str) -> Callable[[float], object]:
+    def query(name: str) -> Callable[[float], object]:
         values = {key: param_of(model.shown, key) for key in catalog()[name].params}
         return lambda margin: store.fetch(name, **values | {"effect_margin": margin})
 
     def scan(_: float) -> object:
-        with store._connection.cursor() as cursor:  # noqa: SLF001 - no question scans and does nothing else
+        with store._connection.cursor() as cursor:  # noqa: SLF001 - there is no query that only scans
             return cursor.execute(_SCAN).fetchall()
 
-    tasks = {"plain scan": scan} | {name: ask(name) for name in _QUESTIONS}
+    tasks = {"plain scan": scan} | {name: query(name) for name in _QUERIES}
     times: dict[str, list[float]] = {name: [] for name in tasks}
     for run in range(runs):
         for name, task in tasks.items():
             start = time.perf_counter()
-            # No answer may come from the cache: each run has a threshold of its own.
+            # Each run has a different threshold, so that no result comes from the cache.
             assert task(1.0 + run / 1000) is not None
             times[name].append(1000 * (time.perf_counter() - start))
     medians = {name: summary(values, 1) for name, values in times.items()}
-    ratios = {name: round(medians[name]["median"] / medians["plain scan"]["median"], 1) for name in _QUESTIONS}
-    return {"questions, ms": medians, "ratio to the plain scan": ratios}
+    ratios = {name: round(medians[name]["median"] / medians["plain scan"]["median"], 1) for name in _QUERIES}
+    return {"queries, ms": medians, "ratio to the plain scan": ratios}
 
 
 def _drags(suite: str, runs: int) -> dict[str, Any]:
-    """Measure, on the page Evidence, from a slider's new value to all counts, plot and table painted."""
+    """Measure the time on the page Evidence from a slider's new value until counts, plot and table are painted."""
     figures = {}
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         server = start_server(Path(folder) / "log", suite)
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_ARGS)
         try:
-            # Playwright waits by evaluating code in the page, which its security policy forbids.
+            # Playwright's waiting evaluates code in the page, which the page's content security policy forbids.
             page = browser.new_context(viewport={"width": 1440, "height": 900}, bypass_csp=True).new_page()
             page.goto(f"{server.url}/dashboard?page=evidence&letter=s")
             page.wait_for_function("document.documentElement.classList.contains('ax-ready')")

@@ -1,4 +1,4 @@
-"""What more SAEs cost those who look at one: ``python -m benchmarks.growth SUITE``."""
+"""Time the queries for one SAE in suites with different numbers of SAEs: ``python -m benchmarks.growth SUITE``."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from queries import Store
 
 _LETTERS = "abcdefghijklmnopqrst"
-#: The questions of an act are asked side by side, but what one costs is measured while no other runs.
+#: The queries of an action run in parallel in the dashboard; here they run one at a time, so that each can be timed.
 _IN_TURN = Lock()
 
 
 def main() -> None:
-    """Measure, and print JSON: milliseconds by page, question and number of SAEs."""
+    """Measure, and print JSON: milliseconds by page, query and number of SAEs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("suite", nargs="?", default=str(SWEEPS), type=Path)
     parser.add_argument("--runs", type=int, default=20)
@@ -40,29 +40,28 @@ def main() -> None:
         suites = scaled_suites(arguments.suite, Path(folder))
         stores = {saes: opened.enter_context(open_store(suite)) for saes, suite in suites.items()}
         for page in ("explore", "compare", "atlas", "evidence"):
-            times = _ask(stores, page, arguments.runs)
+            times = _time_queries(stores, page, arguments.runs)
             found[page] = {
-                question: {saes: summary(each, 1) for saes, each in by_saes.items()}
-                for question, by_saes in times.items()
+                query: {saes: summary(each, 1) for saes, each in by_saes.items()} for query, by_saes in times.items()
             }
     print(json.dumps(found, indent=2))
 
 
-def _ask(stores: dict[str, Store], page: str, runs: int) -> dict[str, dict[str, list[float]]]:
-    """Change the letter of a page in each store in turn; measure each question that follows."""
+def _time_queries(stores: dict[str, Store], page: str, runs: int) -> dict[str, dict[str, list[float]]]:
+    """Change the letter of a page in each store in turn; time each query that this triggers."""
     times: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     models = {}
     for saes, store in stores.items():
         models[saes] = ExplorerModel(store, ExplorerState(choices_of(store), page=page, letter="z"), Concepts, Pages)
     for run in range(runs):
         for saes, model in models.items():
-            for question, elapsed in _timed(model, _LETTERS[run % len(_LETTERS)], 1 + run / 1000).items():
-                times[question][saes].append(elapsed)
+            for query, elapsed in _timed(model, _LETTERS[run % len(_LETTERS)], 1 + run / 1000).items():
+                times[query][saes].append(elapsed)
     return times
 
 
 def _timed(model: ExplorerModel, letter: str, margin: float) -> dict[str, float]:
-    """Move to a letter and a margin that nobody asked for yet, so that nothing comes from the cache."""
+    """Set a new letter and a new margin, so that nothing comes from the cache; return milliseconds by query."""
     found: dict[str, float] = {}
     fetch = model.store.fetch
 

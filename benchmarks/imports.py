@@ -1,4 +1,4 @@
-"""Import of results beside a plain read of the same bytes: ``python -m benchmarks.imports SOURCE [--pages N]``."""
+"""Time an import relative to a plain read of the same bytes: ``python -m benchmarks.imports SOURCE [--pages N]``."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _measure(source: Path, keep: Path | None = None) -> dict[str, Any]:
-    """Read all bytes of `source` and throw them away, import it, and read them again."""
+    """Read and discard all bytes of `source`, import it, and read them again."""
     files = [file for file in source.rglob("*") if file.is_file()]
     reads = [_read(files)]
     with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +74,7 @@ def _measure(source: Path, keep: Path | None = None) -> dict[str, Any]:
 
 
 def _read(files: list[Path]) -> float:
-    """Read `files` whole, one after the other; return the seconds."""
+    """Read `files` completely, one after the other; return the seconds."""
     start = time.perf_counter()
     for file in files:
         with file.open("rb") as stream:
@@ -90,7 +90,7 @@ def _pages(source: Path, number: int) -> Path:
     folder.mkdir(parents=True)
     for latent in range(number):
         page = dashboard_page(latent % 16_384, seed=latent)
-        # Files of a latent that is there already stand for those of another L0.
+        # If there are more pages than latents, the others are for SAEs with other L0s.
         (folder / f"average_l0_{l0 + latent // 16_384}_feature_{latent % 16_384}.html").write_text(
             page, encoding="utf-8"
         )

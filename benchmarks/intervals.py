@@ -1,7 +1,7 @@
-"""How often the interval of a mean difference holds the truth, on made-up rates: ``python -m benchmarks.intervals``.
+"""Measure the coverage of the interval of a mean difference on simulated rates: ``python -m benchmarks.intervals``.
 
-Concepts are hard for both SAEs alike; a seed moves all rates of its SAE by one amount, and each rate by another. Beside
-the interval that the explorer shows stands the plain bootstrap over concepts and seeds.
+Both SAEs have the same mean rate per concept, up to the difference; a seed shifts all rates of its SAE, and each rate
+has noise. The interval that the explorer shows is compared with a plain bootstrap over concepts and seeds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TRUTH = 0.01
 
 
 def draw(random: np.random.Generator, seeds: int, concepts: int, between: float, *, skewed: bool) -> list[np.ndarray]:
-    """Draw rates of two SAEs, (seeds, concepts): mean 5 %, as spread over concepts as rates are or evenly."""
+    """Draw rates of two SAEs, (seeds, concepts), with mean 5% and a skewed or normal distribution over concepts."""
     hard = random.gamma(0.7, 0.07, concepts) if skewed else random.normal(0.05, 0.03, concepts)
     gain = _TRUTH + random.normal(0, 0.02, concepts) * (hard / hard.mean() if skewed else 1)
     return [
@@ -30,14 +30,14 @@ def draw(random: np.random.Generator, seeds: int, concepts: int, between: float,
 
 
 class Coverage(NamedTuple):
-    """How often intervals hold the truth, and how wide they are on average."""
+    """The share of intervals that contain the truth, and their mean width."""
 
     held: float
     width: float
 
 
 def coverage(suites: Iterable[tuple[np.ndarray, np.ndarray]], truth: float) -> Coverage:
-    """Count how often the interval that the explorer shows holds a true difference; rates are (seeds, concepts)."""
+    """Measure the coverage of the interval that the explorer shows, for pairs of rates, (seeds, concepts)."""
     held, widths = [], []
     for this, other in suites:
         found = mean_difference(this, other)
@@ -50,7 +50,7 @@ def coverage(suites: Iterable[tuple[np.ndarray, np.ndarray]], truth: float) -> C
 
 
 def plain_coverage(suites: Iterable[tuple[np.ndarray, np.ndarray]], truth: float) -> float:
-    """Count how often the interval of a plain bootstrap does."""
+    """Return the coverage of the interval of a plain bootstrap."""
     held = []
     for this, other in suites:
         low, high = np.quantile(resampled_differences(this, other, np.random.default_rng(0)), (0.025, 0.975))
@@ -59,7 +59,7 @@ def plain_coverage(suites: Iterable[tuple[np.ndarray, np.ndarray]], truth: float
 
 
 def main() -> None:
-    """Print a line for each case."""
+    """Print one line per case."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=1000)
     repeats = parser.parse_args().repeats

@@ -1,9 +1,9 @@
-"""Measure three SAEs whose results are known, and say how far the figures are from those.
+"""Measure three SAEs with published results, and compare the numbers.
 
     python benchmarks/known_results.py RESULTS WEIGHTS --work FOLDER
 
-RESULTS holds the published tables of the embedded suite, WEIGHTS three of its SAEs and the probes of their layer. The
-prompts are those of the results; the probes are those given, and the project's own are compared with them.
+RESULTS contains the published tables of the embedded suite, WEIGHTS three of its SAEs and the probes of their layer.
+The published prompts and probes are used; probes fitted by `measure` are compared with the latter.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _CPU = torch.device("cpu")
 
 
 class Known:
-    """The published tables, of one SAE at a time."""
+    """The published tables."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -80,7 +80,7 @@ def main() -> None:
 def compare_words(
     model: LanguageModel, vocabulary: Vocabulary, prompts: list[Prompt], known: Known, work: Path
 ) -> np.ndarray:
-    """Compare vocabulary, prompts and spelling; return the stream at the words."""
+    """Compare vocabulary, prompts and the model's answers; return the stream at the words, (words, d_model)."""
     tokens, listed = known.table("english_tokens"), known.table("prompts")
     assigned = assign_prompts(len(vocabulary.ids), len(prompts), seed=1)
     print(
@@ -95,7 +95,7 @@ def compare_words(
     spelled = spell_words(model, prompts, vocabulary.ids[sample], vocabulary.labels[sample], assigned[sample])
     apart = np.abs(spelled.metrics - tokens["model_metric"].to_numpy()[sample])
     answers = tokens["model_letter"].map(LETTERS.index, na_action="ignore").to_numpy()[sample]
-    print(f"spelling metric of {len(sample):,} words: {apart.mean():.3f} apart on average, {apart.max():.3f} at most")
+    print(f"spelling metric of {len(sample):,} words: difference {apart.mean():.3f} on average, {apart.max():.3f} max.")
     print(f"same answers: {(spelled.answers == answers).mean():.1%}")
     file = work / "stream.npy"
     if not file.exists():
@@ -104,18 +104,18 @@ def compare_words(
 
 
 def compare_probes(given: Probes, f1: np.ndarray, stream: np.ndarray, vocabulary: Vocabulary) -> None:
-    """Compare the given probes' scores with those published, and own probes with the given ones."""
+    """Compare the scores of the given probes with the published ones, and newly fitted probes with the given ones."""
     train, test = vocabulary.train, vocabulary.test
     scores = [one.f1 for one in score_probes(given, stream[test], vocabulary.labels[test])]
     print(f"F1 of the given probes: mean {np.mean(scores):.4f}, published {f1.mean():.4f}", end="; ")
-    print(f"{np.abs(np.array(scores) - f1).max():.4f} apart at most")
+    print(f"largest difference {np.abs(np.array(scores) - f1).max():.4f}")
     own = fit_probes(stream[train], vocabulary.labels[train], l2=30, device=_CPU)
     scores = [one.f1 for one in score_probes(own, stream[test], vocabulary.labels[test])]
     print(
-        f"F1 of own probes: mean {np.mean(scores):.4f}; {np.abs(np.array(scores) - f1).max():.4f} apart at most",
+        f"F1 of own probes: mean {np.mean(scores):.4f}; largest difference {np.abs(np.array(scores) - f1).max():.4f}",
         end="; ",
     )
-    print(f"least cosine with the given ones {np.diag(own.cosines(given.weights)).min():.4f}")
+    print(f"minimum cosine with the given ones {np.diag(own.cosines(given.weights)).min():.4f}")
 
 
 def compare_sae(
@@ -156,7 +156,7 @@ def compare_sae(
             print(f"  {LETTERS[letter]}: split latents {own}, published {theirs}")
         rows["top"].append(own[0] == theirs[0])
         rows["split"].append(own == theirs)
-        # The given ranking carries on, so that what follows is compared for the same split latents.
+        # The published ranking is used from here on, so that verdicts are compared for the same split latents.
         fitted = fit_k_sparse(train, truth, np.array(published["sparse_sae_50_feats"][letter]))
         probe = fitted[len(theirs)]
         found = find_candidates(
@@ -172,7 +172,7 @@ def compare_sae(
     print(f"  same main latent: {np.sum(rows['top'])} of 26, same split latents: {np.sum(rows['split'])} of 26")
     for name, what in (("f1", "own ranking"), ("f1_given", "the given ranking")):
         apart = np.array(rows[name])
-        print(f"  k-sparse F1, {what}: {apart.mean():.4f} apart on average, {apart.max():.4f} at most")
+        print(f"  k-sparse F1, {what}: difference {apart.mean():.4f} on average, {apart.max():.4f} at most")
     compare_effects(
         model, sae, vocabulary, prompts, words, cosines, pairs, known.table("feature_absorption_results", l0)
     )
@@ -239,7 +239,7 @@ def compare_effects(
     print(f"absorbed {own.sum()}, published {theirs.sum()} of these words")
     for place, what in enumerate(("top effect", "its true effect", "spelling metric", "cosine"), start=1):
         values = table[:, place][np.isfinite(table[:, place])]
-        print(f"  {what}: {values.mean():.4f} apart on average, {values.max():.4f} at most")
+        print(f"  {what}: difference {values.mean():.4f} on average, {values.max():.4f} at most")
 
 
 if __name__ == "__main__":

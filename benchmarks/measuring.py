@@ -1,4 +1,4 @@
-"""What the benchmarks share: medians, bytes on the wire, and when a page is painted."""
+"""Helpers of the benchmarks: summaries, a byte-counting proxy, and the time until a page is painted."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-#: Notes when something is done, and when all is painted that follows from it: every message to the server is answered
-#: (explorer/views/browser.js), every figure in sight is drawn, and so they are one frame later.
+#: Measures the time from an action until its effects are painted: every message to the server is answered
+#: (explorer/views/browser.js), and every visible figure is drawn, also one frame later.
 _WATCH = """() => {
   const models = () => Bokeh.documents.flatMap((doc) => [...doc._all_models.values()])
   const session = models().find((model) => model.pong !== undefined)
@@ -46,7 +46,7 @@ _SET = """([name, value]) => {
 
 
 def summary(values: list[float], digits: int | None = None) -> dict[str, Any]:
-    """Sum up repeated measurements."""
+    """Summarise repeated measurements."""
     ordered = sorted(values)
     return {
         "median": round(statistics.median(ordered), digits),
@@ -58,7 +58,7 @@ def summary(values: list[float], digits: int | None = None) -> dict[str, Any]:
 
 
 def to_painted(page: Page, act: Callable[[], object]) -> float:
-    """Measure from what `act` does in a page until all that follows is painted, milliseconds."""
+    """Return the milliseconds from an action in a page until all its effects are painted."""
     page.evaluate(_WATCH)
     act()
     elapsed: float = page.evaluate("painted")
@@ -66,26 +66,26 @@ def to_painted(page: Page, act: Callable[[], object]) -> float:
 
 
 def set_widget(page: Page, name: str, value: float) -> None:
-    """Give the widget that drives a parameter a value, as a drag does."""
+    """Set the value of a parameter's widget, as dragging does."""
     page.evaluate(_SET, [name, value])
 
 
 class Wire:
-    """A way to a server that counts the bytes it brings; a context manager.
+    """A proxy that counts the bytes received from a server; a context manager.
 
     Parameters
     ----------
     url : str
         The server's root.
     port : int
-        Where the wire begins, on this machine.
+        Local port of the proxy.
 
     Attributes
     ----------
     url : str
-        The same server, by this way.
+        The server's root, through the proxy.
     received : int
-        Bytes that came from it, headers included.
+        Number of bytes received from the server, including headers.
     """
 
     def __init__(self, url: str, port: int) -> None:
@@ -93,13 +93,13 @@ class Wire:
         self.received = 0
         wire, to = self, urlsplit(url)
 
-        class Way(BaseRequestHandler):
+        class Forwarder(BaseRequestHandler):
             def handle(self) -> None:
                 with socket.create_connection((to.hostname, to.port)) as server:
                     threading.Thread(target=_pump, args=(self.request, server, lambda _: None), daemon=True).start()
                     _pump(server, self.request, wire._count)
 
-        self._server = ThreadingTCPServer(("localhost", port), Way)
+        self._server = ThreadingTCPServer(("localhost", port), Forwarder)
         self._server.daemon_threads = True
 
     def _count(self, number: int) -> None:

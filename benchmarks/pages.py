@@ -1,4 +1,4 @@
-"""Times of the pages in a real browser against the real server: ``python -m benchmarks.pages [SUITE ...]``."""
+"""Time the pages in a real browser with the real server: ``python -m benchmarks.pages [SUITE ...]``."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _ACTS = (
 )
 _PAINTED = """(name) => globalThis.Bokeh?.index && [...Bokeh.index.query((view) => view.frame != null)]
   .some((view) => view.model.name === name && view.has_finished())"""
-#: Puts other data into the line of the floor, which is no more than Bokeh's own redraw.
+#: Replaces the data of a line in the static page: Bokeh's own redraw, the floor of all times.
 _REDRAW = """(which) => {
   dispatchEvent(new CustomEvent("benchmark"))
   const figure = Bokeh.documents[0].get_model_by_name("cosine")
@@ -59,9 +59,9 @@ _AT_REST = """() => document.documentElement.matches(".ax-ready:not(.ax-is-busy)
 def main() -> None:
     """Measure, and print JSON: milliseconds, kilobytes on the wire."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", nargs="*", default=[SWEEPS], type=Path, help="several are measured side by side")
+    parser.add_argument("suite", nargs="*", default=[SWEEPS], type=Path, help="several are measured in turn")
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--only", nargs="*", default=_ACTS, choices=_ACTS, help="acts to measure")
+    parser.add_argument("--only", nargs="*", default=_ACTS, choices=_ACTS, help="actions to measure")
     parser.add_argument("--growth", action="store_true", help="a quarter of the SAEs and four times as many, too")
     arguments = parser.parse_args()
     with sync_playwright() as playwright, ExitStack() as opened:
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def _measure(browser: Browser, suites: list[str], acts: Sequence[str], runs: int) -> dict[str, Any]:
-    """Measure the floor, and then each figure in each suite in turn."""
+    """Measure the floor, and then each action in each suite in turn."""
     found: dict[str, dict[str, Any]] = {}
     saes, offers = {}, {}
     for suite in suites:
@@ -107,7 +107,7 @@ def _measure(browser: Browser, suites: list[str], acts: Sequence[str], runs: int
 
 
 def _richest(saes: list[Sae]) -> Sae:
-    """Choose one of the widest SAEs; one whose layer has another width, if there is one."""
+    """Choose one of the widest SAEs, preferably in a layer with several widths."""
     widths = Counter(layer for layer, _ in {(sae.layer, sae.width) for sae in saes})
     return max(saes, key=lambda sae: (sae.n_latents, widths[sae.layer]))
 
@@ -121,7 +121,7 @@ def _cell(letter: str) -> str:
 
 
 def _lines(store: Store, sae: Sae) -> tuple[str, list[dict[str, list[float]]]]:
-    """Draw the cosine plot as a page of its own, and the lines of some letters to put into it."""
+    """Return the cosine plot as a static page, and data of its line for some letters."""
     lines, page = [], ""
     for letter in "abcdefgh":
         state = ExplorerState(choices_of(store), sae=sae.id, letter=letter)
@@ -142,7 +142,7 @@ def _lines(store: Store, sae: Sae) -> tuple[str, list[dict[str, list[float]]]]:
 
 
 def _floor(browser: Browser, drawn: tuple[str, list[dict[str, list[float]]]], runs: int) -> dict[str, Any]:
-    """Measure how long Bokeh takes to draw other data, without a server."""
+    """Measure how long Bokeh takes to draw new data without a server."""
     html, lines = drawn
     page = _page(browser)
     page.set_content(html)
@@ -155,7 +155,7 @@ def _floor(browser: Browser, drawn: tuple[str, list[dict[str, list[float]]]], ru
 
 @contextmanager
 def _served(suite: str) -> Iterator[Wire]:
-    """Serve a suite by a wire that counts bytes."""
+    """Serve a suite through a proxy that counts bytes."""
     port = free_port()
     os.environ["BOKEH_ALLOW_WS_ORIGIN"] = f"localhost:{port}"
     with tempfile.TemporaryDirectory() as folder:
@@ -174,7 +174,7 @@ def _page(browser: Browser, height: int = 900) -> Page:
 
 
 def _opens(browser: Browser, suite: str, sae: Sae, runs: int) -> dict[str, Any]:
-    """Measure from asking for the page to the painted cosine plot, with an empty cache and with a full one."""
+    """Measure the time from the request of the page to the painted cosine plot, with an empty and a full cache."""
     cold, warm = [], []
     start = time.perf_counter()
     with _served(suite) as wire:
@@ -202,12 +202,12 @@ def _opens(browser: Browser, suite: str, sae: Sae, runs: int) -> dict[str, Any]:
 
 
 def _open(page: Page, url: str, wire: Wire) -> tuple[float, float, int]:
-    """Measure one opening: milliseconds, kilobytes, requests that reached the server."""
-    asked: list[str] = []
+    """Measure one opening: milliseconds, kilobytes, and requests that reached the server."""
+    requested: list[str] = []
 
     def count(response: Response) -> None:
         if not response.from_service_worker and response.request.timing["responseStart"] >= 0:
-            asked.append(response.url)
+            requested.append(response.url)
 
     page.on("response", count)
     before, start = wire.received, time.perf_counter()
@@ -216,14 +216,14 @@ def _open(page: Page, url: str, wire: Wire) -> tuple[float, float, int]:
     elapsed = 1000 * (time.perf_counter() - start)
     page.wait_for_function(_AT_REST)
     page.remove_listener("response", count)
-    return elapsed, (wire.received - before) / 1000, len(asked)
+    return elapsed, (wire.received - before) / 1000, len(requested)
 
 
 def _act(name: str, browser: Browser, suite: str, sae: Sae, runs: int) -> dict[str, Any]:
-    """Measure an act on letters that nobody has looked at yet, each time from a server that is new at first."""
+    """Measure an action repeatedly, each time for a letter that has not been shown yet, on a new server."""
     times, received = [], []
     with _served(suite) as wire:
-        # Plots are drawn when they come into view: on a tall screen, all of them.
+        # Plots are drawn when they become visible; in a tall window, all of them are.
         page = _page(browser, height=3000 if name == "compare-all" else 900)
         page.goto(f"{wire.url}/dashboard?{_query(sae, 'z')}")
         page.wait_for_function(_AT_REST)
@@ -235,7 +235,7 @@ def _act(name: str, browser: Browser, suite: str, sae: Sae, runs: int) -> dict[s
         for run, letter in zip(range(runs), "abcdefghijklmnopqrstuvwxy", strict=False):
             if not name.startswith(("letter", "threshold-")):
                 to_painted(page, page.locator(_cell(letter)).click)
-            act = _doing(name, page, letter, run)
+            act = _action(name, page, letter, run)
             before = wire.received
             times.append(to_painted(page, act))
             received.append((wire.received - before) / 1000)
@@ -245,8 +245,8 @@ def _act(name: str, browser: Browser, suite: str, sae: Sae, runs: int) -> dict[s
     return {"ms": summary(times), "kilobytes": summary(received, 1)}
 
 
-def _doing(name: str, page: Page, letter: str, run: int) -> Callable[[], object]:
-    """Prepare an act of the reader's."""
+def _action(name: str, page: Page, letter: str, run: int) -> Callable[[], object]:
+    """Return a function that performs a user's action."""
     match name:
         case "letter" | "letter-late":
             return page.locator(_cell(letter)).click

@@ -1,4 +1,4 @@
-"""Make all pictures of the documents anew, with the embedded suites: ``python -m benchmarks.pictures``."""
+"""Regenerate all pictures of the documentation from the embedded suites: ``python -m benchmarks.pictures``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _take(url: str) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_ARGS)
         for name, (query, scheme) in _PAGES.items():
-            # The pages' policy does not let a script that waits be made of text.
+            # Playwright's waiting evaluates code in the page, which the page's content security policy forbids.
             context = browser.new_context(viewport={"width": 1440, "height": 900}, bypass_csp=True)
             context.add_cookies([{"name": "ax_dark", "value": "1" if scheme == "dark" else "0", "url": url}])
             page = context.new_page()

@@ -1,10 +1,10 @@
-"""Measure three SAEs by the recipes of the reference programs, and say how far that is from what these programs give.
+"""Measure three SAEs with the recipes of the reference programs, and compare with results of these programs.
 
     python benchmarks/recipes.py RESULTS WEIGHTS REFERENCE --work FOLDER
 
-RESULTS holds the published tables of the embedded suite, WEIGHTS three of its SAEs, REFERENCE what the functions of
-sae-spelling gave on the same words, prompts and split (recipe_8.parquet, recipe2_8.parquet and their like). Words,
-prompts and split are those of the results; all else follows the recipe. Each SAE that is done is kept in FOLDER.
+RESULTS contains the published tables of the embedded suite, WEIGHTS three of its SAEs, REFERENCE the results of
+sae-spelling's functions on the same words, prompts and split (recipe_8.parquet, recipe2_8.parquet and so on). Words,
+prompts and split are the published ones; everything else follows the recipe. Results per SAE are cached in FOLDER.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _CPU = torch.device("cpu")
 
 
 class Given(NamedTuple):
-    """What all SAEs are measured on."""
+    """The data that all SAEs are measured on."""
 
     model: LanguageModel
     vocabulary: Vocabulary
@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def read_given(results: Path, work: Path) -> Given:
-    """Open the model, and read the stream at all words once."""
+    """Load the model, and the stream at all words, which is computed once and cached."""
     work.mkdir(parents=True, exist_ok=True)
     file = work / "model.gguf"
     if not file.exists():
@@ -98,7 +98,7 @@ def read_given(results: Path, work: Path) -> Given:
 
 
 def read_probes(given: Given, method: MethodPart, file: Path) -> Probes:
-    """Fit the linear probes of a recipe once."""
+    """Fit the linear probes of a recipe, or load them from the cache."""
     if not file.exists():
         train = given.vocabulary.train
         known = (given.stream[train], given.vocabulary.labels[train])
@@ -109,7 +109,7 @@ def read_probes(given: Given, method: MethodPart, file: Path) -> Probes:
 
 
 def measure_sae(given: Given, sae: Sae, probes: Probes, method: MethodPart) -> pd.DataFrame:
-    """Measure one SAE; return a row for each letter."""
+    """Measure one SAE; return one row per letter."""
     vocabulary = given.vocabulary
     words = sae.encode_sparse(given.stream)
     train, test = words.take(vocabulary.train), words.take(vocabulary.test)
@@ -154,7 +154,7 @@ def measure_sae(given: Given, sae: Sae, probes: Probes, method: MethodPart) -> p
 def judge(
     given: Given, sae: Sae, words: Sparse, cosines: np.ndarray, letter: int, tested: list[int], method: MethodPart
 ) -> list[bool]:
-    """Return the verdicts of tested words by ablation, as the paper's program attributes effects."""
+    """Return the verdicts of tested words by ablation, with effects computed as in the paper's program."""
     model = given.model
     answers, lower = (torch.tensor(tokens(model.tokenizer)) for tokens in (answer_tokens, lower_case_tokens))
     how = {"layer": _LAYER, "steps": method.steps, "right_answers": lower, "faded_to": sae.without_latents}
@@ -178,7 +178,7 @@ def judge(
 
 
 def show(rows: pd.DataFrame) -> None:
-    """Print what an SAE comes to by projection."""
+    """Print the results of an SAE by projection."""
     print(f"  {len(rows)} letters, {rows['split'].sum()} split latents, F1 at k = 1 {rows['f1'].mean():.3f},", end=" ")
     print(f"{rows['positives'].sum():,} true positives")
     print(f"  full absorption {rows['full'].mean():.2%}, by chance {rows['full_by_chance'].mean():.2%};", end=" ")
@@ -186,7 +186,7 @@ def show(rows: pd.DataFrame) -> None:
 
 
 def compare(rows: pd.DataFrame, folder: Path, k: int) -> None:
-    """Print what an SAE comes to by ablation, and beside it what the reference gave."""
+    """Print the results of an SAE by ablation, and those of the reference."""
     tested, absorbed = rows["words"].map(len), rows["absorbed"].map(sum)
     rates = absorbed / rows["positives"]
     print(f"  project: {absorbed.sum()} absorbed of {tested.sum()} tested, {rates[tested > 0].mean():.2%}")
@@ -205,7 +205,7 @@ def compare(rows: pd.DataFrame, folder: Path, k: int) -> None:
     print(f"{known['tp_r'].sum():,} true positives")
     print(f"  rank correlation over letters {rates.corr(expected, method='spearman'):.2f};", end=" ")
     print(f"same number of split latents in {(known['n_r'] == rows['split']).sum()} of 26 letters;", end=" ")
-    print(f"F1 at k = 1 {(known['f1_r'] - rows['f1']).abs().mean():.4f} apart")
+    print(f"F1 at k = 1 {(known['f1_r'] - rows['f1']).abs().mean():.4f} apart on average")
     own = {
         (row["letter"], word): verdict
         for _, row in rows.iterrows()

@@ -1,4 +1,4 @@
-"""What a change of the cosine plot costs, drawn by HoloViews and patched: ``python -m benchmarks.redraw``."""
+"""Time an update of the cosine plot, redrawn by HoloViews or patched: ``python -m benchmarks.redraw``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A suite with fewer or more SAEs: what the growth of a cost is measured on."""
+"""Make copies of a suite with fewer or more SAEs, to measure how costs grow."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ if TYPE_CHECKING:
 
     from queries.manifest import Sae
 
-#: Numbers of SAEs, as shares of those there are.
+#: Numbers of SAEs, relative to the original.
 SHARES = (0.25, 1, 4)
-#: Between the layers of an SAE and of its copy.
+#: Difference between the layers of an SAE and of its copy.
 _APART = 1000
 
 
 def scaled_suites(suite: Path, folder: Path) -> dict[str, Path]:
-    """Write a suite again with each share of its SAEs.
+    """Write copies of a suite with each of `SHARES` of its SAEs.
 
     Parameters
     ----------
     suite : Path
     folder : Path
-        Where the suites are written.
+        Folder for the suites.
 
     Returns
     -------
     dict of str to Path
-        The suites by the number of their SAEs, as in "260 SAEs".
+        The suites by their number of SAEs, as in "260 SAEs".
     """
     written = [_scaled(suite, folder / f"suite-{share}", share) for share in SHARES]
     return {f"{len(read_manifest(each).saes)} SAEs": each for each in written}
 
 
 def _scaled(suite: Path, folder: Path, share: float) -> Path:
-    """Write a suite with a share of the layers of another, or with copies of its layers far above."""
+    """Write a suite with a share of another's layers, or with copies of its layers at much higher layers."""
     manifest = read_manifest(suite)
     layers = sorted({sae.layer for sae in manifest.saes if sae.layer is not None})[:: max(1, round(1 / share))]
     kept = [sae for sae in manifest.saes if sae.layer in layers and sae.repeat_of is None]

@@ -1,4 +1,4 @@
-"""Many readers at once, and what each leaves behind: ``python -m benchmarks.sessions [SUITE]``."""
+"""Time and memory with many simultaneous sessions: ``python -m benchmarks.sessions [SUITE]``."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LETTERS = "abcdefghijklmnopqrstuvw"
-#: Between two acts of a reader, seconds, on average.
+#: Mean pause between two actions of a visitor, in seconds.
 _THINKS = 5.0
-#: Readers who do not think at all.
+#: Number of visitors without pauses.
 _HASTY = 10
 _TIMEOUT = 120
-#: Sessions that are open at once, that come and go, in how many rounds, and when they are gone for certain, seconds.
+#: Number of sessions that are open at once; of those that are opened and closed, and their rounds; and the seconds
+#: after which closed sessions are removed for certain.
 _OPEN, _VISITS, _ROUNDS, _GONE_AFTER = 20, 200, 4, 15
 
 
 class Visitor:
-    """A browser's end of a session, without the browser: opens the page, changes letters, and drops what comes."""
+    """The browser's side of a session, without a browser: opens the page, changes letters, and discards messages."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -44,7 +45,7 @@ class Visitor:
         self._pings = 0
 
     async def open(self, query: str) -> Self:
-        """Ask for the page and its document, and report it painted."""
+        """Request the page and its document, and report that it was painted."""
         address = f"{self._url}/dashboard?{query}"
         page = await AsyncHTTPClient().fetch(address, request_timeout=_TIMEOUT)
         token = re.search(r'"token":"([^"]+)"', page.body.decode())
@@ -55,7 +56,7 @@ class Visitor:
             compression_options={},
             max_message_size=2**27,
         )
-        # As browsers do: else each part of a message waits for the acknowledgement of the one before.
+        # As in browsers: otherwise each part of a message waits for the acknowledgement of the previous one.
         assert self._socket.protocol
         self._socket.protocol.set_nodelay(True)
         await self._until(lambda header: header.get("msgtype") == "ACK")
@@ -63,12 +64,12 @@ class Visitor:
         models = (await self._until(lambda content: content.get("doc")))["roots"]
         ids = dict(_named(models))
         self._strip, self._browser = ids["concept"], ids["ping"]
-        await self._tell("document_ready", [])
+        await self._send_event("document_ready", [])
         await self.settle()
         return self
 
     async def change(self, letter: str) -> float:
-        """Choose a letter, and wait until all is answered, milliseconds."""
+        """Choose a letter, wait until everything is answered, and return the milliseconds."""
         start = time.perf_counter()
         await self._report(self._strip, "concept", f"first-letter.{letter}")
         await self.settle()
@@ -85,14 +86,14 @@ class Visitor:
         )
 
     def close(self) -> None:
-        """Leave."""
+        """Close the session."""
         self._socket.close()
 
     async def _report(self, model: str, action: str, value: Any) -> None:
         data = {"type": "map", "entries": [["action", action], ["value", value]]}
-        await self._tell("data_event", [["model", {"id": model}], ["data", data]])
+        await self._send_event("data_event", [["model", {"id": model}], ["data", data]])
 
-    async def _tell(self, name: str, values: list[Any]) -> None:
+    async def _send_event(self, name: str, values: list[Any]) -> None:
         event = {"type": "event", "name": name, "values": {"type": "map", "entries": values}}
         await self._send(
             "PATCH-DOC", {"events": [{"kind": "MessageSent", "msg_type": "bokeh_event", "msg_data": event}]}
@@ -114,7 +115,7 @@ class Visitor:
 
 
 def _named(part: Any) -> Iterator[tuple[str, str]]:
-    """Find, in a document, the model of the strip of concepts, and the one that answers pings."""
+    """Find the models of the strip of concepts, and of the one that answers pings, in a document."""
     if isinstance(part, dict):
         attributes = part.get("attributes") or {}
         if attributes.get("name") == "concept" and "class_name" in attributes:
@@ -129,9 +130,9 @@ def main() -> None:
     """Measure, and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("suite", nargs="?", default=str(SWEEPS))
-    parser.add_argument("--query", default="", help="what the sessions look at, as in layer=4&width=8192")
+    parser.add_argument("--query", default="", help="query string of the page, such as layer=4&width=8192")
     parser.add_argument("--readers", type=int, default=50)
-    parser.add_argument("--acts", type=int, default=10, help="of each reader")
+    parser.add_argument("--acts", type=int, default=10, help="actions per visitor")
     arguments = parser.parse_args()
     suite, query = arguments.suite, arguments.query
     found: dict[str, Any] = {"memory": asyncio.run(_memory(suite, query))}
@@ -142,7 +143,7 @@ def main() -> None:
                 f"{arguments.readers} readers, ms": summary(
                     asyncio.run(_load(server.url, query, arguments.readers, arguments.acts))
                 ),
-                f"{_HASTY} who do not think": asyncio.run(_haste(server, query)),
+                f"{_HASTY} without pauses": asyncio.run(_haste(server, query)),
             }
     print(json.dumps(found, indent=2))
 
@@ -161,11 +162,11 @@ def _served(suite: str, num_procs: int = 1, *more: str) -> Iterator[Server]:
 
 
 async def _load(url: str, query: str, readers: int, acts: int) -> list[float]:
-    """Have readers change letters, each after a while of thinking, and measure every change."""
+    """Time visitors' changes of letters, with pauses between them if there are several visitors."""
     visitors = [await Visitor(url).open(query) for _ in range(readers)]
 
     async def read(visitor: Visitor, nth: int) -> list[float]:
-        chance = random.Random(nth)  # noqa: S311 - the same at each run
+        chance = random.Random(nth)  # noqa: S311 - reproducible
         times = []
         for act in range(acts):
             if readers > 1:
@@ -180,7 +181,7 @@ async def _load(url: str, query: str, readers: int, acts: int) -> list[float]:
 
 
 async def _haste(server: Server, query: str) -> dict[str, float]:
-    """Have readers change letters without a pause; what they see was asked for before."""
+    """Measure changes of letters without pauses; most results come from the cache."""
     visitors = [await Visitor(server.url).open(query) for _ in range(_HASTY)]
 
     async def read(visitor: Visitor, nth: int) -> None:
@@ -194,13 +195,13 @@ async def _haste(server: Server, query: str) -> dict[str, float]:
         visitor.close()
     changes = 2 * len(_LETTERS) * _HASTY
     return {
-        "changes a second": round(changes / seconds, 1),
-        "processor for a change, ms": round(1000 * used / changes, 1),
+        "changes per second": round(changes / seconds, 1),
+        "processor time per change, ms": round(1000 * used / changes, 1),
     }
 
 
 async def _memory(suite: str, query: str) -> dict[str, Any]:
-    """Measure the server's memory with sessions open, and after sessions have come and gone, megabytes."""
+    """Measure the server's memory in megabytes, with open sessions and after sessions were closed."""
     with _served(suite, 1, "--session-seconds", "1") as server:
         start = _megabytes(server.process.pid)
         visitors = [await Visitor(server.url).open(query) for _ in range(_OPEN)]
@@ -220,13 +221,13 @@ async def _memory(suite: str, query: str) -> dict[str, Any]:
         return {
             "with one session": start,
             f"with {_OPEN} more": opened,
-            "a session": round((opened - start) / _OPEN, 2),
-            f"after each {_VISITS // _ROUNDS} that came and went": after,
+            "per session": round((opened - start) / _OPEN, 2),
+            f"after each {_VISITS // _ROUNDS} that were opened and closed": after,
         }
 
 
 def _processor_seconds(pid: int) -> float:
-    """Read the processor time of a process, and of those it started."""
+    """Return the processor time of a process and its children, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
     own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -234,7 +235,7 @@ def _processor_seconds(pid: int) -> float:
 
 
 def _megabytes(pid: int) -> float:
-    """Read the resident memory of a process, and of those it started."""
+    """Return the resident memory of a process and its children, in megabytes."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     own = int(status.partition("VmRSS:")[2].split()[0]) / 1000
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()

@@ -1,4 +1,4 @@
-"""Size of a snapshot, and how long it takes: ``python -m benchmarks.snapshots``."""
+"""Measure the size of snapshots and the time to write them: ``python -m benchmarks.snapshots``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from queries.schema import LETTERS, TABLES, concept_id
 from queries.suite import cosines_file, read_manifest
 from queries.writer import write_suite
 
-#: Number of latents of a made-up SAE, and the embedded SAE that lends it all that is known of its own latents.
+#: Numbers of latents of synthetic SAEs, and the embedded SAEs whose data they contain.
 _SAES = {4096: "l12-w2048-l0-7", 16_384: "l12-w8192-l0-7", 65_536: "l12-w8192-l0-7"}
 _TIMES = 5
 _SPREAD = 0.04
@@ -28,12 +28,12 @@ def main() -> None:
     """Measure, and print JSON."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        for n_latents, lender in _SAES.items():
-            suite = _widened(Path(folder) / f"suite-{n_latents}", n_latents, lender)
+        for n_latents, original in _SAES.items():
+            suite = _widened(Path(folder) / f"suite-{n_latents}", n_latents, original)
             file = Path(folder) / f"{n_latents}.html"
             seconds = []
             for _ in range(_TIMES):
-                # A new store each time: nothing comes from its cache.
+                # A new store each time, so that nothing comes from its cache.
                 with open_store(suite) as store:
                     start = time.perf_counter()
                     save_snapshot(store, file, force=True)
@@ -45,24 +45,24 @@ def main() -> None:
     print(json.dumps(found, indent=2))
 
 
-def _widened(folder: Path, n_latents: int, lender: str) -> Path:
-    """Write a suite of one SAE: all of an embedded one, and further latents at random cosines, which compress worst."""
+def _widened(folder: Path, n_latents: int, original: str) -> Path:
+    """Write a suite with the data of an embedded SAE, and more latents with random cosines, which compress worst."""
     manifest = read_manifest(SWEEPS)
-    sae = next(sae for sae in manifest.saes if sae.id == lender)
+    sae = next(sae for sae in manifest.saes if sae.id == original)
     wide = sae.model_copy(update={"width": n_latents, "n_latents": n_latents})
     tables = {}
     for name in manifest.tables:
         if name == "cosines":
-            tables[name] = _cosines(lender, n_latents)
+            tables[name] = _cosines(original, n_latents)
         elif name != "saes":
-            of_sae = [("sae", "=", lender)] if "sae" in TABLES[name].key else None
+            of_sae = [("sae", "=", original)] if "sae" in TABLES[name].key else None
             tables[name] = pq.read_table(SWEEPS / f"{name}.parquet", filters=of_sae)
     write_suite(folder, manifest.model_copy(update={"saes": [wide], "tables": {}}), tables)
     return folder
 
 
 def _cosines(sae: str, n_latents: int) -> pa.Table:
-    """Take an SAE's cosines, and draw those of the latents it does not have."""
+    """Return an SAE's cosines, with random ones for the additional latents."""
     own = pq.read_table(SWEEPS / cosines_file(sae)).to_pandas()
     rows = np.random.default_rng(0).normal(0, _SPREAD, (len(LETTERS), n_latents)).astype(np.float32)
     concepts = [*map(concept_id, LETTERS)]

@@ -1,9 +1,9 @@
-"""Tokens a second that the project's own trainer and the one of sae-lens get through, on one thread of this CPU.
+"""Compare the tokens per second of this project's trainer and that of sae-lens, on one CPU thread.
 
     python benchmarks/training.py [--steps 10]
 
-Both train SAEs of the same architecture and size on the same batches of noise, with Adam; processor time counts, so
-other programs on the machine disturb little.
+Both train SAEs of the same architecture and size on the same batches of noise, with Adam. Processor time is measured,
+so that other programs on the machine have little influence.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _D_MODEL, _BATCH = 576, 1024
 
 
 def batches(seed: int) -> Iterator[np.ndarray]:
-    """Draw batches without end."""
+    """Yield batches of noise endlessly."""
     rng = np.random.RandomState(seed)
     stock = rng.randn(8, _BATCH, _D_MODEL).astype(np.float16)
     while True:
@@ -47,7 +47,7 @@ def batches(seed: int) -> Iterator[np.ndarray]:
 
 
 def own(architecture: Architecture, width: int, k: int, steps: int) -> float:
-    """Time the project's trainer, from its second step on."""
+    """Return the tokens per second of this project's trainer, from its second step on."""
     ends: list[float] = []
     train(
         batches,
@@ -63,7 +63,7 @@ def own(architecture: Architecture, width: int, k: int, steps: int) -> float:
 
 
 def theirs(architecture: Architecture, width: int, k: int, steps: int) -> float:
-    """Time the trainer of sae-lens, from its second step on."""
+    """Return the tokens per second of the trainer of sae-lens, from its second step on."""
     size: dict[str, Any] = {"d_in": _D_MODEL, "d_sae": width, "device": "cpu"}
     sae: Any
     match architecture:
@@ -91,7 +91,7 @@ def theirs(architecture: Architecture, width: int, k: int, steps: int) -> float:
 
 
 def main() -> None:
-    """Time both."""
+    """Time both, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=10)
     steps = parser.parse_args().steps

@@ -1,4 +1,4 @@
-"""Absorption Explorer: look at feature splitting and feature absorption in sparse autoencoders."""
+"""Absorption Explorer: feature splitting and feature absorption in sparse autoencoders."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ __all__ = [
     "tables",
 ]
 
-#: The module of each name. It is loaded when the name is first asked for: the command checks and imports without Panel.
+#: The module of each name, imported on first access, because commands such as check and import do not need Panel.
 _MODULES = {
     "Explorer": "explorer.app",
     "session": "explorer.app",

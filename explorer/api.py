@@ -1,4 +1,4 @@
-"""``/api``: every question of the catalogue as JSON, CSV or Parquet; ``panel serve --plugins explorer.api``, too."""
+"""``/api``: all queries as JSON, CSV or Parquet; also a plugin for ``panel serve --plugins explorer.api``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tornado.web import HTTPError, RequestHandler
 from explorer.files import as_csv, as_json, as_parquet
 from explorer.given_values import number_of, shortened, within
 from explorer.guard import guard, refuse_too_much
-from explorer.named_questions import QuestionError, fetch, once, question, read
+from explorer.named_questions import QuestionError, collect_values, fetch, question, read
 from explorer.openapi import KINDS, PAGING, openapi
-from explorer.store import shared_store, suites_of_panel_serve, use, without_folders
-from explorer.upstream.tornado import is_under_way, reason
+from explorer.store import acquire_store, shared_store, suites_of_panel_serve, without_folders
+from explorer.upstream.tornado import headers_sent, reason
 from queries import CancelToken, QueryError, SuiteError
 
 if TYPE_CHECKING:
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-#: Questions that are open at once: of one visitor's address, and of all in this process; more are refused.
+#: Maximum simultaneous queries: per address of a visitor, and in this process; more are rejected.
 PER_VISITOR, AT_ONCE = 8, 64
-#: How long a visitor may take for an answer, and when one that was refused may ask again.
+#: Maximum duration of a response, and seconds until a rejected request may be retried.
 ANSWER_SECONDS, AGAIN_SECONDS = 300, 1
-#: Few threads, so that pages, whose questions have threads of their own, stay quick.
-_ASIDE = ThreadPoolExecutor(4, "api")
-_OPEN: Counter[str] = Counter()
+#: Few threads, so that pages, whose queries have other threads, remain fast.
+_THREADS = ThreadPoolExecutor(4, "api")
+_OPEN_QUERIES: Counter[str] = Counter()
 _DESCRIPTION = "openapi.json"
-_FAILED = "The question could not be answered. The log of the server says why."
+_FAILED = "The question could not be answered. See the log of the server for the reason."
 
 
 class RefusedQuestionError(HTTPError):
-    """A question that is answered with one line of JSON: what is wrong, and the parameter to blame."""
+    """A rejected query; the response is one line of JSON with the reason and the parameter concerned."""
 
     def __init__(self, status: int, why: str, parameter: str | None = None) -> None:
         super().__init__(status)
@@ -49,7 +49,7 @@ class RefusedQuestionError(HTTPError):
 
 
 class _Page(NamedTuple):
-    """A part of an answer: its pieces as a file, the rows of the whole, the query of the next page's address."""
+    """A page of a result: its file in pieces, the number of rows of the result, the URL query of the next page."""
 
     pieces: Iterator[bytes]
     total: int
@@ -57,27 +57,27 @@ class _Page(NamedTuple):
 
 
 class Api(RequestHandler):
-    """Answers questions, a page of rows at a time, in other threads than the event loop's."""
+    """Responds with query results, one page of rows at a time; queries run outside of the event loop."""
 
     def initialize(self, paths: Sequence[str]) -> None:
-        """Take the suites that are served."""
+        """Store the paths of the served suites."""
         self._paths = paths
         self._token = CancelToken()
         guard()  # under `panel serve`, this may be the first thing that runs
 
     def prepare(self) -> None:
-        """Refuse addresses that are too long."""
+        """Reject addresses that are too long."""
         super().prepare()
         refuse_too_much(self.request)
 
     def set_default_headers(self) -> None:
-        """Have no answer kept: a suite may be replaced."""
+        """Disable caching, because a suite may be replaced."""
         self.set_header("Cache-Control", "no-store")
 
     async def get(self, path: str) -> None:
-        """Answer the question that the path names."""
+        """Respond to the query named by the path."""
         name, _, form = path.rpartition(".")
-        with _place_of(str(self.request.remote_ip)):
+        with _slot_for(str(self.request.remote_ip)):
             try:
                 if path == _DESCRIPTION:
                     await self._describe()
@@ -99,33 +99,33 @@ class Api(RequestHandler):
 
     async def _describe(self) -> None:
         prefix = self.request.path.removesuffix(f"/api/{_DESCRIPTION}")
-        described = await _aside(lambda: json.dumps(openapi(shared_store(*self._paths), prefix)))
+        described = await _in_thread(lambda: json.dumps(openapi(shared_store(*self._paths), prefix)))
         self.set_header("Content-Type", KINDS["json"])
         self.write(described)
 
     async def _answer(self, name: str, form: str) -> None:
-        page = await _aside(partial(self._page, name, form))
+        page = await _in_thread(partial(self._page, name, form))
         self.set_header("Content-Type", KINDS[form])
         self.set_header("X-Total-Count", str(page.total))
         if page.following:
             self.set_header("Link", f'<{name}.{form}?{page.following}>; rel="next"')
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                while piece := await _aside(partial(next, page.pieces, b"")):
+                while piece := await _in_thread(partial(next, page.pieces, b"")):
                     self.write(piece)
                     await self.flush()
         except BaseException:
-            if is_under_way(self):  # no visitor shall take a part for the whole
+            if headers_sent(self):  # otherwise an incomplete file would look complete
                 self.detach().close()
                 return
             raise
 
     def _page(self, name: str, form: str) -> _Page:
-        """Ask, in a thread of its own."""
+        """Run the query; called in another thread."""
         pairs = [(key, value.decode()) for key, values in self.request.query_arguments.items() for value in values]
-        given = once(name, pairs)
+        given = collect_values(name, pairs)
         limit, offset = (_paging(key, given) for key in PAGING)
-        store, leave = use(*self._paths)
+        store, leave = acquire_store(*self._paths)
         with ExitStack() as stack:
             stack.callback(leave)
             values = read(store, name, given)
@@ -146,11 +146,11 @@ class Api(RequestHandler):
         return _Page(_writer(name, form)(answer.iloc[offset:end], head), len(answer), following)
 
     def on_connection_close(self) -> None:
-        """Give up what a visitor asked who has gone."""
-        self._token.given_up = True
+        """Cancel the query when the visitor disconnects."""
+        self._token.is_cancelled = True
 
     def write_error(self, status_code: int, **options: Any) -> None:
-        """Say in one line of JSON what is wrong."""
+        """Respond with the error as one line of JSON."""
         _, error, _ = options.get("exc_info") or (None, None, None)
         parameter = None
         if isinstance(error, RefusedQuestionError):
@@ -163,31 +163,31 @@ class Api(RequestHandler):
         self.finish(json.dumps({"error": why, "parameter": parameter}, ensure_ascii=False) + "\n")
 
 
-async def _aside(work: Callable[[], Any]) -> Any:
-    """Do work in another thread."""
-    return await asyncio.get_running_loop().run_in_executor(_ASIDE, work)
+async def _in_thread(work: Callable[[], Any]) -> Any:
+    """Run `work` in another thread."""
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
 
 
 @contextmanager
-def _place_of(visitor: str) -> Iterator[None]:
-    """Hold one of the places for open questions."""
-    if _OPEN[visitor] >= PER_VISITOR:
+def _slot_for(visitor: str) -> Iterator[None]:
+    """Count a query as running in this context, or reject it if there are too many."""
+    if _OPEN_QUERIES[visitor] >= PER_VISITOR:
         raise RefusedQuestionError(
-            429, f"more than {PER_VISITOR} questions are open from this address; ask fewer at a time"
+            429, f"more than {PER_VISITOR} questions from this address are running; send fewer at a time"
         )
-    if _OPEN.total() >= AT_ONCE:
-        raise RefusedQuestionError(503, "too many questions are open on this server; ask again later")
-    _OPEN[visitor] += 1
+    if _OPEN_QUERIES.total() >= AT_ONCE:
+        raise RefusedQuestionError(503, "too many questions are running on this server; retry later")
+    _OPEN_QUERIES[visitor] += 1
     try:
         yield
     finally:
-        _OPEN[visitor] -= 1
-        if not _OPEN[visitor]:
-            del _OPEN[visitor]
+        _OPEN_QUERIES[visitor] -= 1
+        if not _OPEN_QUERIES[visitor]:
+            del _OPEN_QUERIES[visitor]
 
 
 def _paging(key: str, given: dict[str, Any]) -> int:
-    """Take what says which page of an answer is meant out of what was given."""
+    """Remove a paging parameter from the given ones, and return its value."""
     _, default, low, high = PAGING[key]
     try:
         return int(within(key, number_of(key, given.pop(key, default), int), (low, high)))
@@ -196,7 +196,7 @@ def _paging(key: str, given: dict[str, Any]) -> int:
 
 
 def _writer(name: str, form: str) -> Callable[[pd.DataFrame, dict[str, Any]], Iterator[bytes]]:
-    """Return what writes rows of an answer, and what is said of them where the format has a place for that."""
+    """Return the function that writes rows in a format, with metadata if the format has a place for them."""
     if form == "json":
         return as_json
     if form == "csv":
@@ -205,7 +205,7 @@ def _writer(name: str, form: str) -> Callable[[pd.DataFrame, dict[str, Any]], It
 
 
 def routes(paths: Sequence[str]) -> list[tuple[str, type[RequestHandler], dict[str, Sequence[str]]]]:
-    """Return what Bokeh's server takes as further addresses."""
+    """Return the routes for Bokeh's server."""
     return [("/api/(.*)", Api, {"paths": paths})]
 
 

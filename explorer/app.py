@@ -1,4 +1,4 @@
-"""One session: state, model and views put together, as a served page or as a bare layout."""
+"""One session: state, model and views, as a served page or as a layout for notebooks."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from explorer.capacity import limit_sessions
 from explorer.compression import compress
 from explorer.connections import limit_connections
 from explorer.embed import EMBEDS
-from explorer.embed_address import WantedView, alone, wanted
-from explorer.figures import Look, Wanted, write_figures
+from explorer.embed_address import RequestedView, embed_query, parse_address
+from explorer.figures import FigureRequest, FigureStyle, write_figures
 from explorer.format import printable
 from explorer.given_values import refusal_of
 from explorer.guard import guard, is_checked
@@ -29,10 +29,10 @@ from explorer.served import MayOpen
 from explorer.session_limits import SESSION_SECONDS
 from explorer.snapshot import snapshot_html
 from explorer.state import ExplorerState
-from explorer.store import use, without_folders
+from explorer.store import acquire_store, without_folders
 from explorer.text.tour_files import TourError
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
-from explorer.tours import enter
+from explorer.tours import enter_step
 from explorer.views.background import in_thread
 from explorer.views.browser import Browser, remembered, requested_query
 from explorer.views.cell import Cell
@@ -69,28 +69,28 @@ _LOG = logging.getLogger("explorer")
 
 
 class Explorer(pn.viewable.Viewer):
-    """The explorer over one store, and each of its views by itself, for notebooks.
+    """The explorer for one store, and its single views, for notebooks.
 
-    All views of one explorer share its state: a tap in one moves the others.
+    All views of one explorer share its state, so a tap in one changes the others.
 
     Parameters
     ----------
     store : Store
         From `open_store`; may be shared by any number of explorers.
     **state
-        Starting values: suite, sae and concept (or layer, width, l0 and letter), latent, thresholds; see
-        `ExplorerState`. Without `dark`, the theme of the notebook is followed.
+        Initial values: suite, sae and concept (or layer, width, l0 and letter), latent, thresholds; see
+        `ExplorerState`. Without `dark`, the theme follows the notebook.
 
     Attributes
     ----------
     state : ExplorerState
-        Set its parameters to move the views.
+        Set its parameters to change the views.
     model : ExplorerModel
-        The answers that the state calls for, as DataFrames.
+        The query results for the state, as DataFrames.
     notices : Notices
-        What the reader should know.
+        Messages to the visitor.
     served : Served or None
-        Where other suites may be opened from the page.
+        The served suites, if others may be opened from the page.
     """
 
     def __init__(self, store: Store, **state: Any) -> None:
@@ -104,9 +104,9 @@ class Explorer(pn.viewable.Viewer):
 
     @cached_property
     def layout(self) -> pn.viewable.Viewable:
-        """The whole explorer without a page around it, as a notebook shows it."""
+        """The whole explorer, for a notebook."""
         parts = self._parts(Browser(self.model, self.notices.refuse), on_page=False)
-        # In a narrow cell the choices move from the side to the top, next to each other.
+        # In a narrow cell the sidebar moves to the top, with its parts side by side.
         flow = {"flex-wrap": "wrap", "align-content": "flex-start", "gap": "16px 32px"}
         side = [
             pn.Column(parts[name], sizing_mode="stretch_width", styles={"flex": "1 1 200px", "min-width": "200px"})
@@ -114,7 +114,7 @@ class Explorer(pn.viewable.Viewer):
         ]
         return self._cell(
             "layout",
-            # What a search finds lies over what follows.
+            # The search results are above the elements below.
             pn.Column(parts["header"], sizing_mode="stretch_width", styles={"position": "relative", "z-index": "1"}),
             pn.Row(
                 pn.Row(*side, sizing_mode="stretch_width", styles=flow | {"flex": "1 1 232px", "min-width": "232px"}),
@@ -127,56 +127,56 @@ class Explorer(pn.viewable.Viewer):
     @cached_property
     def cosine(self) -> pn.viewable.Viewable:
         """The cosine plot: every latent against the concept's probe."""
-        return self._alone("cosine", CosineView, alone=True)
+        return self._single_view("cosine", CosineView, alone=True)
 
     @cached_property
     def k_sparse(self) -> pn.viewable.Viewable:
         """The scores of the k-sparse probes, with tau."""
-        return self._alone("k_sparse", KSparseView)
+        return self._single_view("k_sparse", KSparseView)
 
     @cached_property
     def scores(self) -> pn.viewable.Viewable:
         """Precision and recall over all SAEs of the suite."""
-        return self._alone("scores", SaeScoresView)
+        return self._single_view("scores", SaeScoresView)
 
     @cached_property
     def heat_map(self) -> pn.viewable.Viewable:
         """Absorption rate, splits or F1 gap of every concept on every SAE."""
-        return self._alone("heat_map", HeatMapView)
+        return self._single_view("heat_map", HeatMapView)
 
     @cached_property
     def sensitivity(self) -> pn.viewable.Viewable:
         """The absorption rate by one of the thresholds."""
-        return self._alone("sensitivity", SensitivityView)
+        return self._single_view("sensitivity", SensitivityView)
 
     @cached_property
     def evidence(self) -> pn.viewable.Viewable:
-        """The tested tokens of the concept, each with what decided on it."""
-        return self._alone("evidence", ConceptEvidence)
+        """The tested tokens of the concept, with the values that decide their verdicts."""
+        return self._single_view("evidence", ConceptEvidence)
 
     @cached_property
     def card(self) -> pn.viewable.Viewable:
-        """All that is known of the selected latent."""
+        """Everything about the selected latent."""
         none = "Tap one in another view of this explorer, or set explorer.state.latent."
-        return self._alone("card", LatentPanel, when_none=none)
+        return self._single_view("card", LatentPanel, when_none=none)
 
     def to_dataframe(self, answer: str) -> pd.DataFrame:
-        """Return the table behind a view, whole; a copy that may be changed.
+        """Return the complete table behind a view; a copy that may be modified.
 
         Parameters
         ----------
         answer : str
-            Name of a table of `ExplorerModel`, as in "cosines", "concept_evidence", "concept_rates".
+            Name of a table of `ExplorerModel`, for example "cosines", "concept_evidence" or "concept_rates".
 
         Raises
         ------
         ValueError
-            Where there is no such table, or none in this state.
+            If there is no such table, or none in this state.
         QueryError
-            Where the question fails.
+            If the query fails.
         """
         if answer not in QUESTIONS:
-            raise ValueError(f"there is no table {answer!r}; there is {', '.join(QUESTIONS)}")
+            raise ValueError(f"there is no table {answer!r}; choose one of {', '.join(QUESTIONS)}")
         try:
             return self.model.whole(answer)
         except KeyError:
@@ -184,12 +184,12 @@ class Explorer(pn.viewable.Viewer):
             if table and table not in self.model.manifest.tables:
                 needed = f"a suite that stores {table}"
             else:
-                needed = "a selected latent: set state.latent" if of_latent else "an SAE that is there"
+                needed = "a selected latent: set state.latent" if of_latent else "an existing SAE"
             raise ValueError(f"the table {answer!r} needs {needed}") from None
 
     @property
     def tables(self) -> pd.DataFrame:
-        """The questions that can be asked of the store with `explorer.ask`; see `explorer.tables`."""
+        """The queries that `explorer.ask` can run on the store; see `explorer.tables`."""
         return tables(self.model.store)
 
     def save_figure(
@@ -204,78 +204,78 @@ class Explorer(pn.viewable.Viewer):
         dark: bool = False,
         overwrite: bool = False,
     ) -> None:
-        """Write a figure to a file, drawn from the state as it is now.
+        """Write a figure of the current state to a file.
 
         Parameters
         ----------
         name : str
-            Name of the figure, as in "cosine"; the keys of `explorer.figures.FIGURES`.
+            Name of the figure, for example "cosine": a key of `explorer.figures.FIGURES`.
         path : Path or str
             The file; ends with .svg or .png.
         size : tuple of float
             Width and height, inches.
         font : str, optional
-            Family, as CSS has it; the page's where none is given.
+            Font family as in CSS; by default, that of the page.
         font_size : float
-            Of all text, points.
+            Size of all text in points.
         dpi : float
-            Pixels to an inch of a PNG.
+            Pixels per inch of a PNG.
         dark : bool
-            Whether in the dark theme.
+            Whether to use the dark theme.
         overwrite : bool
-            Whether to replace a file that is there.
+            Whether to replace an existing file.
 
         Raises
         ------
         FigureError
-            Where it cannot be written; one line that names the fix.
+            If it cannot be written; one line that names the fix.
         """
-        look = Look(size, font, font_size, dpi, dark)
-        write_figures([Wanted(self.model.store, self.state, name, Path(path), look)], overwrite=overwrite)
+        look = FigureStyle(size, font, font_size, dpi, dark)
+        write_figures([FigureRequest(self.model.store, self.state, name, Path(path), look)], overwrite=overwrite)
 
     def template(self, reconnect_seconds: int = 0) -> pn.Template:
-        """Make the explorer a page of its own, which tries for so long to reconnect after its connection was cut."""
+        """Return the explorer as a page, which tries to reconnect for `reconnect_seconds` after a disconnection."""
         browser = Browser(self.model, self.notices.refuse, reconnect_seconds)
-        self.model.aside = in_thread
+        self.model.runner = in_thread
         return _page(
             {
                 **self._parts(browser, on_page=True),
-                "dialogs": self._guided(),
+                "dialogs": self._dialogs_and_tour(),
                 "browser": browser,
             }
         )
 
-    def _guided(self) -> pn.Column:
-        """Make the dialogs of a page, and the tours over it."""
+    def _dialogs_and_tour(self) -> pn.Column:
+        """Create the dialogs of a page, and the card of the tours."""
         tour = TourCard(self.model, self.notices.refuse)
         return pn.Column(*_dialogs(self.model), Help(self.model, tour.start), tour)
 
     def _parts(self, browser: Browser, *, on_page: bool) -> dict[str, pn.viewable.Viewable | pn.viewable.Viewer]:
-        """Make the parts of which the whole consists."""
+        """Create the parts of the page or layout."""
         progress = Progress(self.model, (remembered("tasks") or "").split("."))
         remember = browser.remember
         return {
             "header": Header(self.model, partial(snapshot_html, self.model.store), on_page=on_page, served=self.served),
             "choose": Selectors(self.state),
-            # A template renames its roots; inside a column the strip keeps the name of its parameter.
+            # A template renames its roots; inside a column, the view keeps the name of its parameter.
             "concepts": pn.Column(Concepts(self.model), sizing_mode="stretch_width"),
             "thresholds": pn.Column(Thresholds(self.model), sizing_mode="stretch_width"),
             "tasks": Tasks(self.model, progress, remember),
             "main": pn.Column(self.notices, Pages(self.model, remember), sizing_mode="stretch_width"),
         }
 
-    def _alone(self, name: str, view: type[View], **options: Any) -> pn.viewable.Viewable:
-        """Show a view by itself, whatever page is shown."""
+    def _single_view(self, name: str, view: type[View], **options: Any) -> pn.viewable.Viewable:
+        """Return a cell with one view, independent of the current page."""
         self.model.show(view)
         return self._cell(name, self.notices, view(self.model, **options))
 
     def _cell(self, name: str, *content: pn.viewable.Viewable | pn.viewable.Viewer) -> pn.viewable.Viewable:
-        """Make what a cell shows for an attribute of that name."""
-        again = partial(self._again, name)
+        """Create the cell for the attribute `name`."""
+        again = partial(self._copy_of_view, name)
         return Cell(self.model, *content, on_dark=self._follow_notebook, again=again).__panel__()
 
-    def _again(self, name: str) -> pn.viewable.Viewable:
-        """Make the view under a name again, by itself, in the state as it is now."""
+    def _copy_of_view(self, name: str) -> pn.viewable.Viewable:
+        """Create a separate copy of the view `name` in the current state."""
         state = self.state
         values = {key: value for key, value in state.url_values().items() if value is not None}
         other = Explorer(self.model.store, **values, dark=state.dark)
@@ -285,8 +285,8 @@ class Explorer(pn.viewable.Viewer):
         view: pn.viewable.Viewable = getattr(other, name)
         return view
 
-    def _follow_notebook(self, dark: bool) -> None:  # noqa: FBT001 - what the browser tells
-        """Turn dark as the notebook does; what the reader turned since then stays until the notebook turns again."""
+    def _follow_notebook(self, dark: bool) -> None:  # noqa: FBT001 - reported by the browser
+        """Follow changes of the notebook's theme; a theme chosen by the visitor is kept until the next change."""
         if self._follows_notebook and dark != self._dark_notebook:
             self._dark_notebook = self.state.dark = dark
 
@@ -295,7 +295,7 @@ class Explorer(pn.viewable.Viewer):
 
 
 def prepare_process() -> None:
-    """Guard, limit and compress what this process serves; a second call changes nothing."""
+    """Install guard, limits and compression in this process; further calls have no effect."""
     guard()
     compress()
     limit_connections()
@@ -303,61 +303,63 @@ def prepare_process() -> None:
 
 
 def session(*paths: str, session_seconds: int = SESSION_SECONDS, served: Served | None = None) -> None:
-    """Build what one browser session is served: the view that its URL and its cookies ask for.
+    """Build the page of one browser session, as requested by its URL and cookies.
 
     Parameters
     ----------
     *paths : str
-        Folders of suites; without any, the embedded ones. All sessions share one store.
+        Folders of suites; by default the embedded ones. All sessions share one store.
     session_seconds : int
-        How long the server keeps a session that no browser is connected to.
+        Seconds for which the server keeps a session without a browser.
     served : Served, optional
-        Where other suites may be opened from the page.
+        The served suites, if others may be opened from the page.
     """
     prepare_process()
     document: Any = pn.state.curdoc
     if document is None:
-        _requested(*paths, session_seconds=session_seconds, served=served)  # a plain script: made, and shown to nobody
+        _requested_page(
+            *paths, session_seconds=session_seconds, served=served
+        )  # run as a plain script: built, but not shown
         return
     context = document.session_context
     if not is_checked(context.request):
-        # The guard has the browser ask again, and nobody joins this session.
+        # The guard makes the browser repeat the request, and this session is never joined.
         document.add_next_tick_callback(lambda: context.session.request_expiration())  # noqa: PLW0108 - there is no session yet
         return
-    # The page reconnects by itself (views/browser.js), and only for as long as its session is there; then it says that
-    # the connection is lost: its own address has the view.
+    # The page reconnects with its own script (views/browser.js) while its session exists; after that it shows that the
+    # connection is lost, and its address contains the view.
     document.config.update(reconnect_session=False, notifications=None, notify_connection_status=False)
     try:
         if served and served.may_open is MayOpen.ANYTHING and not context.request.is_local_request:
-            served = None  # a proxy that nobody told of, or another site's name that leads here
-        page = _requested(*paths, session_seconds=session_seconds, served=served)
-        with document.models.freeze():  # else Bokeh looks for models after each part that is added
+            served = None  # an unknown proxy, or another site's host name that resolves to this machine
+        page = _requested_page(*paths, session_seconds=session_seconds, served=served)
+        with document.models.freeze():  # otherwise Bokeh traverses the models after each added part
             page.server_doc(document, title="Absorption Explorer", location=False)
         if context.request.path.endswith("/ws"):
             _load_styles_from_here(document)
     except Exception as error:  # noqa: BLE001 - whatever it is, Panel would show its traceback
-        # The page gets its nonce last: the guard sends none without one.
+        # The nonce is added last, and the guard does not send a page without one.
         log_failure("A page could not be built", error)
 
 
 def _load_styles_from_here(document: Document) -> None:
-    """Have the style sheets of models come from this server, as the page's policy has it.
+    """Load the style sheets of models from this server, as the page's policy requires.
 
-    Panel 1.9 and 1.10 do so only where a request for a page builds the session, not where a websocket does.
+    Panel 1.9 and 1.10 do so only if the session is created by a request for a page, not by a websocket.
     """
     for root in document.roots:
         patch_model_css(root, dist_url=_panel_files())
 
 
 def _panel_files() -> str:
-    """Return where this server has Panel's own files, relative to the page: a prefix stands before both."""
+    """Return the path of Panel's own files on this server, relative to the page; a prefix precedes both."""
     return f"{pn.state.rel_path}/{LOCAL_DIST}" if pn.state.rel_path else LOCAL_DIST
 
 
-def _requested(*paths: str, session_seconds: int, served: Served | None) -> pn.Template:
-    """Make the page that is asked for."""
+def _requested_page(*paths: str, session_seconds: int, served: Served | None) -> pn.Template:
+    """Build the requested page."""
     try:
-        store, leave = use(*paths)
+        store, leave = acquire_store(*paths)
         if pn.state.curdoc is not None:
             pn.state.curdoc.on_session_destroyed(lambda _: leave())
         choices = choices_of(store)
@@ -365,14 +367,14 @@ def _requested(*paths: str, session_seconds: int, served: Served | None) -> pn.T
         _LOG.error("%s", printable(str(error)))
         why = without_folders(str(error), paths)
         return _page({"message": Markup("message", html=render("empty", title="No suite is open", why=why))})
-    asked = wanted(requested_query())
+    asked = parse_address(requested_query())
     dark = remembered("dark") == "1" if asked.dark is None else asked.dark
     state = ExplorerState(choices)
     refused = state.from_query(asked.query)
     if asked.embed is not None:
-        return _alone(store, asked, {**state.url_values(), "dark": dark}, refused, session_seconds)
+        return _embed_page(store, asked, {**state.url_values(), "dark": dark}, refused, session_seconds)
     try:
-        refused += enter(store, state, asked.query)
+        refused += enter_step(store, state, asked.query)
     except (QueryError, TourError) as error:
         state.tour = None
         refused.append(str(error))
@@ -382,10 +384,10 @@ def _requested(*paths: str, session_seconds: int, served: Served | None) -> pn.T
     return explorer.template(session_seconds)
 
 
-def _alone(
-    store: Store, asked: WantedView, values: Mapping[str, Any], refused: list[str], reconnect_seconds: int
+def _embed_page(
+    store: Store, asked: RequestedView, values: Mapping[str, Any], refused: list[str], reconnect_seconds: int
 ) -> pn.Template:
-    """Make a page of the one view that is asked for, without what stands around it."""
+    """Build a page with only the requested view."""
     name = str(asked.embed)
     embed = EMBEDS.get(name)
     if embed is None:
@@ -394,24 +396,24 @@ def _alone(
     state = ExplorerState(choices_of(store), **values)
     state.apply({"page": embed.page, **embed.state})
     model = ExplorerModel(store, state, embed.view)
-    model.aside = in_thread
+    model.runner = in_thread
     notices = Notices(model)
     notices.refuse(refused)
     content = pn.Column(notices, embed.make(model), Foot(model, embed), sizing_mode="stretch_width")
-    browser = Browser(model, notices.refuse, reconnect_seconds, alone(name, dark=asked.dark))
+    browser = Browser(model, notices.refuse, reconnect_seconds, embed_query(name, dark=asked.dark))
     chosen_dark = "" if asked.dark is None else str(int(asked.dark))
     return _page({"alone": content, "dialogs": _dialogs(model), "browser": browser}, chosen_dark=chosen_dark)
 
 
 def _dialogs(model: ExplorerModel) -> pn.Column:
-    """Make the dialogs that the buttons of a served page open."""
+    """Create the dialogs of a served page."""
     return pn.Column(Export(model, shared=True), Cite(model, has_address=True))
 
 
 class _Page(pn.Template):
-    """Panel's template, without the description of all its parts that Panel 1.9 and 1.10 write as each is added.
+    """Panel's template without the description of all parts, which Panel 1.9 and 1.10 create for each added part.
 
-    That took a fifth of the time in which a page is made.
+    That took a fifth of the time for building a page.
     """
 
     def __repr__(self) -> str:
@@ -419,11 +421,11 @@ class _Page(pn.Template):
 
 
 def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer], *, chosen_dark: str = "") -> pn.Template:
-    """Put parts into the page's template; a part that is not there leaves its place empty.
+    """Put parts into the page's template; the place of a missing part remains empty.
 
-    `chosen_dark` is "1" or "0" where the address decides on the theme.
+    `chosen_dark` is "1" or "0" if the address determines the theme.
     """
-    # Panel keeps what it has parsed.
+    # Panel caches parsed templates.
     page = _Page(parse_template((STATIC.parent / "templates" / "page.html").read_text(encoding="utf-8")))
     for name, part in parts.items():
         page.add_panel(name, part)
@@ -431,7 +433,7 @@ def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer], *, cho
         "parts": list(parts),
         "nonce": token_urlsafe(16),
         "chosen_dark": chosen_dark,
-        # Bokeh serves /favicon.ico without the prefix, where Panel asks for it with one.
+        # Bokeh serves /favicon.ico without the prefix, but Panel requests it with the prefix.
         "app_favicon": f"{_panel_files()}images/favicon.ico",
         "font": FONT,
         "mono": MONO,

@@ -1,43 +1,43 @@
-"""How a view is cited: what it shows, of which suite, made by which program, where it is and when it was seen."""
+"""Citations of views: content, suite, version of the program, address and date of access."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple, Protocol
 
-#: What an address may hold that goes into BibTeX as it is; all else is percent-encoded in one that a browser shows.
+#: Addresses that can be used in BibTeX unchanged; browsers percent-encode all other characters.
 _ADDRESS = re.compile(r"(?:https?|file)://[!#-;=?-\[\]_a-z~]+", re.IGNORECASE)
-#: How LaTeX takes letters that mean something to it.
+#: LaTeX commands for its special characters.
 LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
-    # Not "\\{": BibTeX counts braces with no regard to backslashes, and one without a partner would end the entry.
+    # Not "\\{", because BibTeX counts braces even after a backslash, and an unbalanced one would end the entry.
     "{": r"\textbraceleft{}",
     "}": r"\textbraceright{}",
     **{letter: f"\\{letter}" for letter in "$&#_%"},
 }
 
 
-class Seen(Protocol):
-    """The day on which a view was seen, as `datetime.date` has it."""
+class AccessDate(Protocol):
+    """The date of access, with the interface of `datetime.date`."""
 
     @property
     def year(self) -> object:
         """The year."""
 
     def isoformat(self) -> str:
-        """Write the day."""
+        """Return the date as YYYY-MM-DD."""
 
 
 class CitedSuite(NamedTuple):
-    """What is said of a suite.
+    """A suite in a citation.
 
     Attributes
     ----------
     name, model : str
     version : str or None
-        What tells it from others of its name: when it was made. None where it does not say so.
+        Date of its creation, which distinguishes it from others of its name; None if unknown.
     checksum : str
         SHA-256 of its manifest.
     """
@@ -60,27 +60,27 @@ class Citation(NamedTuple):
     bibtex: str
 
 
-def cite(view: str, suite: CitedSuite, *, program: str, on: Seen, address: str | None, name: str) -> Citation:
+def cite(view: str, suite: CitedSuite, *, program: str, on: AccessDate, address: str | None, name: str) -> Citation:
     """Cite a view.
 
     Parameters
     ----------
     view : str
-        What it shows, and of what, in words.
+        Description of its contents.
     suite : CitedSuite
     program : str
         The version of Absorption Explorer.
-    on : Seen
-        When it was seen.
+    on : AccessDate
+        Date of access.
     address : str or None
-        Where it is; omitted where there is none, or where it is no address.
+        Its address; omitted if None or not a valid address.
     name : str
-        What the view is called in addresses, for the key.
+        Name of the view in addresses, for the BibTeX key.
     """
     address = address if address and _ADDRESS.fullmatch(address) else None
     made = f"of {suite.version}" if suite.version else "version not stated"
     data = f"Suite {suite.name} ({made}; model {suite.model}), SHA-256 of its manifest {suite.checksum}"
-    seen = f"{address}, seen on {on.isoformat()}" if address else f"Seen on {on.isoformat()}"
+    accessed = f"{address}, accessed on {on.isoformat()}" if address else f"Accessed on {on.isoformat()}"
     fields = {
         "title": f"{{{_in_latex(view)}}}",
         "author": "{Absorption Explorer contributors}",
@@ -94,11 +94,11 @@ def cite(view: str, suite: CitedSuite, *, program: str, on: Seen, address: str |
     lines = [f"  {key:<{width}} = {{{value}}}," for key, value in fields.items()]
     key = re.sub(r"[^A-Za-z0-9.-]+", "-", f"absorption-explorer-{suite.name}-{name}")
     return Citation(
-        f"{view}. Absorption Explorer {program}. {data}. {seen}.",
+        f"{view}. Absorption Explorer {program}. {data}. {accessed}.",
         "\n".join([f"@misc{{{key},", *lines, "}"]),
     )
 
 
 def _in_latex(text: str) -> str:
-    """Write text so that LaTeX prints it."""
+    """Escape text for LaTeX."""
     return "".join(LATEX.get(letter, letter) for letter in text)

@@ -39,7 +39,7 @@ _SUITES = typer.Argument(metavar="SOURCE", help=f"Each a {_SOURCE}; default: the
 _SUITE = typer.Argument(metavar="SOURCE", help=f"A {_SOURCE}; default: the first embedded suite.", show_default=False)
 _ORIGINS = typer.Option(
     metavar="HOST[:PORT]",
-    help="Host that visitors see in their address bar, where it is not this machine; may be given several times.",
+    help="Host in the address bar of visitors, if it is not this machine; may be given several times.",
     show_default=False,
 )
 _EMBED_ORIGINS = typer.Option(
@@ -49,7 +49,7 @@ _EMBED_ORIGINS = typer.Option(
     " given several times.",
     show_default="none",
 )
-#: What names an SAE and a concept.
+#: Options that select an SAE and a concept.
 _Sae = Annotated[str | None, typer.Option(help="Id of the SAE.", show_default=False)]
 _Layer = Annotated[int | None, typer.Option(help="Its layer, if no id is given.", show_default=False)]
 _Width = Annotated[int | None, typer.Option(help="Its nominal width.", show_default=False)]
@@ -60,12 +60,12 @@ _Metric = Annotated[
     typer.Option(help="Metric of absorption (info lists those of a suite).", show_default="the suite's own"),
 ]
 _Letter = Annotated[str | None, typer.Option(help="The first letter, as the concept.", show_default=False)]
-#: Names of numbers that are printed of a file; --json has all.
+#: Maximum names of unused numbers printed per file; --json lists all.
 _LISTED_NAMES = 12
 _JSON = typer.Option("--json", help="Print JSON instead of text.")
 
 
-#: What SAEs can be drawn against (`explorer.state.X_AXES`).
+#: X-axes of plots over SAEs (`explorer.state.X_AXES`).
 _NUMBERS = ("l0", "layer", "width", "variance-explained", "loss-recovered", "dead-fraction")
 #: The keys of `explorer.figures.FIGURES`.
 _FIGURES = (
@@ -100,7 +100,7 @@ app.command()(figures)
 
 @app.callback()
 def _describe() -> None:
-    """Look at feature splitting and feature absorption in sparse autoencoders."""
+    """Explore feature splitting and feature absorption in sparse autoencoders."""
 
 
 @app.command()
@@ -124,7 +124,7 @@ def serve(
     ] = None,
     num_procs: Annotated[
         int | None,
-        typer.Option(min=1, envvar=NUM_PROCS, help="Number of worker processes.", show_default="one a processor"),
+        typer.Option(min=1, envvar=NUM_PROCS, help="Number of worker processes.", show_default="one per processor"),
     ] = None,
     session_seconds: Annotated[
         int, typer.Option(min=1, help="Seconds for which a session is kept without a browser.")
@@ -154,7 +154,7 @@ def serve(
     paths = find_suites(*(suites or []))
     num_procs = num_procs or default_num_procs()
     try:
-        # Opened here only to be checked: the server's processes open their own.
+        # Opened here only to check the suites; each server process opens its own store.
         open_store(*paths).close()
     except SuiteError as error:
         _fail(str(error), error)
@@ -195,10 +195,10 @@ def import_(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing suite.")] = False,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
-    """Turn results into a suite; an import that was interrupted goes on where it stopped.
+    """Convert results to a suite; an interrupted import continues where it stopped.
 
     Formats: the published explorer's data folder, sae-spelling's experiments, SAEBench's absorption eval,
-    absorption-atlas's results, and tables of your own as CSV or parquet.
+    absorption-atlas's results, and your own tables as CSV or parquet.
     """
     from ingest import IngestError, import_results
 
@@ -240,11 +240,11 @@ def measure(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all inputs and estimate the cost only.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing suite.")] = False,
 ) -> None:
-    """Measure SAEs: from a model to a suite; a measurement that was interrupted goes on where it stopped."""
+    """Measure the SAEs of a model and write a suite; an interrupted measurement continues where it stopped."""
     from ingest import IngestError
 
     try:
-        # Its libraries are an extra, and nothing that serves loads them.
+        # Its dependencies are an extra that serving does not need.
         command = import_module("measure.command")
     except ImportError as error:
         _fail(f"{error.name} is not installed; pip install 'absorption-explorer[measure]'", error)
@@ -293,7 +293,7 @@ def snapshot(
     latent: Annotated[int | None, typer.Option(help="Latent shown first.", show_default=False)] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write one SAE with a family of concepts to an HTML file that opens without server and network."""
+    """Write one SAE with a family of concepts to an HTML file that works without server and network."""
     from explorer.snapshot import SnapshotError, save_snapshot
 
     state = _given(
@@ -330,7 +330,7 @@ def publish(
         bool, typer.Option("--force", help="Replace the files of an earlier publish; keep all others.")
     ] = False,
 ) -> None:
-    """Write suites as a static site for any web host, such as GitHub Pages: pages that load what they show."""
+    """Write suites as a static site for any web host, such as GitHub Pages."""
     from explorer.publish import PublishError, publish_site
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -395,7 +395,7 @@ def check(
     suite: Annotated[str | None, _SUITE] = None,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
-    """Check every file and value of a suite; exit code 1 where it has problems, each of which is listed."""
+    """Check every file and value of a suite; lists all problems, with exit code 1 if there are any."""
     try:
         with opening() as told:
             folders = suites_of(suite, **told, fetch_suites=True) if suite else embedded_suites()
@@ -416,7 +416,7 @@ def check(
 
 @app.command()
 def upgrade(suite: Annotated[Path, typer.Argument(help="Folder of a suite.")]) -> None:
-    """Rewrite a suite of the first layout in the newest one."""
+    """Convert a suite of the first layout to the newest one."""
     from ingest import IngestError
     from queries.upgrade import upgrade_suite
 
@@ -432,7 +432,7 @@ def info(
     suite: Annotated[str | None, _SUITE] = None,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
-    """Say what a suite holds."""
+    """Describe the contents of a suite."""
     try:
         with open_suite(suite) as store:
             found = _info(store)
@@ -445,9 +445,9 @@ def info(
     for name, value in found.items():
         parts = [part for part, is_there in value.items() if is_there] if isinstance(value, dict) else value
         shown = ", ".join(parts) if isinstance(parts, list) else parts
-        # Plain text: what a suite says of itself could be read as Rich's own markup.
-        said = "unknown" if shown is None else f"{shown:,}" if isinstance(shown, int) else printable(str(shown))
-        table.add_row(name, Text(said))
+        # As plain text, because texts of a suite could contain Rich markup.
+        text = "unknown" if shown is None else f"{shown:,}" if isinstance(shown, int) else printable(str(shown))
+        table.add_row(name, Text(text))
     Console().print(table)
 
 
@@ -484,12 +484,12 @@ def _info(store: Store) -> dict[str, Any]:
 
 
 def _some(names: Sequence[str], most: int) -> str:
-    """List the first names, and count the others."""
+    """List the first `most` names, and the number of others."""
     others = f" and {len(names) - most:,} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{others}"
 
 
-# After the commands that are asked for most.
+# Listed after the most used commands.
 app.command()(catalogue)
 app.add_typer(cache_app, name="cache")
 

@@ -1,4 +1,4 @@
-"""What goes to a browser goes compressed: pages, scripts and style sheets, and messages of the websocket."""
+"""Compresses everything sent to a browser: pages, scripts, style sheets and websocket messages."""
 
 from __future__ import annotations
 
@@ -11,46 +11,46 @@ from bokeh.server.views.multi_root_static_handler import MultiRootStaticHandler
 from bokeh.server.views.static_handler import StaticHandler
 from panel.io.server import ComponentResourceHandler, DocHandler, WSHandler
 
-from explorer.upstream.hooks import around, before
-from explorer.upstream.tornado import is_under_way, pack
+from explorer.upstream.hooks import call_before, wrap_method
+from explorer.upstream.tornado import compress_response, headers_sent
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from tornado.web import StaticFileHandler
 
-#: Of files that are worth it, and that Bokeh and Panel serve.
+#: Extensions of served files that are compressed.
 _KINDS = (".js", ".css", ".svg", ".json")
-#: Messages are packed while a session waits, and each keeps its own state: quick, and small (some 40 kB).
+#: Fast and with little memory (some 40 kB per connection), because messages are compressed while a session waits.
 _WEBSOCKET = {"compression_level": 1, "mem_level": 5}
-_KEPT = 100
+_MAX_CACHED = 100
 
 
 @cache
 def compress() -> None:
-    """Compress what this process serves, under both commands: the classes that serve are the one place they share."""
-    around(WSHandler, "get_compression_options", lambda _: lambda _: dict(_WEBSOCKET))
+    """Compress the responses of this process, by hooks into the handler classes that both ways of serving share."""
+    wrap_method(WSHandler, "get_compression_options", lambda _: lambda _: dict(_WEBSOCKET))
     kind: Any
     for kind in (StaticHandler, MultiRootStaticHandler, ComponentResourceHandler):
-        around(kind, "get", _packing)
-    before(DocHandler, "flush", _pack_page)
+        wrap_method(kind, "get", _with_cached_gzip)
+    call_before(DocHandler, "flush", _compress_page)
 
 
-def _pack_page(handler: Any) -> None:
-    """Have a page packed as it is written, which Tornado offers to whole applications only."""
-    if not is_under_way(handler):
-        pack(handler)
+def _compress_page(handler: Any) -> None:
+    """Compress a page while it is written; Tornado offers this only for all handlers of an application."""
+    if not headers_sent(handler):
+        compress_response(handler)
 
 
-def _packing(get: Any) -> Any:
-    """Make a handler of static files send what it packed once."""
+def _with_cached_gzip(get: Any) -> Any:
+    """Make a handler of static files send cached compressed contents."""
 
-    async def packed_get(handler: StaticFileHandler, path: str, include_body: bool = True) -> None:  # noqa: FBT001, FBT002
+    async def get_compressed(handler: StaticFileHandler, path: str, include_body: bool = True) -> None:  # noqa: FBT001, FBT002
         wanted = handler.request.headers
         if "gzip" not in wanted.get("Accept-Encoding", "") or "Range" in wanted or not path.endswith(_KINDS):
             await get(handler, path, include_body)
             return
-        # What the handler does itself, as far as its content.
+        # The same steps as in the handler itself, up to the content.
         handler.path = handler.parse_url_path(path)
         file = handler.validate_absolute_path(handler.root, handler.get_absolute_path(handler.root, handler.path))
         if file is None:
@@ -63,14 +63,14 @@ def _packing(get: Any) -> Any:
         if handler.should_return_304():
             handler.set_status(304)
             return
-        content = _packed(file, handler.modified)
+        content = _compressed(file, handler.modified)
         handler.set_header("Content-Length", len(content))
         if include_body:
             handler.write(content)
 
-    return packed_get
+    return get_compressed
 
 
-@lru_cache(_KEPT)
-def _packed(file: str, _modified: datetime) -> bytes:
+@lru_cache(_MAX_CACHED)
+def _compressed(file: str, _modified: datetime) -> bytes:
     return gzip.compress(Path(file).read_bytes())

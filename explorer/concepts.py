@@ -1,4 +1,4 @@
-"""The concepts of a suite and their families, as a reader chooses among them."""
+"""The concepts of a suite and their families."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ class Concept(NamedTuple):
     Attributes
     ----------
     id : str
-        Its name in questions and addresses, as in first-letter.s.
+        Its id in queries and addresses, for example first-letter.s.
     family : str
         Id of its family.
     label : str
-        What is shown of it, as in S.
+        Displayed label, for example S.
     phrase : str
-        What is said of its tokens, as in "starts with S".
+        Phrase that is true of its tokens, for example "starts with S".
     parent : str or None
         The concept of which it is a kind.
     """
@@ -30,15 +30,15 @@ class Concept(NamedTuple):
 
 
 class Family(NamedTuple):
-    """Concepts of one kind.
+    """A family of concepts.
 
     Attributes
     ----------
     id : str
     title : str
-        As in "First letters".
+        For example "First letters".
     noun : str
-        What one of them is called, as in "letter".
+        Noun for one of its concepts, for example "letter".
     """
 
     id: str

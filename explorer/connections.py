@@ -1,4 +1,4 @@
-"""What a process takes of connections: how many, and how long it waits for what they send."""
+"""Limits the connections of a process: their number, and how long it waits for their data."""
 
 from __future__ import annotations
 
@@ -13,67 +13,67 @@ from panel.io.server import WSHandler
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 
-from explorer.upstream.hooks import around, before
+from explorer.upstream.hooks import call_before, wrap_method
 
 if TYPE_CHECKING:
     from tornado.iostream import IOStream
 
 _LOG = logging.getLogger("explorer.server")
-#: For a request's head, from the connection or the request before on, and for its body.
+#: Timeouts for the headers of a request, counted from the connection or the previous request, and for its body.
 HEAD_SECONDS, BODY_SECONDS = 30, 30
-#: For what was sent to be taken: of a browser that reads no more, or a line that was cut.
+#: Timeout for sent data to be acknowledged, if a browser stops reading or the network fails.
 UNREAD_SECONDS = 60
-#: Descriptors that connections leave free for files, at most, and the most that they take.
+#: Maximum file descriptors reserved for files, and maximum number of connections.
 _RESERVE, _MOST = 256, 4096
-#: Without free descriptors, between two looks for one.
+#: Delay between attempts to accept a connection if no descriptor is free.
 _AGAIN_SECONDS = 1
 _NONE_FREE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class QueueingSocket(socket.socket):
-    """A listening socket that rests a while where the process has no descriptor free.
+    """A listening socket that pauses if the process has no free descriptor.
 
-    Tornado 6.6 tries again at once, without end, and logs each failure.
+    Tornado 6.6 would retry at once, endlessly, and log each failure.
     """
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """Accept a connection; where none can be taken now, say so as if there were none, and look again later."""
+        """Accept a connection; if none can be accepted now, report that none is pending, and retry later."""
         try:
             return super().accept()
         except OSError as error:
             if error.errno not in _NONE_FREE:
                 raise
-            _LOG.warning("no connection can be taken: %s", error.strerror)
+            _LOG.warning("no connection can be accepted: %s", error.strerror)
             loop = IOLoop.current()
             loop.update_handler(self, 0)
-            loop.call_later(_AGAIN_SECONDS, self._go_on, loop)
+            loop.call_later(_AGAIN_SECONDS, self._resume, loop)
             raise BlockingIOError from error
 
-    def _go_on(self, loop: IOLoop) -> None:
+    def _resume(self, loop: IOLoop) -> None:
         if self.fileno() >= 0:
             loop.update_handler(self, IOLoop.READ)
 
 
 @cache
 def limit_connections() -> None:
-    """Limit the connections of this process, also of a server that stands already, as under ``panel serve``.
+    """Limit the connections of this process, also for a server that is already running, as under ``panel serve``.
 
-    What a websocket sends goes out at once.
+    Websocket messages are sent without delay.
     """
-    _most_descriptors()
-    around(HTTPServer, "handle_stream", _within_limit)
+    _max_connections()
+    wrap_method(HTTPServer, "handle_stream", _within_limit)
     # Bokeh sends a message in three frames or more; the second would wait until the browser has acknowledged the first.
-    before(WSHandler, "open", lambda handler: handler.set_nodelay(True))
+    call_before(WSHandler, "open", lambda handler: handler.set_nodelay(True))
 
 
 def has_room(stream: IOStream) -> bool:
-    """Tell whether a connection leaves descriptors free for files."""
-    # The system gives the lowest number that is free: one this high means that all below are in use.
-    return stream.socket.fileno() < _most_descriptors()
+    """Return whether enough descriptors for files remain free with this connection."""
+    # The system assigns the lowest free number, so all lower ones are in use.
+    return stream.socket.fileno() < _max_connections()
 
 
 def _within_limit(own: Any) -> Any:
-    """Have a server take a connection only while there is room, and wait only so long for it."""
+    """Make a server accept a connection only while there is room, and with timeouts."""
 
     def handle_stream(server: HTTPServer, stream: IOStream, address: tuple[Any, ...]) -> None:
         if not has_room(stream):
@@ -89,8 +89,8 @@ def _within_limit(own: Any) -> Any:
 
 
 @cache
-def _most_descriptors() -> int:
-    """Raise the limit of descriptors as far as this process may; return how many connections may use."""
+def _max_connections() -> int:
+    """Raise the limit of descriptors as far as allowed; return the maximum number of connections."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return min(hard - min(_RESERVE, hard // 4), _MOST) if hard > 0 else _MOST

@@ -1,4 +1,4 @@
-"""Views that stand by themselves at an address of their own, as in a frame of another page: ``?embed=cosine``."""
+"""Views that can be embedded in other pages, at an address of their own: ``?embed=cosine``."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
     from explorer.model import ExplorerModel
     from explorer.views.view import View
 
-#: What a view can be about one of, in the order in which it is said.
+#: Parts of the subject of a view, in the order in which they are named.
 _PLACE = ("family", "sae", "concept", "latent", "token")
 _NO_LATENT = "The address names none."
 _NO_SHARES = "This suite stores no projections of tokens on the probe for this SAE."
 
 
 class Embed(NamedTuple):
-    """A view that can stand by itself.
+    """A view that can be embedded.
 
     Attributes
     ----------
     view : class of views
     title : str
-        What it shows.
+        Description of its contents.
     page : str
-        Where it stands on the whole page.
+        The page that contains it.
     options : mapping of str to object
-        What the view is made with.
+        Options of its constructor.
     state : mapping of str to object
-        What of the state makes it show what its name says.
+        Parameters of the state that it requires.
     """
 
     view: type[View]
@@ -60,7 +60,7 @@ class Embed(NamedTuple):
     state: Mapping[str, Any] = {}
 
     def make(self, model: ExplorerModel) -> View:
-        """Make the view."""
+        """Create the view."""
         return self.view(model, **self.options)
 
 
@@ -72,7 +72,7 @@ def _panel_of_atlas(name: str) -> Embed:
     return Embed(Atlas, f"{title} of all SAEs against {over}", "atlas", {"only": slot}, {slot: number})
 
 
-#: By their names in addresses: those of figures, where they have one.
+#: The views by their names in addresses, which are those of figures if they have one.
 EMBEDS: Mapping[str, Embed] = {
     "cosine": Embed(CosineView, "Cosine of every latent with the probe", "explore", {"alone": True}),
     "latents": Embed(LatentLists, "Split and absorbing latents", "explore"),
@@ -94,28 +94,28 @@ EMBEDS: Mapping[str, Embed] = {
     **{name: _panel_of_atlas(name) for name in absorption.PANELS},
     "absorption-heatmap": Embed(HeatMapView, "Absorption of every concept on every SAE", "atlas"),
     "threshold-sensitivity": Embed(SensitivityView, "Absorption by threshold", "evidence"),
-    **dict.fromkeys(SHARES, Embed(SharesView, "Who carries a concept", "evidence", {"when_none": _NO_SHARES})),
+    **dict.fromkeys(SHARES, Embed(SharesView, "Latents that carry a concept", "evidence", {"when_none": _NO_SHARES})),
     "suite-evidence": Embed(SuiteEvidence, "Tested tokens of the suite", "evidence"),
     "token": Embed(TokenView, "Latents that fire on a token", "token"),
 }
 
 
-def place_of(model: ExplorerModel, view: type[View]) -> str:
-    """Say which suite, SAE, concept and latent a view is about, as far as it is about one."""
-    shown, about = model.shown, about_of(model, view)
+def subject_of(model: ExplorerModel, view: type[View]) -> str:
+    """Return the subject of a view as a text: suite, and family, SAE, concept, latent and token if it is about one."""
+    shown, about = model.shown, subject_keys(model, view)
     suite = model.store.suites[shown.suite].manifest
-    said = {
+    texts = {
         "family": shown.chosen_family.title if shown.chosen_family else "",
         "sae": shown.chosen_sae.label if shown.chosen_sae else "",
         "concept": f"{shown.noun} {shown.label}",
         "latent": f"latent {shown.latent}",
         "token": f"token {visible(shown.token)}" if shown.token else "",
     }
-    return ", ".join([suite.title or suite.name, *(said[key] for key in about if said[key])])
+    return ", ".join([suite.title or suite.name, *(texts[key] for key in about if texts[key])])
 
 
-def about_of(model: ExplorerModel, view: type[View]) -> list[str]:
-    """Name in order what a view is about one of: a family only where it is about no SAE."""
+def subject_keys(model: ExplorerModel, view: type[View]) -> list[str]:
+    """Return the parts of a view's subject in order; the family only if it is not about one SAE."""
     about = {key for answer in view.answers for key in _about(model, answer)}
     return [key for key in _PLACE if key in about and not (key == "family" and "sae" in about)]
 

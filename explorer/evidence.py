@@ -17,7 +17,7 @@ FULL_SHARE = 0.4
 _CLOSE = 0.005
 _BY_EFFECT = ("top_effect", "second_latent", "second_effect", "second_cosine", "margin")
 _BY_PROJECTION, _BY_FRACTION = ("projection", "projected_share"), ("fraction",)
-_UNTOLD = {
+_UNUSED = {
     "full": (*_BY_EFFECT, *_BY_FRACTION),
     **dict.fromkeys(FRACTIONS, (*_BY_EFFECT, *_BY_PROJECTION, "reason", "why")),
 }
@@ -25,7 +25,7 @@ _UNTOLD = {
 
 def unused_columns(metric: str | None) -> tuple[str, ...]:
     """Return the columns of tested tokens that a metric does not use."""
-    return _UNTOLD.get(metric or "", (*_BY_PROJECTION, *_BY_FRACTION))
+    return _UNUSED.get(metric or "", (*_BY_PROJECTION, *_BY_FRACTION))
 
 
 def decisive(metric: str | None) -> str:
@@ -61,27 +61,27 @@ def why(row: Mapping[str, Any], *, cosine_threshold: float, effect_margin: float
         case "absorbed":
             aligned = "" if _unknown(cosine) else f", cosine {number(cosine)} ≥ {number(cosine_threshold)}"
             by_effect = f"{margin_text} ≥ {number(effect_margin, 2)}"
-            said = f"{f'{carries} ≥ {percent(FULL_SHARE)}' if _unknown(margin) else by_effect}{aligned}"
+            text = f"{f'{carries} ≥ {percent(FULL_SHARE)}' if _unknown(margin) else by_effect}{aligned}"
         case "effect margin":
             decimals = 2 if effect_margin - margin >= _CLOSE else 4
-            said = f"margin {number(margin, decimals)} < {number(effect_margin, decimals)}"
+            text = f"margin {number(margin, decimals)} < {number(effect_margin, decimals)}"
             if not _unknown(cosine) and cosine < cosine_threshold:
-                said += f", cosine {number(cosine)} < {number(cosine_threshold)}"
+                text += f", cosine {number(cosine)} < {number(cosine_threshold)}"
         case "cosine":
-            said = f"cosine {number(cosine, 4)} < {number(cosine_threshold, 4)}"
+            text = f"cosine {number(cosine, 4)} < {number(cosine_threshold, 4)}"
         case "projection" if _unknown(share):
-            said = "the token's projection on the probe is not positive"
+            text = "the token's projection on the probe is not positive"
         case "projection":
-            said = f"{carries} < {percent(FULL_SHARE)}"
+            text = f"{carries} < {percent(FULL_SHARE)}"
         case "no effect":
-            said = "removing the top latent does not lower the right answer"
+            text = "removing the top latent does not lower the right answer"
         case "split latent fires":
-            said = "a split latent at this tau fires on it"
+            text = "a split latent at this tau fires on it"
         case "fraction":
-            said = _parts(row)
+            text = _parts(row)
         case _:
-            said = "as published; the suite stores no scores to recompute it"
-    return said
+            text = "as published; the suite stores no scores to recompute it"
+    return text
 
 
 def _parts(row: Mapping[str, Any]) -> str:
@@ -90,23 +90,23 @@ def _parts(row: Mapping[str, Any]) -> str:
     main, absorbing, latents, total = (row.get(name) for name in names)
     is_former = row.get("metric") == FRACTION_0_3
     if main is None or absorbing is None or total is None or (latents is None and is_former):
-        said = "as published; the suite stores no projections to recompute it"
+        text = "as published; the suite stores no projections to recompute it"
     elif is_former and main >= total:
-        said = f"split latents project {number(main, 2)}, the whole token {number(total, 2)}"
+        text = f"split latents project {number(main, 2)}, the whole token {number(total, 2)}"
     elif is_former and latents is not None and latents <= 0:
-        said = f"all latents together project {number(latents, 2)}"
+        text = f"all latents together project {number(latents, 2)}"
     elif is_former:
-        said = f"split latents project {number(main, 2)} of the {number(latents, 2)} that all latents project"
+        text = f"split latents project {number(main, 2)} of the {number(latents, 2)} that all latents project"
     elif total <= 0:
-        said = "the token's projection on the probe is not positive"
+        text = "the token's projection on the probe is not positive"
     else:
         carried = (
             f"{percent(absorbing / total)} {'≥' if absorbing >= FULL_SHARE * total else '<'} {percent(FULL_SHARE)}"
         )
-        said = (
+        text = (
             f"absorbing latents carry {carried} of the projection on the probe, split latents {percent(main / total)}"
         )
-    return said
+    return text
 
 
 def _unknown(value: float | None) -> bool:

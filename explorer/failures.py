@@ -1,4 +1,4 @@
-"""What a server answers when it refuses a request or fails at it: a page of one sentence, and a line in the log."""
+"""Responses to rejected and failed requests: a page with one sentence, and a line in the log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from explorer.log import log_failure
 from explorer.theme import DARK, FONT, LIGHT, css_variables
-from explorer.upstream.hooks import around
+from explorer.upstream.hooks import wrap_method
 from explorer.upstream.tornado import reason
 from explorer.views.markup import render
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _LOOK = {"font": FONT, "light": css_variables(LIGHT), "dark": css_variables(DARK)}
-_FAILED = "This page could not be built. The log of the server says why."
+_FAILED = "This page could not be built. See the log of the server for the reason."
 
 
 class RefusedRequestError(HTTPError):
-    """A request that is answered with a title and a sentence of its own.
+    """A rejected request; the response has the given title and sentence.
 
     Parameters
     ----------
     status : int
     title, sentence : str
     headers : dict of str to str
-        Of the answer, besides those of every answer.
+        Additional headers of the response.
     """
 
     def __init__(self, status: int, title: str, sentence: str, headers: dict[str, str]) -> None:
@@ -37,14 +37,14 @@ class RefusedRequestError(HTTPError):
         self.title, self.sentence, self.headers = title, sentence, headers
 
 
-def answer_errors() -> None:
-    """Have all handlers of this process answer and log errors as this module does, in place of Tornado."""
-    around(RequestHandler, "write_error", lambda _: _write_error)
-    around(RequestHandler, "log_exception", lambda _: _log_exception)
+def handle_errors() -> None:
+    """Make all handlers of this process respond to errors and log them as defined in this module."""
+    wrap_method(RequestHandler, "write_error", lambda _: _write_error)
+    wrap_method(RequestHandler, "log_exception", lambda _: _log_exception)
 
 
 def fail(handler: RequestHandler) -> None:
-    """Replace an answer that has not been sent yet by the page of an error."""
+    """Replace a response that has not been sent by an error page."""
     handler.clear()
     handler.set_status(HTTPStatus.INTERNAL_SERVER_ERROR)
     handler.write(_page(handler))
@@ -77,6 +77,6 @@ def _log_exception(
     error: BaseException | None,
     _trace: TracebackType | None,
 ) -> None:
-    """Log a line; Tornado's own has the whole address and a traceback. What was refused is in the log of requests."""
+    """Log one line, because Tornado would log the address and a traceback. Rejections are in the log of requests."""
     if error is not None and not isinstance(error, HTTPError):
         log_failure("A request failed", error)

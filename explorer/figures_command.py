@@ -17,7 +17,7 @@ def figures(
     *,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
 ) -> None:
-    """Make all figures of a paper again: all of them, or none."""
+    """Write all figures of a paper, or none if one fails."""
     from explorer.figures import FigureError
     from explorer.paper import write_paper
 

@@ -1,4 +1,4 @@
-"""Frames as files, CSV, JSON and Parquet, in pieces: none takes long to write, so that other threads go on."""
+"""Frames as CSV, JSON and Parquet files, written in small pieces so that other threads can run in between."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from queries.conform import arrow_type
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-#: What a thread writes or converts at a time: some milliseconds, in which no other thread of Python runs.
+#: Rows written or converted at a time, which takes some milliseconds and blocks other Python threads.
 _ROWS = 500
 _PIECE_BYTES = 2**18
-#: What spreadsheets take for the beginning of a formula, also in the wide characters of East Asian keyboards.
+#: Characters that spreadsheets interpret as a formula, also in the fullwidth forms of East Asian keyboards.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def as_csv(frame: pd.DataFrame, *, for_spreadsheets: bool = False) -> Iterator[bytes]:
-    """Write a frame as CSV (UTF-8, a line of names first); lists are written as JSON.
+    """Write a frame as CSV (UTF-8, with a header line); lists are written as JSON.
 
     Parameters
     ----------
     frame : pandas.DataFrame
     for_spreadsheets : bool
-        Put an apostrophe in front of each text that a spreadsheet would take for a formula.
+        Put an apostrophe in front of each text that a spreadsheet would interpret as a formula.
     """
-    # Else a text that holds a carriage return would end its line, and begin the next one with what follows.
+    # Otherwise a carriage return in a text would begin a new line.
     quoting = csv.QUOTE_NONNUMERIC if for_spreadsheets else csv.QUOTE_MINIMAL
     piece = b""
     for start in range(0, max(len(frame), 1), _ROWS):
         rows = frame.iloc[start : start + _ROWS]
         written = {
-            name: [_written(cell, for_spreadsheets) for cell in rows[name]]
+            name: [_csv_cell(cell, for_spreadsheets) for cell in rows[name]]
             for name in rows
             if is_object_dtype(rows[name]) or (for_spreadsheets and not is_numeric_dtype(rows[name]))
         }
@@ -52,11 +52,11 @@ def as_csv(frame: pd.DataFrame, *, for_spreadsheets: bool = False) -> Iterator[b
 
 
 def as_json(frame: pd.DataFrame, head: Mapping[str, Any]) -> Iterator[bytes]:
-    """Write a frame as a JSON object: what `head` has, then `rows`, an object each; null for NULL and for no number."""
+    """Write a frame as a JSON object: the items of `head`, then `rows` as objects; null for NULL and for NaN."""
     piece = f'{json.dumps(head, ensure_ascii=False, allow_nan=False)[:-1]}{", " if head else ""}"rows": ['.encode()
     for start in range(0, len(frame), _ROWS):
         rows = frame.iloc[start : start + _ROWS]
-        columns = [[_plain(cell) for cell in _numbers(rows[name])] for name in rows]
+        columns = [[_json_value(cell) for cell in _numbers(rows[name])] for name in rows]
         written = (
             json.dumps(dict(zip(rows.columns, row, strict=True)), ensure_ascii=False, allow_nan=False)
             for row in zip(*columns, strict=True)
@@ -69,13 +69,13 @@ def as_json(frame: pd.DataFrame, head: Mapping[str, Any]) -> Iterator[bytes]:
 
 
 def as_parquet(frame: pd.DataFrame, kinds: Mapping[str, str] | None = None) -> Iterator[bytes]:
-    """Write a frame as Parquet; `kinds` are the DuckDB types of its columns, which else are told by its rows."""
+    """Write a frame as Parquet; `kinds` are the DuckDB types of its columns, by default inferred from its rows."""
     if kinds:
         schema = pa.schema([(name, arrow_type(kind)) for name, kind in kinds.items()])
         maps = [name for name, kind in kinds.items() if kind.startswith("MAP")]
         frame = frame.assign(**{name: [cell and list(cell.items()) for cell in frame[name]] for name in maps})
     else:
-        schema = pa.Schema.from_pandas(frame.iloc[_telling(frame)], preserve_index=False)
+        schema = pa.Schema.from_pandas(frame.iloc[_rows_with_types(frame)], preserve_index=False)
     parts = [
         pa.Table.from_pandas(frame.iloc[start : start + _ROWS], schema=schema, preserve_index=False)
         for start in range(0, max(len(frame), 1), _ROWS)
@@ -86,42 +86,42 @@ def as_parquet(frame: pd.DataFrame, kinds: Mapping[str, str] | None = None) -> I
 
 
 def with_whole_numbers(frame: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
-    """Return a frame whose columns of integers, by their DuckDB types, hold integers beside NULL, too."""
+    """Return a frame whose integer columns, by their DuckDB types, remain integers even with NULL."""
     return frame.astype({name: "Int64" for name, kind in kinds.items() if kind in ("INTEGER", "BIGINT")})
 
 
 def in_pieces(content: bytes) -> Iterator[bytes]:
-    """Return content in pieces."""
+    """Yield content in pieces."""
     return (content[start : start + _PIECE_BYTES] for start in range(0, len(content), _PIECE_BYTES))
 
 
-def _written(cell: Any, for_spreadsheets: bool) -> Any:  # noqa: FBT001
-    """Return what is written of a cell."""
+def _csv_cell(cell: Any, for_spreadsheets: bool) -> Any:  # noqa: FBT001
+    """Convert a cell for CSV."""
     if isinstance(cell, np.ndarray | dict):
-        return json.dumps(_plain(cell), ensure_ascii=False)
+        return json.dumps(_json_value(cell), ensure_ascii=False)
     if for_spreadsheets and isinstance(cell, str) and cell.startswith(_FORMULA):
         return f"'{cell}"
     return cell
 
 
-def _plain(cell: Any) -> Any:
-    """Return what JSON can hold of a cell."""
+def _json_value(cell: Any) -> Any:
+    """Convert a cell for JSON."""
     if isinstance(cell, np.ndarray):
-        return [_plain(part) for part in _numbers(cell)]
+        return [_json_value(part) for part in _numbers(cell)]
     if isinstance(cell, dict):
-        return {name: _plain(part) for name, part in cell.items()}
+        return {name: _json_value(part) for name, part in cell.items()}
     return None if cell is pd.NA or (isinstance(cell, float) and not math.isfinite(cell)) else cell
 
 
 def _numbers(values: pd.Series | np.ndarray) -> list[Any]:
-    """Return values as Python has them; a float of 32 bits with the digits that tell it, not with those of 64."""
+    """Return values as Python objects; a 32-bit float gets its own shortest digits, not those of its 64-bit value."""
     if values.dtype == np.float32:
         return list(np.asarray(values).astype(str).astype(float).tolist())
     return list(values.tolist())
 
 
-def _telling(frame: pd.DataFrame) -> list[int]:
-    """Find rows that tell the types of all columns: of each column of objects, one that is neither NULL nor empty."""
+def _rows_with_types(frame: pd.DataFrame) -> list[int]:
+    """Return rows from which all types can be inferred: for each object column, one that is neither NULL nor empty."""
     found = {
         next((row for row, cell in enumerate(frame[name]) if cell is not None and np.size(cell)), None)
         for name in frame

@@ -1,4 +1,4 @@
-"""Reads what is given for a parameter, as a value or as its text in a URL; refuses it in a sentence."""
+"""Parses values of parameters, given as values or as their text in a URL; rejects invalid ones with a sentence."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from queries.schema import INTEGER_MAX
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-#: Attributes whose values are texts, and those whose values may be fractions.
+#: Attributes with text values, and attributes whose numbers may be fractions.
 _TEXTS = ("hook", "architecture")
 _FRACTIONS = ("l0",)
-#: Stands in a URL between the parts of a list.
-BETWEEN = "."
-#: Options that a refusal names.
+#: Separator of lists in a URL.
+SEPARATOR = "."
+#: Maximum options named in an error message.
 SHOWN_OPTIONS = 8
 _SHOWN_CHARACTERS = 40
 
 
 def number_of(name: str, value: Any, kind: type[int | float]) -> int | float:
-    """Return the finite number that `value` says; ValueError where it says none."""
+    """Return `value` as a finite number; ValueError if it is none."""
     try:
         number = kind(value)
         usable = math.isfinite(number) and (isinstance(value, str) or number == value)  # int(1.5) is 1
-    except (TypeError, ValueError, OverflowError):  # an integer may be too large to be told finite
+    except (TypeError, ValueError, OverflowError):  # isfinite fails for very large integers
         usable = False
     if not usable:
         message = f"{name} = {shortened(value)} is not {'an integer' if kind is int else 'a number'}"
@@ -36,7 +36,7 @@ def number_of(name: str, value: Any, kind: type[int | float]) -> int | float:
 
 
 def attribute_of(name: str, attribute: str, value: Any) -> Any:
-    """Turn a value, or its text as a URL has it, into what SAEs have under an attribute."""
+    """Convert a value, or its text in a URL, to the type of an attribute of SAEs."""
     if attribute in _TEXTS:
         return str(value)
     number = number_of(name, value, float if attribute in _FRACTIONS else int)
@@ -44,7 +44,7 @@ def attribute_of(name: str, attribute: str, value: Any) -> Any:
 
 
 def option_of(name: str, value: Any, parameter: param.Parameter) -> Any:
-    """Return the option that `value` names; capital letters mean the same as small ones."""
+    """Return the option of a parameter for `value`; ValueError if it is none."""
     if isinstance(parameter, param.Boolean):
         named = {"True": True, "False": False, "1": True, "0": False}
         if str(value) not in named:
@@ -56,8 +56,8 @@ def option_of(name: str, value: Any, parameter: param.Parameter) -> Any:
 
 
 def options_of(name: str, value: Any, options: Sequence[str]) -> list[str]:
-    """Return the options that `value` names, as a list or as a URL's text, in their order."""
-    given = [part for part in value.split(BETWEEN) if part] if isinstance(value, str) else list(value)
+    """Return the options in `value`, a list or its text in a URL, in the order of `options`."""
+    given = [part for part in value.split(SEPARATOR) if part] if isinstance(value, str) else list(value)
     for part in given:
         if part not in options:
             raise ValueError(refusal_of(name, part, options))
@@ -65,7 +65,7 @@ def options_of(name: str, value: Any, options: Sequence[str]) -> list[str]:
 
 
 def within(name: str, value: float, bounds: tuple[float | None, float | None] | None) -> int | float:
-    """Return `value` if it lies within `bounds`."""
+    """Return `value` if it is within `bounds`; ValueError otherwise."""
     low, high = bounds or (None, None)
     if (low is not None and value < low) or (high is not None and value > high):
         span = f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
@@ -75,7 +75,7 @@ def within(name: str, value: float, bounds: tuple[float | None, float | None] | 
 
 
 def refusal_of(name: str, value: object, options: Iterable[object]) -> str:
-    """Say that `value` is none of the options, and name some of these."""
+    """Return the message that `value` is none of the options, some of which it names."""
     there = [option for option in options if option is not None]
     shown = ", ".join(str(option) for option in there[:SHOWN_OPTIONS]) or "nothing"
     more = ", ..." if len(there) > SHOWN_OPTIONS else ""
@@ -83,6 +83,6 @@ def refusal_of(name: str, value: object, options: Iterable[object]) -> str:
 
 
 def shortened(value: object) -> str:
-    """Quote a value for a sentence, cut to a readable length."""
+    """Quote a value for a message, shortened to a readable length."""
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}...")

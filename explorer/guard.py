@@ -1,4 +1,4 @@
-"""What guards a served page: which scripts may run in it, who may frame it, and how much a visitor may send."""
+"""Protects served pages: which scripts may run, which sites may frame a page, and how much a visitor may send."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from bokeh.server.views.session_handler import SessionHandler
 from panel.io.server import ComponentResourceHandler, DocHandler, WSHandler
 from tornado.web import HTTPError, RequestHandler
 
-from explorer.failures import answer_errors, fail
-from explorer.inbound import MESSAGE_BYTES, take_only_known_messages
+from explorer.failures import fail, handle_errors
+from explorer.inbound import MESSAGE_BYTES, allow_known_messages
 from explorer.served import is_local_request
 from explorer.tokens import claim_session, note_answer, refuse_chosen_session, release_session, sign_tokens
-from explorer.upstream.hooks import around, before
+from explorer.upstream.hooks import call_before, wrap_method
 from explorer.upstream.panel import count_busy_on_loop
-from explorer.upstream.tornado import is_under_way
+from explorer.upstream.tornado import headers_sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from tornado.httputil import HTTPServerRequest
 
-#: What may be asked for: the longest address of the explorer has some 2,000 characters. The token with which a page
-#: opens its websocket holds its address.
+#: Limits of requests. The longest address of the explorer has some 2,000 characters; the token with which a page opens
+#: its websocket contains the address.
 URL_CHARACTERS, URL_VALUES, TOKEN_CHARACTERS = 8_192, 100, 2**14
-#: How browsers offer to compress a websocket; Tornado fails at some other offers, so those are passed over.
+#: Offers of browsers to compress a websocket; others are ignored, because Tornado fails for some.
 _COMPRESSIONS = ("permessage-deflate", "permessage-deflate; client_max_window_bits")
-#: Environment variable with the origins that may show the page in a frame, besides its own.
+#: Environment variable with the origins that may show the page in a frame, in addition to its own.
 EMBED_IN = "ABSORPTION_EXPLORER_EMBED_IN"
 _ORIGIN = re.compile(r"https?://(?:\*\.)?[A-Za-z0-9.-]+(?::(\d{1,5}))?")
 _HIGHEST_PORT = 65_535
 _LOG = logging.getLogger("explorer")
 
-# Scripts run only where they carry the page's nonce, or are loaded by one that does. Bokeh writes its styles into the
-# page, and es-module-shims, which loads Panel's components, fetches what it has just made itself.
+# Scripts run only with the page's nonce, or if a script with the nonce loads them. Inline styles are needed by Bokeh,
+# and connect-src blob: by es-module-shims, which loads Panel's components.
 _POLICY = (
     "default-src 'none'",
     "script-src {scripts}",
@@ -65,16 +65,18 @@ _HEADERS = {
 
 
 def allow_embedding(origins: Sequence[str]) -> None:
-    """Let pages of these origins show this process's pages in a frame, besides its own.
+    """Allow pages of these origins to show this process's pages in a frame, in addition to its own.
 
     Raises
     ------
     ValueError
-        Where one is no origin, in one line.
+        If one is not a valid origin; one line.
     """
     for origin in origins:
         if not _is_origin(origin):
-            raise ValueError(f"{origin!r} is no origin; give scheme, host and port only, as in https://course.example")
+            raise ValueError(
+                f"{origin!r} is not an origin; give scheme, host and port only, as in https://course.example"
+            )
     os.environ[EMBED_IN] = " ".join(origins)
 
 
@@ -85,15 +87,15 @@ def _is_origin(text: str) -> bool:
 
 @cache
 def _origins(named: str) -> str:
-    """Return the origins among what the environment names; whatever else stands there could change the policy."""
+    """Return the valid origins of the environment variable; anything else could change the policy."""
     origins = [origin for origin in named.split() if _is_origin(origin)]
     if origins != named.split():
-        _LOG.error("%s holds what is no origin, as https://course.example is: that is omitted", EMBED_IN)
+        _LOG.error("%s contains invalid origins, which are ignored; an origin is like https://course.example", EMBED_IN)
     return " ".join(origins)
 
 
 def headers(nonce: str | None) -> Mapping[str, str]:
-    """Return the headers of a page whose scripts carry `nonce`; without one, no script runs."""
+    """Return the headers of a page whose scripts have `nonce`; without one, no script runs."""
     scripts = f"'nonce-{nonce}' 'strict-dynamic'" if nonce else "'none'"
     policy = "; ".join(_POLICY).format(scripts=scripts, embed_in=_origins(os.environ.get(EMBED_IN, ""))).strip()
     return {"Content-Security-Policy": policy} | _HEADERS
@@ -101,29 +103,29 @@ def headers(nonce: str | None) -> Mapping[str, str]:
 
 @cache
 def guard() -> None:
-    """Guard the pages that this process serves."""
+    """Install the protection of this process's pages."""
     sign_tokens()
-    answer_errors()
-    before(RequestHandler, "flush", _seal)
-    before(RequestHandler, "prepare", _refuse_malformed)
-    before(AuthRequestHandler, "prepare", _check)
-    before(ComponentResourceHandler, "prepare", _refuse_imports)
-    before(WSHandler, "open", count_busy_on_loop)
-    before(WSHandler, "send_message", _close_without_page)
-    before(WSHandler, "on_finish", _release_unopened)
-    before(WSHandler, "on_close", release_session)
-    before(WSHandler, "on_pong", note_answer)
-    around(DocHandler, "get_session", _noting_session)
-    take_only_known_messages()
+    handle_errors()
+    call_before(RequestHandler, "flush", _set_headers)
+    call_before(RequestHandler, "prepare", _refuse_malformed)
+    call_before(AuthRequestHandler, "prepare", _check)
+    call_before(ComponentResourceHandler, "prepare", _refuse_imports)
+    call_before(WSHandler, "open", count_busy_on_loop)
+    call_before(WSHandler, "send_message", _close_without_page)
+    call_before(WSHandler, "on_finish", _release_unopened)
+    call_before(WSHandler, "on_close", release_session)
+    call_before(WSHandler, "on_pong", note_answer)
+    wrap_method(DocHandler, "get_session", _recording_session)
+    allow_known_messages()
 
 
 def is_checked(request: Any) -> bool:
-    """Whether a request has come through the guard: under ``panel serve`` the first one, which loads it, has not."""
+    """Return whether the guard has checked a request; under ``panel serve`` the first one, which loads it, is not."""
     return getattr(request, "is_checked", False)
 
 
 def _check(handler: Any) -> Any:
-    """Refuse what no page of the explorer asks for."""
+    """Reject requests that no page of the explorer makes."""
     request = handler.request
     refuse_too_much(request)
     if len(request.headers.get("Sec-WebSocket-Protocol", "")) > TOKEN_CHARACTERS:
@@ -131,9 +133,11 @@ def _check(handler: Any) -> Any:
     _refuse_malformed(handler)
     refuse_chosen_session(request)
     if isinstance(handler, AutoloadJsHandler | MetadataHandler):
-        raise HTTPError(HTTPStatus.NOT_FOUND)  # of pages that other sites put together
+        raise HTTPError(HTTPStatus.NOT_FOUND)  # used only by pages that other sites build
     request.is_checked = True
-    request.is_local_request = is_local_request(request.headers)  # which no session is told: its token would hold them
+    request.is_local_request = is_local_request(
+        request.headers
+    )  # sessions do not get the headers, because the token would contain them
     if not isinstance(handler, WSHandler):
         return None
     handler.settings["websocket_max_message_size"] = MESSAGE_BYTES
@@ -143,7 +147,7 @@ def _check(handler: Any) -> Any:
 
 
 def refuse_too_much(request: HTTPServerRequest) -> None:
-    """Refuse an address that is too long or holds too many values."""
+    """Reject an address that is too long or contains too many values."""
     if len(request.uri or "") > URL_CHARACTERS:
         raise HTTPError(414, reason=f"Address longer than {URL_CHARACTERS} characters")
     if sum(map(len, request.arguments.values())) > URL_VALUES:
@@ -162,13 +166,13 @@ def _refuse_malformed(handler: Any) -> None:
 
 
 def _refuse_imports(handler: RequestHandler) -> None:
-    """Refuse components of modules that are not loaded: to find their files, Panel would import what a path names."""
+    """Reject components of modules that are not loaded, because Panel would import any module named in the path."""
     if handler.path_args[0].partition("/")[0] not in sys.modules:
         raise HTTPError(404)
 
 
-def _noting_session(own: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Have the handler of pages note which session it is about to write, and the nonce of its document."""
+def _recording_session(own: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Make the handler of pages record the session of the page, and the nonce of its document."""
 
     async def get_session(handler: Any) -> Any:
         session = await own(handler)
@@ -179,19 +183,19 @@ def _noting_session(own: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _nonce(document: Any) -> str | None:
-    """Return the nonce that a document's page was built with; one that failed has none."""
+    """Return the nonce of a document's page; None if building the page failed."""
     return document.template_variables.get("nonce")
 
 
-def _seal(handler: Any) -> None:
-    """Put the headers of an answer right, and send no page without a nonce."""
-    if is_under_way(handler):
+def _set_headers(handler: Any) -> None:
+    """Set the security headers of a response, and do not send a page without a nonce."""
+    if headers_sent(handler):
         return
     nonce = None
     if isinstance(handler, SessionHandler) and handler.get_status() == HTTPStatus.OK:
         nonce = getattr(handler, "nonce", None)
         if not is_checked(handler.request):
-            _ask_again(handler)
+            _redirect_to_itself(handler)
         elif nonce is None:
             fail(handler)
     for name, value in headers(nonce).items():
@@ -201,8 +205,8 @@ def _seal(handler: Any) -> None:
             handler.clear_header(f"Access-Control-Allow-{name}")
 
 
-def _ask_again(handler: RequestHandler) -> None:
-    """Have the browser send a request again that was accepted before the guard stood."""
+def _redirect_to_itself(handler: RequestHandler) -> None:
+    """Make the browser repeat a request that was accepted before the guard was installed."""
     request: HTTPServerRequest = handler.request
     handler.clear()
     handler.set_status(HTTPStatus.TEMPORARY_REDIRECT)
@@ -210,13 +214,13 @@ def _ask_again(handler: RequestHandler) -> None:
 
 
 def _close_without_page(handler: Any) -> None:
-    """Close a websocket that was accepted before the guard stood, or whose session could not be built."""
+    """Close a websocket that was accepted before the guard was installed, or whose session could not be built."""
     connection = handler.connection
     if not is_checked(handler.request) or connection is None or _nonce(connection.session.document) is None:
         handler.close()
 
 
 def _release_unopened(handler: WSHandler) -> None:
-    """Let others join a session whose websocket was refused: Tornado finishes the request as soon as it is opened."""
+    """Release the session of a rejected websocket; for an accepted one, Tornado finishes the request at once."""
     if handler.get_status() != HTTPStatus.SWITCHING_PROTOCOLS:
         release_session(handler)

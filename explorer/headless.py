@@ -1,4 +1,4 @@
-"""The browser without a window that draws figures and pictures: Chromium or Chrome, by Playwright."""
+"""The headless browser that draws figures and pictures: Chromium or Chrome, controlled by Playwright."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _BROWSERS = (
     "microsoft-edge",
 )
 _SECONDS = 60
-#: Whether BokehJS has drawn all of a page.
+#: JavaScript: whether BokehJS has finished drawing the page.
 IDLE = "() => window.Bokeh?.documents?.[0]?.is_idle"
 
 
 class HeadlessError(RuntimeError):
-    """Why nothing could be drawn, in one line that names the fix."""
+    """Drawing failed; the message is one line that names the fix."""
 
 
 def in_browser(act: Callable[[Any], T]) -> T:
-    """Return what `act` does with a browser of Playwright's, which ends with it.
+    """Return the result of `act` with a Playwright browser, which is closed afterwards.
 
     Parameters
     ----------
@@ -41,11 +41,11 @@ def in_browser(act: Callable[[Any], T]) -> T:
     Raises
     ------
     HeadlessError
-        Where there is no browser, or it fails.
+        If there is no browser, or it fails.
     """
-    # A notebook runs an event loop in its thread, and there Playwright's plain interface would refuse to work.
-    with ThreadPoolExecutor(1) as aside:
-        return aside.submit(_run, act).result()
+    # In another thread, because Playwright's synchronous API does not work beside an event loop, as in notebooks.
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(_run, act).result()
 
 
 def _run(act: Callable[[Any], T]) -> T:
@@ -65,7 +65,7 @@ def _run(act: Callable[[Any], T]) -> T:
 
 
 def idle_page(browser: Any, html: str, **options: Any) -> Any:
-    """Open a page of that content, and wait until BokehJS has drawn it; `options` are those of a new page."""
+    """Open a page with that content, and wait until BokehJS has drawn it; `options` are those of `new_page`."""
     page = browser.new_page(**options)
     page.set_default_timeout(1000 * _SECONDS)
     page.set_content(html)

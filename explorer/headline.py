@@ -11,20 +11,20 @@ from queries.schema import FRACTION_0_3, FRACTIONS
 def headline(
     summary: dict[str, Any] | None, label: str, noun: str, *, metric: str | None = None, has_sae: bool = True
 ) -> str:
-    """Say what is known of a concept on the SAE shown.
+    """Summarize the results for a concept on the current SAE.
 
     Parameters
     ----------
     summary : dict or None
-        The record of the query `summary`; None where the concept was not measured.
+        The record of the query `summary`; None if the concept was not measured.
     label : str
-        What is shown of the concept, as in L.
+        Label of the concept, for example L.
     noun : str
-        What it is, as in letter.
+        Noun for a concept, for example letter.
     metric : str or None
-        How absorption was measured.
+        Metric of absorption.
     has_sae : bool
-        Whether there is an SAE to speak of.
+        Whether the suite has an SAE.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def headline(
 
 
 def why_no_split(summary: dict[str, Any] | None, label: str) -> str:
-    """Say why no split latent is listed, where none is; see `why_none_absorbs`."""
+    """Explain why no split latent is listed; see `why_none_absorbs`."""
     number = summary and summary["num_split_latents"]
     if number:
         return f"{count(int(number), 'latent')} for {label}; only the number was published."
@@ -51,14 +51,14 @@ def why_no_split(summary: dict[str, Any] | None, label: str) -> str:
 
 
 def why_none_absorbs(summary: dict[str, Any] | None, metric: str | None = None) -> str:
-    """Say why no absorbing latent is known, where none is.
+    """Explain why no absorbing latent is listed.
 
     Parameters
     ----------
     summary : dict or None
-        The record of the query `summary`; None where the concept was not measured.
+        The record of the query `summary`; None if the concept was not measured.
     metric : str or None
-        How absorption was measured.
+        Metric of absorption.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def why_none_absorbs(summary: dict[str, Any] | None, metric: str | None = None) 
     if metric in FRACTIONS:
         return "A fraction measures how much is absorbed, not by which latents."
     tested, absorbed, split = summary["num_tested"], summary["num_absorbed"], summary["split_latents"]
-    # Candidates were counted with the stored split latents, and say nothing of those of another tau.
+    # Candidates were counted with the stored split latents, so they do not apply at another tau.
     by_split = len(split) and summary["stored_split"]
     them = "all split latents" if len(split) > 1 else "the split latent"
     if absorbed is None:
@@ -93,12 +93,12 @@ def why_none_absorbs(summary: dict[str, Any] | None, metric: str | None = None) 
 
 
 def _undefined(summary: dict[str, Any]) -> str:
-    """Say why there is no rate."""
+    """Explain why there is no rate."""
     return f"Absorption is undefined here, because {summary['undefined']}."
 
 
 def _found(summary: dict[str, Any], label: str, noun: str) -> tuple[str, bool]:
-    """Say which latents stand for the concept, and tell whether the share of words that they find is said with it."""
+    """Return a sentence on the split latents, and whether it contains the share of words that they find."""
     split = list(summary["split_latents"])
     if not split and summary["num_split_latents"]:
         number = int(summary["num_split_latents"])
@@ -109,7 +109,7 @@ def _found(summary: dict[str, Any], label: str, noun: str) -> tuple[str, bool]:
     several = len(split) > 1
     names = f"Latents {', '.join(map(str, split[:-1]))} and {split[-1]}" if several else f"Latent {split[0]}"
     probe, found = summary["num_probe_true_positives"], summary["num_true_positives"]
-    # The count of words found belongs to the stored split latents, not to those of another tau.
+    # The number of words found refers to the stored split latents, so it does not apply at another tau.
     if probe and found is not None and summary["stored_split"]:
         verb = "together find" if several else "finds"
         return f"{names} {verb} {percent(found / probe, 0)} of the {label} words that the probe finds.", True
@@ -117,32 +117,32 @@ def _found(summary: dict[str, Any], label: str, noun: str) -> tuple[str, bool]:
 
 
 def _absorption(summary: dict[str, Any], label: str, *, is_share: bool) -> str:
-    """Say how many words could be absorbed, and how many are."""
+    """Return a sentence on how many words could be absorbed, and how many are."""
     tested, absorbed, probe = summary["num_tested"], summary["num_absorbed"], summary["num_probe_true_positives"]
     candidates = summary["num_candidates"]
-    # Candidates were counted with the stored split latents, and say nothing of those of another tau.
+    # Candidates were counted with the stored split latents, so they do not apply at another tau.
     has_candidates = candidates is not None and len(summary["split_latents"]) and summary["stored_split"]
     if probe == 0:
-        said = f"The probe finds no {label} word: nothing to absorb"
+        text = f"The probe finds no {label} word: nothing to absorb"
     elif has_candidates and max(tested or 0, absorbed or 0) <= candidates:
-        said = _silent(summary, label, is_share=is_share)
+        text = _silent(summary, label, is_share=is_share)
     elif tested:
-        said = f"{count(tested, 'word')} {'was' if tested == 1 else 'were'} tested for absorption; {_absorbed(summary)}"
+        text = f"{count(tested, 'word')} {'was' if tested == 1 else 'were'} tested for absorption; {_absorbed(summary)}"
     elif tested == 0:
-        said = "No word was tested for absorption"
+        text = "No word was tested for absorption"
     elif absorbed is None:
-        said = f"How many words are absorbed is unknown{_published_rate(summary)}"
+        text = f"How many words are absorbed is unknown{_published_rate(summary)}"
     elif probe:
-        said = f"The probe finds {count(probe, 'word')}; {_absorbed(summary)}"
+        text = f"The probe finds {count(probe, 'word')}; {_absorbed(summary)}"
     elif absorbed:
-        said = f"{count(absorbed, 'word')} {'is' if absorbed == 1 else 'are'} absorbed by {_absorbing(summary)}"
+        text = f"{count(absorbed, 'word')} {'is' if absorbed == 1 else 'are'} absorbed by {_absorbing(summary)}"
     else:
-        said = "No word is absorbed"
-    return f"{said}."
+        text = "No word is absorbed"
+    return f"{text}."
 
 
 def _fraction(summary: dict[str, Any], label: str, metric: str) -> str:
-    """Say what is known of the absorption fraction, which counts no words."""
+    """Return a sentence on the absorption fraction, which does not count words."""
     fraction = summary["absorption_rate"]
     if fraction is None:
         return f"How much of {label} is absorbed is unknown."
@@ -153,9 +153,9 @@ def _fraction(summary: dict[str, Any], label: str, metric: str) -> str:
 
 
 def _silent(summary: dict[str, Any], label: str, *, is_share: bool) -> str:
-    """Say on how many words the split latents are silent, and what came of these."""
+    """Return a sentence on the words on which the split latents are silent, and how many of these are absorbed."""
     tested, silent = summary["num_tested"], summary.get("num_split_silent")
-    # Some sources count as candidates all that the k-sparse probe misses, also those on which a split latent fires.
+    # Some sources count all words that the k-sparse probe misses, including those on which a split latent fires.
     candidates = summary["num_candidates"] if silent is None else min(silent, summary["num_candidates"])
     several = len(summary["split_latents"]) > 1
     if candidates == 0:
@@ -171,21 +171,21 @@ def _silent(summary: dict[str, Any], label: str, *, is_share: bool) -> str:
 
 
 def _absorbed(summary: dict[str, Any]) -> str:
-    """Say how many of the words that were just spoken of are absorbed."""
+    """Return a clause on how many of the words mentioned before are absorbed."""
     absorbed, rate = summary["num_absorbed"], summary["absorption_rate"]
     if absorbed is None:
         return f"how many of these are absorbed is unknown{_published_rate(summary)}"
     if absorbed == 0:
-        said = "none of these is absorbed by another latent"
+        text = "none of these is absorbed by another latent"
     else:
-        said = f"{absorbed:,} of these {'is' if absorbed == 1 else 'are'} absorbed by {_absorbing(summary)}"
+        text = f"{absorbed:,} of these {'is' if absorbed == 1 else 'are'} absorbed by {_absorbing(summary)}"
     if rate is None:
-        return said
-    return f"{said}: absorption rate {percent(rate)} ({span_label(summary['rate_low'], summary['rate_high'])})"
+        return text
+    return f"{text}: absorption rate {percent(rate)} ({span_label(summary['rate_low'], summary['rate_high'])})"
 
 
 def _published_rate(summary: dict[str, Any]) -> str:
-    """Say what rate was published without a count, and the rate by chance, where these are known."""
+    """Return a clause with the rate that was published without a count, and the rate by chance, if known."""
     rate, random = summary["absorption_rate"], summary["random_rate"]
     if rate is None:
         return ""

@@ -1,4 +1,4 @@
-"""``/healthz``: whether new sessions find the suites open. ``panel serve --plugins explorer.health`` has it, too."""
+"""``/healthz``: whether the suites can be opened; also a plugin for ``panel serve --plugins explorer.health``."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 class Health(RequestHandler):
-    """Answers 200 where the suites are open, else 503 with the line that says why not."""
+    """Responds with 200 if the suites are open, else with 503 and the reason."""
 
     def initialize(self, paths: Sequence[str]) -> None:
-        """Take the suites that are served."""
+        """Store the paths of the served suites."""
         self._paths = paths
         guard()  # under `panel serve`, this may be the first thing that runs
 
     def get(self) -> None:
-        """Open the suites, if they are not open already as they are now."""
+        """Open the suites, unless their current versions are open already."""
         self.set_header("Cache-Control", "no-store")
         try:
             shared_store(*self._paths)
@@ -38,7 +38,7 @@ class Health(RequestHandler):
 
 
 def routes(paths: Sequence[str]) -> list[tuple[str, type[RequestHandler], dict[str, Sequence[str]]]]:
-    """Return what Bokeh's server takes as further addresses."""
+    """Return the routes for Bokeh's server."""
     return [("/healthz", Health, {"paths": paths})]
 
 

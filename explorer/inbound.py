@@ -1,8 +1,8 @@
-"""What a page sends over its websocket, as a list; all else is refused before Bokeh reads it.
+"""The list of websocket messages that a page may send; all others are rejected before Bokeh reads them.
 
-Bokeh's server applies any patch to any property of any model: it opens the path that an icon names, and makes an array
-as large as it is told to. So each message is read here, once, and Bokeh takes it only if a page could have sent it. One
-that is refused is noted in the log, by the kind of its fault, and ends its connection. Notebooks do not come this way.
+Bokeh's server applies any patch to any property of any model: it opens the file path of an icon, and allocates an array
+of any given size. So each message is parsed here, once, and passed to Bokeh only if a page could have sent it. A
+rejected message is logged by the kind of its fault, and its connection is closed. Notebooks do not use this path.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bokeh.server.session import ServerSession
 from panel.io.server import WSHandler
 from panel.models.esm import ReactiveESM
 
-from explorer.upstream.hooks import around
+from explorer.upstream.hooks import wrap_method
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,22 +39,22 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("explorer")
 
-#: A message has some 500 bytes; one with a model that has just come to the browser also the model's, as in a table.
+#: A message has some 500 bytes; one with a model that is new in the browser also contains the model, such as a table.
 MESSAGE_BYTES = 2**20
 _MOST_EVENTS, _MOST_PARTS = 8, 16
 _TEXT_CHARACTERS, _HEADER_CHARACTERS = 8_192, 256
 _LARGEST, _MOST_PIXELS, _MOST_DIGITS = 1e100, 10**6, 32
-#: How BokehJS writes numbers that JSON has not.
+#: How BokehJS encodes numbers that JSON cannot represent.
 _NO_NUMBERS = [{"type": "number", "value": value} for value in ("nan", "+inf", "-inf")]
-_POLICY_VIOLATION = 1008  # the code of RFC 6455 for a message that is not taken
+_POLICY_VIOLATION = 1008  # RFC 6455: a message violates the policy
 
 
 class RefusedError(ValueError):
-    """A message that no page sends. Says what is wrong with it, in no words of its sender."""
+    """A message that no page sends; the text describes the fault without quoting the message."""
 
 
 class _OmittedError(Exception):
-    """An event that a page may send, and that comes to nothing."""
+    """An event that a page may send, but that has no effect."""
 
 
 # --- Forms of values -------------------------------------------------------------------------------------------------
@@ -94,11 +94,11 @@ def _is_rectangle(value: Any) -> bool:
 
 
 def _is_report(value: Any) -> bool:
-    """Tell whether that is what a component of the explorer's reports; explorer/views/act.py looks at the value."""
-    action, told = _fields(_as_dict(value), "action", "value")
-    if isinstance(told, dict):
-        told = list(_as_dict(told).values())
-    parts = told if isinstance(told, list) else [told]
+    """Return whether a value has the form of an event of the explorer's components; views/act.py checks the rest."""
+    action, content = _fields(_as_dict(value), "action", "value")
+    if isinstance(content, dict):
+        content = list(_as_dict(content).values())
+    parts = content if isinstance(content, list) else [content]
     return _is_text(action) and len(parts) <= _MOST_PARTS and all(map(_is_plain, parts))
 
 
@@ -106,14 +106,14 @@ def _is_report(value: Any) -> bool:
 
 
 class Event(NamedTuple):
-    """An event: of a model of which kind, None for the document, and with which values."""
+    """An event: the class of its model (None: the document), and the form of each value."""
 
     of: type[Model] | None
     values: Mapping[str, Form]
 
 
 class Property(NamedTuple):
-    """A property that a page changes: the form of its values, and whether one is among those that there are now."""
+    """A property that a page changes: the form of its values, and whether a value is currently possible."""
 
     form: Form
     is_possible: Callable[[Any, Any], bool] = lambda *_: True
@@ -147,12 +147,12 @@ PROPERTIES: Mapping[tuple[type[Model], str], Property] = {
 
 
 def read_json(text: str) -> Any:
-    """Read JSON as browsers write it.
+    """Parse JSON as browsers write it.
 
     Raises
     ------
     RefusedError
-        Where it is none, names something twice, is nested deeply, or holds a number as no browser writes it.
+        If it is invalid, contains a duplicate name, is nested too deeply, or contains a number that no browser writes.
     """
     try:
         return json.loads(
@@ -192,7 +192,7 @@ def _fields(value: Any, *names: str) -> list[Any]:
 
 
 def _as_dict(value: Any) -> dict[str, Any]:
-    """Return what Bokeh wrote an object of JavaScript as: a list of names and values."""
+    """Decode Bokeh's encoding of a JavaScript object as a list of names and values."""
     if value == {"type": "map"}:
         return {}
     kind, entries = _fields(value, "type", "entries")
@@ -203,15 +203,15 @@ def _as_dict(value: Any) -> dict[str, Any]:
 
 
 def read_patch(text: str, document: Document) -> PatchJson:
-    """Read a patch of a document, and write it again for Bokeh.
+    """Parse and check a patch of a document, and return it for Bokeh.
 
-    Events are omitted that crossed with a change made by the session, of models that have gone since or with a value
-    that can no longer be chosen; and those at a place that is no number.
+    Events that crossed with a change by the session are omitted (of removed models, or with values that are no longer
+    possible), as are events at positions that are not numbers.
 
     Raises
     ------
     RefusedError
-        Where no page sends such a patch.
+        If no page sends such a patch.
     """
     (events,) = _fields(read_json(text), "events")
     if not isinstance(events, list) or len(events) > _MOST_EVENTS:
@@ -226,7 +226,7 @@ def read_patch(text: str, document: Document) -> PatchJson:
 
 
 def _is_batch(events: list[Any]) -> bool:
-    """Tell whether these are changes of several properties: BokehJS sends together only what it has set at once."""
+    """Return whether events are changes of different properties; BokehJS combines only those that it set at once."""
     changed = [event.get("attr") for event in events if isinstance(event, dict) and event.get("kind") == "ModelChanged"]
     names = {name for name in changed if isinstance(name, str)}
     return len(names) == len(events)
@@ -240,9 +240,9 @@ def _read_event(event: Any, document: Document) -> dict[str, Any]:
         _check_change(model, name, value)
         return {**event, "model": model.ref}
     if kind == "MessageSent":
-        _, told, message = _fields(event, "kind", "msg_type", "msg_data")
+        _, msg_type, message = _fields(event, "kind", "msg_type", "msg_data")
         of, name, values = _fields(message, "type", "name", "values")
-        if (told, of) == ("bokeh_event", "event") and isinstance(name, str) and name in EVENTS:
+        if (msg_type, of) == ("bokeh_event", "event") and isinstance(name, str) and name in EVENTS:
             entries = _read_values(EVENTS[name], _as_dict(values), document)
             return {**event, "msg_data": {**message, "values": {"type": "map", "entries": entries}}}
     raise RefusedError("an event that no page sends")
@@ -252,13 +252,13 @@ def _read_values(event: Event, values: dict[str, Any], document: Document) -> li
     if event.of is None:
         _fields(values)
         return []
-    reference, *told = _fields(values, "model", *event.values)
+    reference, *contents = _fields(values, "model", *event.values)
     model = _find(reference, document)
     if not isinstance(model, event.of):
         raise RefusedError("an event of another kind of model")
-    if not all(form(value) for form, value in zip(event.values.values(), told, strict=True)):
+    if not all(form(value) for form, value in zip(event.values.values(), contents, strict=True)):
         raise RefusedError("an event with other values")
-    return [["model", model.ref], *map(list, zip(event.values, told, strict=True))]
+    return [["model", model.ref], *map(list, zip(event.values, contents, strict=True))]
 
 
 def _check_change(model: Model, name: Any, value: Any) -> None:
@@ -272,9 +272,9 @@ def _check_change(model: Model, name: Any, value: Any) -> None:
 
 
 def _find(reference: Any, document: Document) -> Model:
-    """Return the model that is meant; one that never was in the document is refused.
+    """Return the referenced model; RefusedError if it was never in the document.
 
-    BokehJS sends the whole of a model that came since its last message. Its name says all.
+    For a model added since its last message, BokehJS sends the complete model, of which only the id is used.
     """
     if isinstance(reference, dict) and reference.get("type") == "object":
         _, _, name, _ = _fields(reference, "type", "name", "id", "attributes")
@@ -294,7 +294,7 @@ def _find(reference: Any, document: Document) -> Model:
 
 
 class Inbox:
-    """What comes over one connection: header, metadata and content of a message, each as a part."""
+    """Assembles the messages of one connection from their parts: header, metadata and content."""
 
     def __init__(self) -> None:
         self.is_closed = False
@@ -302,12 +302,12 @@ class Inbox:
         self._parts: list[str] = []
 
     def take(self, part: str | bytes, connection: ServerConnection | None) -> Message[Any] | None:
-        """Take the next part; returns a message when it is complete.
+        """Add the next part; return the message if it is complete.
 
         Raises
         ------
         RefusedError
-            Where no page sends such a part.
+            If no page sends such a part.
         """
         if connection is None:
             raise RefusedError("a message before there is a session")
@@ -334,16 +334,16 @@ class Inbox:
 _refusals = count(1)
 
 
-def take_only_known_messages() -> None:
-    """Have the websockets of this process take what stands in the list."""
-    around(WSHandler, "on_message", lambda _: _on_message)
+def allow_known_messages() -> None:
+    """Make the websockets of this process accept only the messages of the list."""
+    wrap_method(WSHandler, "on_message", lambda _: _on_message)
 
 
 async def _on_message(handler: Any, part: str | bytes) -> None:
-    """Take a part of a message, in the place of Bokeh's own method."""
+    """Handle a part of a message; replaces Bokeh's method."""
     inbox = vars(handler).setdefault("inbox", Inbox())
     connection = handler.connection
-    # A socket is read until the browser, too, has closed it; a connection that has ended has no session any more.
+    # A socket is read until the browser has closed it, too; a connection that has ended has no session.
     if inbox.is_closed or handler.ws_connection is None:
         return
     session = connection and connection.session
@@ -360,8 +360,8 @@ async def _on_message(handler: Any, part: str | bytes) -> None:
         reply = await _answer(message, connection)
         if reply is not None:
             await handler.send_message(reply)
-        # Panel does what a message asks for on the loop's next turn, with the document locked. Until that is done, the
-        # next message is not read, and others have their turn in between.
+        # Panel handles a message in the next iteration of the event loop, with the document locked. The next message is
+        # read only after that, so that other sessions are served in between.
         await asyncio.sleep(0)
         await _until_done(session)
         await asyncio.sleep(0)
@@ -377,9 +377,9 @@ async def _answer(message: Message[Any], connection: ServerConnection) -> Messag
     take: Any = ServerSession.pull if isinstance(message, pull_doc_req) else ServerSession.patch
     try:
         answer: Message[Any] | None = await take(message, connection)
-    except Exception:  # noqa: BLE001 - whatever a handler raises, the connection goes on
+    except Exception:  # noqa: BLE001 - the connection continues after any error of a handler
         _LOG.exception("A message could not be handled")
     else:
         return answer
-    # Bokeh adds the traceback to an answer that is made while an error is handled.
+    # Outside of the except clause, where Bokeh would add the traceback to the response.
     return connection.error(message, "The server could not handle this message")

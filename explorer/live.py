@@ -1,4 +1,4 @@
-"""What a browser needs to move thresholds by itself: scores to compare, and the page's words with slots for numbers."""
+"""Data for moving thresholds without a server: scores to compare, and the page's texts with slots for numbers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from explorer.evidence import why
+from explorer.format import metric_label
 from explorer.model import param_of, records
 from explorer.plots.k_sparse import bars_of, labels_of
 from explorer.slots import Slot
 from explorer.views.concepts import cell_label, concept_cells
 from explorer.views.cosine import roles
+from explorer.views.evidence_head import counts_html, num_absorbed
 from explorer.views.headline import figures_html, sentence_html
 from explorer.views.latent_lists import lists_html
 from explorer.views.markup import render
@@ -28,32 +30,32 @@ if TYPE_CHECKING:
     from explorer.model import ExplorerModel
     from explorer.state import ExplorerState
 
-#: How a verdict reads, by what the numbers of absorbed tokens and of absorbing latents are: none, one, or many.
+#: Numbers of absorbed tokens and of absorbing latents for which the texts of a verdict differ: none, one, or many.
 _CASES = {"0 0": (0, 0), "1 1": (1, 1), "n 1": (2, 1), "n n": (2, 2)}
-#: What could decide on a token, and whether its cosine is known.
+#: Reasons of verdicts.
 _REASONS = ("absorbed", "effect margin", "cosine", "no effect", "split latent fires", "published")
-#: A margin this far below the threshold is written with two decimals, a closer one with four.
+#: Distances of a margin from the threshold: the text has two decimals, or four if it is close.
 _SHORT = {"": 1.0, "close": 0.001}
-#: Cosines of a top latent beside a threshold of 1.
+#: Cosines of a top latent at a threshold of 1.
 _COSINES = {"reached": 2.0, "missed": 0.5, "unknown": None}
-_NOBODY = pd.DataFrame()
-#: An absorbing latent whose tokens the browser writes.
-_SOMEBODY = pd.DataFrame(
+_NO_LATENTS = pd.DataFrame()
+#: An absorbing latent whose tokens the browser fills in.
+_ONE_LATENT = pd.DataFrame(
     [{name: Slot(0, name) for name in ("latent", "num_tokens", "mean_effect", "cosine")} | {"tokens": []}], dtype=object
 )
-#: Without end in JSON.
-_ENDLESS = 1e9
+#: Stands for infinity, which JSON cannot represent.
+_INFINITY = 1e9
 
 
 def movable(state: ExplorerState) -> list[str]:
-    """Return the thresholds that a browser can move: those of metrics that decide by effects."""
+    """Return the thresholds that can be moved without a server: those of metrics based on effects."""
     return [] if state.metric in FRACTIONS or state.metric == "full" else [*state.movable]
 
 
 def thresholds_part(model: ExplorerModel) -> dict[str, Any]:
-    """Collect what the thresholds of a suite are moved by, and what is said of them."""
+    """Collect the sliders of a suite's thresholds, and the texts that depend on them."""
     state, own = model.state, model.shown.thresholds_of_suite._asdict()
-    offered = movable(state)
+    offered, metrics = movable(state), {name: metric_label(name) for name in state.metrics}
     sliders = {}
     for name in offered:
         low, high = state.param[name].softbounds
@@ -73,8 +75,8 @@ def thresholds_part(model: ExplorerModel) -> dict[str, Any]:
     return {
         "own": own,
         "sliders": sliders,
-        "head": head_html(state, offered=offered, moved=""),
-        "moved": head_html(state, offered=offered, moved="⟦moved:⟧"),
+        "head": head_html(state, offered=offered, moved="", metrics=metrics),
+        "moved": head_html(state, offered=offered, moved="⟦moved:⟧", metrics=metrics),
         "names": {name: threshold_label(name, own[name]) for name in own},
         "whys": whys,
         "verdicts": {
@@ -85,14 +87,29 @@ def thresholds_part(model: ExplorerModel) -> dict[str, Any]:
     }
 
 
-def asked(model: ExplorerModel, query: str, **params: Any) -> pd.DataFrame:
-    """Ask a question of what a model shows; `params` take the place of the state's."""
+def totals_part(model: ExplorerModel) -> dict[str, str]:
+    """Write the totals of Evidence at the suite's own thresholds, and at moved ones by how many latents absorb."""
+    shown, info = model.shown, model.suite_info
+    own = num_absorbed(info)
+    offered = movable(model.state)
+    totals = {"own": counts_html(shown, info, absorbed=own, own=None, moves="effect_margin" in offered)}
+    if offered:
+        away = records(fetch_shown(model, "suite_info", **moved_thresholds(model)))[0]
+        for case, number in {"1": 1, "n": 2}.items():
+            counts = away | {"n_absorbing_latents": Slot(number, "num_absorbing")}
+            absorbed = None if own is None else Slot(2, "num_absorbed")
+            totals[case] = counts_html(shown, counts, absorbed=absorbed, own=own, moves="effect_margin" in offered)
+    return totals
+
+
+def fetch_shown(model: ExplorerModel, query: str, **params: Any) -> pd.DataFrame:
+    """Run a query for the state of a model; `params` override those of the state."""
     wanted = {name: params[name] if name in params else param_of(model.shown, name) for name in catalog()[query].params}
     return model.store.fetch(query, **wanted)
 
 
-def thresholds_away(model: ExplorerModel) -> dict[str, float]:
-    """Return thresholds all of which are moved, as far as they can be."""
+def moved_thresholds(model: ExplorerModel) -> dict[str, float]:
+    """Return thresholds that all differ from the suite's own, if they can be moved."""
     own = model.shown.thresholds_of_suite
     return {name: getattr(own, name) + 0.01 for name in movable(model.state)}
 
@@ -109,27 +126,27 @@ def _why(reason: str, *, cosine: float | None, short: float) -> str:
 
 
 class LivePart:
-    """What of one SAE with a family follows the thresholds.
+    """The data of one SAE and family that depend on thresholds.
 
     Parameters
     ----------
     model : ExplorerModel
-        At the SAE and the family; its state is moved.
+        Showing the SAE and the family; its state is changed.
     """
 
     def __init__(self, model: ExplorerModel) -> None:
         self._model = model
         self._offered = movable(model.state)
         self._own = model.shown.thresholds_of_suite
-        #: What a cell shows where nothing is counted.
+        #: Contents of a cell if nothing is counted.
         self._cells: dict[str, dict[str, Any]] = {}
 
-    def made(self) -> dict[str, Any]:
-        """Collect it by concept."""
+    def collect(self) -> dict[str, Any]:
+        """Collect the data by concept."""
         tokens = dict(list(self._ask("token_scores").groupby("concept")))
         steps = {row.pop("concept"): _listed(row) for row in records(self._ask("split_steps"))}
-        # At thresholds all of which are moved, what was published without tokens does not stand.
-        away = thresholds_away(self._model)
+        # At moved thresholds, numbers that were published without tokens do not apply.
+        away = moved_thresholds(self._model)
         cells = concept_cells(self._ask("concept_counts", **away), self._model.shown.rate_label)
         self._cells = {cell["concept"]: {name: cell[name] for name in ("count", "label")} for cell in cells}
         summaries = {row["concept"]: row for row in records(self._ask("summary", concept=None, **away))}
@@ -151,7 +168,7 @@ class LivePart:
         }
         return {
             "tokens": None if tokens is None else _columns(tokens),
-            "rises": [float(min(max(rise, -_ENDLESS), _ENDLESS)) for rise in (steps or {}).get("ranked_rises") or []],
+            "rises": [float(min(max(rise, -_INFINITY), _INFINITY)) for rise in (steps or {}).get("ranked_rises") or []],
             "variants": variants,
             "probe": summary["num_probe_true_positives"],
             "portion": summary["sample_portion"],
@@ -160,7 +177,7 @@ class LivePart:
         }
 
     def _variants(self, steps: dict[str, Any] | None) -> Iterator[tuple[str, float]]:
-        """Name the lists of split latents that tau can make: the suite's own, and so many of the ranked ones."""
+        """Yield the possible lists of split latents, with a tau each: the suite's own, and prefixes of the ranking."""
         yield "own", self._own.tau
         if "tau" not in self._offered:
             return
@@ -177,7 +194,7 @@ class LivePart:
     def _variant(
         self, shown: Any, summary: dict[str, Any], published: list[int] | None, tau: float, *, known: bool
     ) -> dict[str, Any]:
-        """Write what is said with one list of split latents."""
+        """Render the texts for one list of split latents."""
         split, k_sparse = (self._ask(name, concept=shown.concept, tau=tau) for name in ("split_latents", "k_sparse"))
         latents = split["latent"].tolist()
         summary = summary | {
@@ -187,8 +204,8 @@ class LivePart:
             "stored_split": latents == published,
         }
 
-        def said(counts: dict[str, Any], absorbing: pd.DataFrame) -> Any:
-            """Stand in for a model whose answers these are."""
+        def model_with(counts: dict[str, Any], absorbing: pd.DataFrame) -> Any:
+            """Return a stand-in for a model with these results."""
             return SimpleNamespace(
                 shown=shown,
                 summary=summary | counts,
@@ -198,20 +215,21 @@ class LivePart:
             )
 
         bars = bars_of(k_sparse, "f1") if len(k_sparse) else None
-        cases = {case: said(self._counts(summary, *numbers), _NOBODY) for case, numbers in _CASES.items()}
+        cases = {case: model_with(self._counts(summary, *numbers), _NO_LATENTS) for case, numbers in _CASES.items()}
         lists = {
             "none": lists_html(cases["0 0"], selected=None),
-            "some": lists_html(said(self._counts(summary, 2, 2), _SOMEBODY), selected=None),
+            "some": lists_html(model_with(self._counts(summary, 2, 2), _ONE_LATENT), selected=None),
         }
-        still = said({}, _NOBODY)
+        uncounted = model_with({}, _NO_LATENTS)
         return {
             "split": latents,
             "bars": bars is not None and {"part": bars["part"].tolist(), "labels": labels_of(bars)},
             "headline": {
-                case: sentence_html(answers, live=False) for case, answers in (cases if known else {"": still}).items()
+                case: sentence_html(answers, live=False)
+                for case, answers in (cases if known else {"": uncounted}).items()
             },
-            "figures": figures_html(cases["n n"] if known else still),
-            "lists": lists if known else {"none": lists_html(still, selected=None)},
+            "figures": figures_html(cases["n n"] if known else uncounted),
+            "lists": lists if known else {"none": lists_html(uncounted, selected=None)},
         }
 
     @staticmethod
@@ -225,11 +243,11 @@ class LivePart:
         }
 
     def _ask(self, query: str, **params: Any) -> pd.DataFrame:
-        return asked(self._model, query, **params)
+        return fetch_shown(self._model, query, **params)
 
 
 def cells_part(rate: str) -> dict[str, str]:
-    """Say what a cell of the strip shows, by whether one or many latents absorb, and whether the rate is known."""
+    """Return the labels of a cell of the strip, by whether one or many latents absorb and the rate is known."""
     return {
         f"{case} {'known' if known else 'unknown'}": cell_label(
             Slot(number, "num_absorbing"), Slot(0.1, "rate") if known else None, rate
@@ -244,7 +262,7 @@ def _listed(row: dict[str, Any]) -> dict[str, list[Any] | None]:
 
 
 def _columns(tokens: pd.DataFrame) -> dict[str, list[Any]]:
-    """List the scores of tokens by column; None for what is unknown."""
-    columns = tokens.drop(columns="concept").assign(silent_from=tokens["silent_from"].clip(-_ENDLESS, _ENDLESS))
+    """Return the scores of tokens by column; None if unknown."""
+    columns = tokens.drop(columns="concept").assign(silent_from=tokens["silent_from"].clip(-_INFINITY, _INFINITY))
     rows = records(columns)
     return {name: [row[name] for row in rows] for name in columns}

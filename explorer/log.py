@@ -1,7 +1,7 @@
 """The server's log: one line of JSON on stderr for each request, connection and error, whatever is logged.
 
-No line holds what a reader typed: addresses are written without their query, an error as its kind and its place. What
-one place in the code warns of again and again is written once a second, with the number of lines omitted.
+No line contains what a visitor typed: addresses are logged without their query, and an error with its class and its
+location only. Repeated warnings from one location are logged once a second, with the number of omitted ones.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("explorer.server")
 _ROOT = Path(__file__).parents[1]
 _LONGEST_TEXT = 500
-#: Between two lines of a warning that repeats.
+#: Interval between two lines of a repeated warning.
 _PAUSE_SECONDS = 1.0
 #: The session that the running task serves.
 _SESSION: ContextVar[str | None] = ContextVar("session", default=None)
 
 
 def log_to_stderr() -> None:
-    """Send every log of this process to stderr, a line each."""
+    """Write every log record of this process to stderr, one line each."""
     basicConfig(handlers=[LineHandler()], level=logging.WARNING)
     logging.captureWarnings(True)  # noqa: FBT003 - logging's own signature
-    # What Python itself would write as a traceback.
+    # Python would print tracebacks for these.
     sys.excepthook = lambda kind, error, trace: _LOG.critical("The server failed", exc_info=(kind, error, trace))
     sys.unraisablehook = lambda failed: _log_failure("Something failed while it ended", failed.exc_value)
     threading.excepthook = lambda failed: _log_failure("A thread failed", failed.exc_value)
@@ -56,7 +56,7 @@ def log_to_stderr() -> None:
         own.handlers = [logging.NullHandler()]  # Param would add its own to none
         own.setLevel(logging.NOTSET)
         own.propagate = True
-    pn.state.on_session_created(lambda context: _mark(context.id))
+    pn.state.on_session_created(lambda context: _set_session(context.id))
 
 
 def _log_failure(what: str, error: BaseException | None) -> None:
@@ -64,25 +64,25 @@ def _log_failure(what: str, error: BaseException | None) -> None:
 
 
 def log_event(event: str, **fields: Any) -> None:
-    """Write a line about what the server does."""
+    """Log an event of the server."""
     _LOG.info(event, extra={"fields": fields})
 
 
 def log_failure(event: str, error: BaseException) -> None:
-    """Write an error's kind and place; neither its message, which may quote a visitor, nor its traceback."""
+    """Log an error's class and location; neither its message, which may quote a visitor, nor its traceback."""
     kind, place = type(error).__name__, _place(error.__traceback__)
     _LOG.error("%s: %s at %s", event, kind, place, extra={"fields": {"error": kind, "at": place}})
 
 
 def log_request(handler: RequestHandler) -> None:
-    """Write the line of a request that was answered; for a websocket, also one when it is closed."""
+    """Log a finished request; a websocket is logged again when it is closed."""
     request, status = handler.request, handler.get_status()
     if session_id := getattr(handler, "session_id", None):  # of a page (`explorer.guard`)
-        _mark(session_id)
+        _set_session(session_id)
     if status == HTTPStatus.SWITCHING_PROTOCOLS and isinstance(handler, WebSocketHandler):
-        # The token may be anything; Bokeh closes the socket where it means nothing.
+        # The token may be invalid; Bokeh then closes the socket.
         with suppress(ValueError, KeyError, TypeError):
-            _mark(get_session_id(request.headers["Sec-WebSocket-Protocol"].rpartition(",")[2].strip()))
+            _set_session(get_session_id(request.headers["Sec-WebSocket-Protocol"].rpartition(",")[2].strip()))
         _at_end(handler)
     log_event(
         "request",
@@ -95,7 +95,7 @@ def log_request(handler: RequestHandler) -> None:
 
 
 def _at_end(handler: WebSocketHandler) -> None:
-    """Write a line when a websocket is closed: the task that opened it reads from it until then."""
+    """Log when a websocket is closed, that is, when the task that opened it ends."""
     task = asyncio.current_task()
     if task is not None:
         request = handler.request
@@ -106,74 +106,74 @@ def _at_end(handler: WebSocketHandler) -> None:
         )
 
 
-def _mark(session_id: str) -> None:
-    """Note which session is served: by a mark, for who knows a session's id can join it."""
+def _set_session(session_id: str) -> None:
+    """Set the session of the current task, as a hash, because anyone who knows a session's id can join it."""
     _SESSION.set(hashlib.sha256(session_id.encode()).hexdigest()[:8])
 
 
 @dataclass
-class _Repeating:
-    """A warning that was written at `since`, and how many of its like were omitted from then on."""
+class _RepeatedWarning:
+    """A warning that was logged at `since`, and the number of equal ones omitted since then."""
 
-    said: dict[str, Any]
+    fields: dict[str, Any]
     since: float
-    left_out: int = 0
+    omitted: int = 0
 
 
 class LineHandler(logging.Handler):
-    """Writes each record to stderr as one line of JSON, and a warning that repeats once a second."""
+    """Writes each record to stderr as one line of JSON; repeated warnings at most once a second."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._repeating: dict[tuple[object, ...], _Repeating] = {}
+        self._repeating: dict[tuple[object, ...], _RepeatedWarning] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write what was omitted until a second ago, and the record, unless its like was written just now."""
-        self._write_left_out()
+        """Write due summaries of omitted warnings, and the record, unless an equal warning was written recently."""
+        self._write_omitted()
         if record.levelno < logging.WARNING:
             self._write(_described(record))
             return
         failed_at = getattr(record, "fields", {}).get("at")
         like = (record.pathname, record.lineno, record.exc_info and record.exc_info[0], failed_at)
         if like in self._repeating:
-            self._repeating[like].left_out += 1
+            self._repeating[like].omitted += 1
             return
-        said = _described(record)
-        self._write(said)
-        # The rest may be of other sessions.
-        said.pop("session", None)
-        self._repeating[like] = _Repeating(said, monotonic())
+        fields = _described(record)
+        self._write(fields)
+        # The omitted ones may belong to other sessions.
+        fields.pop("session", None)
+        self._repeating[like] = _RepeatedWarning(fields, monotonic())
 
-    def _write_left_out(self) -> None:
+    def _write_omitted(self) -> None:
         now = monotonic()
         for like, repeating in tuple(self._repeating.items()):
             if now - repeating.since < _PAUSE_SECONDS:
                 continue
-            if repeating.left_out:
-                self._write(repeating.said | {"time": _time(time()), "repeated": repeating.left_out})
-                self._repeating[like] = _Repeating(repeating.said, now)
+            if repeating.omitted:
+                self._write(repeating.fields | {"time": _time(time()), "repeated": repeating.omitted})
+                self._repeating[like] = _RepeatedWarning(repeating.fields, now)
             else:
                 del self._repeating[like]
 
-    def _write(self, said: dict[str, Any]) -> None:
+    def _write(self, fields: dict[str, Any]) -> None:
         """Write a line; one that cannot be written, as on a full disk, is omitted."""
-        short = {name: value[:_LONGEST_TEXT] if isinstance(value, str) else value for name, value in said.items()}
+        short = {name: value[:_LONGEST_TEXT] if isinstance(value, str) else value for name, value in fields.items()}
         with suppress(OSError, ValueError):
             sys.stderr.write(f"{json.dumps(short, default=_text)}\n")
             sys.stderr.flush()
 
 
 def _described(record: logging.LogRecord) -> dict[str, Any]:
-    """Return what is written of a record; of an error, where it arose in this project, or else at all."""
-    said = {"time": _time(record.created), "level": record.levelname.lower(), "event": _first_line(_message(record))}
+    """Return the fields of a record; for an error, with its location, in this project if possible."""
+    fields = {"time": _time(record.created), "level": record.levelname.lower(), "event": _first_line(_message(record))}
     if record.exc_info and record.exc_info[0]:
         kind, _, trace = record.exc_info
-        # The libraries' messages repeat what was sent, and errors quote it.
-        said |= {"event": _first_line(_text(record.msg)), "error": kind.__name__, "at": _place(trace)}
-    said |= getattr(record, "fields", {"logger": record.name})
+        # Without arguments, because messages of libraries and errors quote what visitors sent.
+        fields |= {"event": _first_line(_text(record.msg)), "error": kind.__name__, "at": _place(trace)}
+    fields |= getattr(record, "fields", {"logger": record.name})
     if session := _SESSION.get():
-        said["session"] = session
-    return said
+        fields["session"] = session
+    return fields
 
 
 def _time(seconds: float) -> str:
@@ -181,10 +181,10 @@ def _time(seconds: float) -> str:
 
 
 def _message(record: logging.LogRecord) -> str:
-    """Return what a record says; where its values do not fit, or fail to say what they are, without them."""
+    """Return the message of a record; without its arguments if formatting fails."""
     try:
         return record.getMessage()
-    except Exception:  # noqa: BLE001 - whatever a library's objects do when they are written
+    except Exception:  # noqa: BLE001 - the string conversion of a library's objects may raise anything
         return _text(record.msg)
 
 
@@ -200,7 +200,7 @@ def _first_line(text: str) -> str:
 
 
 def _place(trace: TracebackType | None) -> str:
-    """Name the innermost line of this project, or else of all, that an error came through."""
+    """Return the innermost location of an error in this project, or else the innermost of all."""
     frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(trace)]
     own = [
         (file.relative_to(_ROOT), line)

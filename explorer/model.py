@@ -14,7 +14,7 @@ import param
 
 from explorer.concepts import Concept, Family
 from explorer.files import with_whole_numbers
-from explorer.request import Asked, Request
+from explorer.request import QueryCall, Request
 from explorer.saes import Sae, labelled
 from explorer.state import ExplorerState, SuiteChoices, Thresholds
 from queries import QueryError, Store, catalog
@@ -29,16 +29,16 @@ _PLACE = ("suite", "sae", "concept")
 #: Query parameters that have another name in the state.
 _READ = {"other_suite": "compared_suite", "other_sae": "compared_sae.id"}
 _CHOICES: WeakKeyDictionary[Store, Mapping[str, SuiteChoices]] = WeakKeyDictionary()
-#: Marks a query that has not run yet.
+#: Marks a query that has not run.
 _NEVER: dict[str, Any] = {"": None}
 
 
 class Question(NamedTuple):
     """The query behind a parameter of the model.
 
-    A query's parameters carry the names of the state's, so nothing else has to be said; `reads` names those that take
-    the value of another of its attributes (None: NULL). A `record` is an answer of at most one row, held as a dict;
-    questions `of_latent` are asked only while a latent is selected, those of a `table` only of suites that have it.
+    A query's parameters are taken from the attributes of the state with the same names; `reads` lists those that are
+    taken from other attributes (None: NULL). A `record` is a result of at most one row, kept as a dict. Queries
+    `of_latent` run only while a latent is selected, those with a `table` only for suites that have it.
     """
 
     query: str
@@ -183,23 +183,25 @@ class ExplorerModel(param.Parameterized):
     """
 
     concepts = param.DataFrame(doc="Counts of each concept of the family on this SAE (concept_counts).")
-    summary = param.Dict(doc="What is known of this concept on this SAE, None where it was not measured (summary).")
+    summary = param.Dict(doc="Results for this concept on this SAE, None if it was not measured (summary).")
     cosines = param.DataFrame(doc="Cosine of every latent with the probe (cosines).")
     split_latents = param.DataFrame(doc="Split latents of this concept (split_latents).")
     absorbing_latents = param.DataFrame(doc="Absorbing latents of this concept (absorbing_latents).")
     concept_evidence = param.DataFrame(doc="Tested tokens of this concept (evidence).")
     suite_evidence = param.DataFrame(doc="Tested tokens of the suite, one page of them (evidence).")
-    latent_parts = param.DataFrame(doc="Parts of the latent looked for on every SAE (latent_parts).")
+    latent_parts = param.DataFrame(doc="Roles of the latent searched for on every SAE (latent_parts).")
     verdicts_by_metric = param.DataFrame(doc="Verdicts of each metric on the concept's tested tokens (token_verdicts).")
     threshold_sensitivity = param.DataFrame(doc="Absorption rate by one threshold (threshold_sensitivity).")
-    token_shares = param.DataFrame(doc="Who carries the concept on each token that the probe finds (token_shares).")
+    token_shares = param.DataFrame(
+        doc="Shares of the concept's projection on each token that the probe finds (token_shares)."
+    )
     concept_shares = param.DataFrame(doc="Mean shares of each concept on this SAE (concept_shares).")
-    suite_info = param.Dict(doc="Counts of the whole suite under the thresholds in force (suite_info).")
-    own_info = param.Dict(doc="The same under the thresholds that the suite was measured with (suite_info).")
+    suite_info = param.Dict(doc="Counts of the whole suite at the current thresholds (suite_info).")
+    own_info = param.Dict(doc="The same at the suite's own thresholds (suite_info).")
     k_sparse = param.DataFrame(doc="Scores of the k-sparse probes of this concept (k_sparse).")
     sae_scores = param.DataFrame(doc="Mean precision and recall of every SAE (sae_scores).")
 
-    latent_facts = param.Dict(doc="How the selected latent behaves (latent_facts).")
+    latent_facts = param.Dict(doc="Statistics of the selected latent (latent_facts).")
     latent_contexts = param.DataFrame(doc="Text in which it fires (latent_contexts).")
     latent_logits = param.Dict(doc="Output tokens it raises and lowers (latent_logits).")
     latent_histogram = param.Dict(doc="Its activations on text (latent_histogram).")
@@ -207,42 +209,48 @@ class ExplorerModel(param.Parameterized):
     latent_cosines = param.DataFrame(doc="Its cosine with each concept's probe (latent_cosines).")
     latent_kin = param.DataFrame(doc="Its kin on the other SAEs of the layer (latent_kin).")
     latent_dashboard = param.Dict(doc="Its imported HTML page (latent_dashboard).")
-    random_tokens = param.DataFrame(doc="Random words of the concept and others, to test it with (random_tokens).")
+    random_tokens = param.DataFrame(
+        doc="Random words of the concept and other words for the word tester (random_tokens)."
+    )
     absorbed_tokens = param.DataFrame(doc="Absorbed tokens of the concept (absorbed_tokens).")
 
-    compared_cosines = param.DataFrame(doc="Cosines of the SAEs set side by side, and their marks (compared_cosines).")
-    compared_counts = param.DataFrame(doc="How many these are, as far as that is known (compared_counts).")
-    sae_cosines = param.DataFrame(doc="Cosines of the concepts set side by side, and their marks (sae_cosines).")
-    pair_rates = param.DataFrame(doc="Rates that count in the means of two SAEs, of all their seeds (pair_rates).")
-    pair_concepts = param.DataFrame(doc="Two SAEs concept by concept (pair_concepts).")
+    compared_cosines = param.DataFrame(doc="Cosines on the compared SAEs, with marks (compared_cosines).")
+    compared_counts = param.DataFrame(
+        doc="Numbers of split and absorbing latents on these, if known (compared_counts)."
+    )
+    sae_cosines = param.DataFrame(doc="Cosines for the compared concepts, with marks (sae_cosines).")
+    pair_rates = param.DataFrame(doc="Rates that count in the means of two SAEs, for all their seeds (pair_rates).")
+    pair_concepts = param.DataFrame(doc="Results of two SAEs by concept (pair_concepts).")
     pair_tokens = param.DataFrame(doc="Tokens of the concept absorbed on either of two SAEs (pair_tokens).")
     splitting_tree = param.DataFrame(doc="Main latent of the concept and its kin over widths (splitting_tree).")
     sae_means = param.DataFrame(doc="Absorption and splitting of every SAE (sae_means).")
     concept_rates = param.DataFrame(doc="Absorption of every concept on every SAE (concept_rates).")
 
-    similar_tokens = param.DataFrame(doc="The token looked up, if it is known, and others like it (similar_tokens).")
+    similar_tokens = param.DataFrame(doc="The searched token, if it exists, and similar ones (similar_tokens).")
     token_saes = param.DataFrame(doc="Its verdict for each of its concepts on every SAE (token_saes).")
     token_roles = param.DataFrame(doc="Latents that may fire on it, with their activations (token_roles).")
 
-    shown: Snapshot = param.Parameter(doc="What the state was when the answers were asked for.")  # type: ignore[assignment]
-    act = param.String(doc="What the reader just did that no id tells, such as a tap; watch with onlychanged=False.")
-    waiting = param.Boolean(default=False, doc="Whether answers to the last change are still to come.")
-    error = param.String(doc="Why the last change could not be answered; empty where it could.")
+    shown: Snapshot = param.Parameter(doc="The state to which the results belong.")  # type: ignore[assignment]
+    act = param.String(
+        doc="Last action of the visitor that changes no parameter of the state; watch with onlychanged=False."
+    )
+    waiting = param.Boolean(default=False, doc="Whether results for the last change are late.")
+    error = param.String(doc="Error of the last change's queries, empty if none.")
 
     def __init__(self, store: Store, state: ExplorerState, *views: AnswerSource) -> None:
         super().__init__()
         self.store = store
         self.state = state
-        #: How what changed is asked: takes what asks, what takes the answers over, and what says that they take long.
-        self.aside: Callable[[Callable[[], Any], Callable[[Any], None], Callable[[], None]], None] = _at_once
+        #: Runs queries: called with functions that run them, that receive the results, and for when they are late.
+        self.runner: Callable[[Callable[[], Any], Callable[[Any], None], Callable[[], None]], None] = _run_at_once
         self._request = Request(self)
         self._latest = state.snapshot()
-        #: What was asked and has not been answered, with its parameters.
+        #: Running queries with their parameters.
         self._open: dict[str, Any] = {}
         self._waiting_for: set[Request] = set()
         self._failed: set[str] = set()
         self._answered: dict[str, dict[str, Any] | None] = {}
-        self._asked_by_views: dict[str, dict[str, Any]] = {}
+        self._view_queries: dict[str, dict[str, Any]] = {}
         self._views = views
         self._saes = store.fetch("saes")
         #: The SAEs of all suites, by suite and id.
@@ -273,7 +281,7 @@ class ExplorerModel(param.Parameterized):
         self._refresh()
 
     def shows(self, view: AnswerSource) -> bool:
-        """Tell whether a view is visible and its results are those of the state shown."""
+        """Return whether a view is visible and its results are those of the state shown."""
         return view in self._on_show(self.shown)
 
     def _on_show(self, at: Snapshot) -> set[AnswerSource]:
@@ -287,14 +295,14 @@ class ExplorerModel(param.Parameterized):
         changed = {name: params for name, params in wanted.items() if self._answered.get(name, _NEVER) != params}
         if changed and changed != self._open:
             self._open = changed
-            asked = {name: Asked(QUESTIONS[name].query, params) for name, params in changed.items()}
-            self._request.ask(asked, partial(self._take, changed))
+            asked = {name: QueryCall(QUESTIONS[name].query, params) for name, params in changed.items()}
+            self._request.ask(asked, partial(self._publish, changed))
         elif not changed:
-            self._request.give_up()
+            self._request.cancel()
             if self._latest != self.shown:
-                self._take(changed, {})
+                self._publish(changed, {})
 
-    def _take(self, changed: Mapping[str, dict[str, Any] | None], answers: Answers) -> None:
+    def _publish(self, changed: Mapping[str, dict[str, Any] | None], answers: Answers) -> None:
         """Publish the results, and the state to which they belong, as one change."""
         self._open = {}
         self._failed = {name for name, answer in answers.items() if isinstance(answer, QueryError)}
@@ -324,7 +332,7 @@ class ExplorerModel(param.Parameterized):
         self._refresh()
 
     def _params(self, question: Question, at: Snapshot) -> dict[str, Any] | None:
-        """Collect the question's parameters from the state as it is or was; None where that has nothing to ask."""
+        """Return the query's parameters for a state; None if the query does not apply to it."""
         if at.sae is None or (question.of_latent and at.latent is None):
             return None
         if question.table and question.table not in self.store.suites[at.suite].manifest.tables:
@@ -350,12 +358,12 @@ class ExplorerModel(param.Parameterized):
         Parameters
         ----------
         request : Request
-            The view's own.
+            Request object of the view.
         query : str
         take : callable
-            Takes the answer, None and `error` set where the question fails.
+            Receives the result; None, with `error` set, if the query fails.
         **params
-            Of the query; the others are taken from the state shown.
+            Parameters of the query; the others are taken from the state shown.
         """
         self.ask_together(request, (query,), take, **params)
 
@@ -368,18 +376,18 @@ class ExplorerModel(param.Parameterized):
             for query in queries
         }
 
-        def taken(answers: Answers) -> None:
+        def receive(answers: Answers) -> None:
             frames = []
             for query in queries:
                 answer = answers[query]
                 if isinstance(answer, QueryError):
                     self.error, answer = str(answer), None
                 else:
-                    self._asked_by_views[query] = wanted[query]
+                    self._view_queries[query] = wanted[query]
                 frames.append(answer)
             take(*frames)
 
-        request.ask({query: Asked(query, wanted[query]) for query in queries}, taken)
+        request.ask({query: QueryCall(query, wanted[query]) for query in queries}, receive)
 
     def whole(self, answer: str) -> pd.DataFrame:
         """Return the complete result: if a page of it is shown, all pages; integers may be NA.
@@ -394,35 +402,35 @@ class ExplorerModel(param.Parameterized):
         KeyError
             If no query ran under that name.
         QueryError
-            Where the question fails.
+            If the query fails.
         """
-        return self.asking_whole(answer)()
+        return self.fetch_later(answer)()
 
-    def asking_whole(self, answer: str) -> Callable[[], pd.DataFrame]:
-        """Return what asks, in whatever thread, for what `whole` returns."""
-        query, params = self._behind(answer)
+    def fetch_later(self, answer: str) -> Callable[[], pd.DataFrame]:
+        """Return a function that returns what `whole` does; it can be called in any thread."""
+        query, params = self._query_of(answer)
         return lambda: with_whole_numbers(self.store.fetch(query, **params), catalog()[query].columns)
 
     def script(self, answer: str, *, shared: bool = False) -> str:
         """Write the query behind a result as standalone SQL; for `shared` see `Store.script`."""
-        query, params = self._behind(answer)
+        query, params = self._query_of(answer)
         return self.store.script(query, shared=shared, **params)
 
     def query(self, answer: str) -> str:
         """Return the name of the query behind a result; takes the argument of `whole`."""
-        return self._behind(answer)[0]
+        return self._query_of(answer)[0]
 
     def place(self, answer: str) -> dict[str, Any]:
         """Return the suite, SAE, concept and latent to which a result refers; takes the argument of `whole`."""
-        _, params = self._behind(answer)
+        _, params = self._query_of(answer)
         found = {name: params.get(name) for name in ("suite", "sae", "concept", "latent")}
         return {name: value for name, value in found.items() if value is not None}
 
-    def _behind(self, answer: str) -> tuple[str, dict[str, Any]]:
+    def _query_of(self, answer: str) -> tuple[str, dict[str, Any]]:
         """Return query and parameters of a result."""
         question = QUESTIONS.get(answer)
         if question is None:
-            return answer, self._asked_by_views[answer]
+            return answer, self._view_queries[answer]
         params = self._params(question, self.shown)
         if params is None:
             raise KeyError(answer)
@@ -434,7 +442,7 @@ def param_of(at: Snapshot, name: str | None) -> Any:
     return name and attrgetter(_READ.get(name, name))(at)
 
 
-def _at_once(ask: Callable[[], Any], take: Callable[[Any], None], _: Callable[[], None]) -> None:
+def _run_at_once(ask: Callable[[], Any], take: Callable[[Any], None], _: Callable[[], None]) -> None:
     take(ask())
 
 

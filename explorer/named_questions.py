@@ -1,9 +1,8 @@
-"""The questions of the catalogue for scripts: what each takes, how its parameters are read, checked and filled in.
+"""The queries of the catalogue for scripts: parameters of each, and how they are parsed, checked and filled in.
 
-The command (``query``), the server (``/api``) and Python (`ask`) all ask through here, with the names of the catalogue.
-What tells which data is meant has to be given, unless there is one choice only; thresholds and switches start as the
-suite and the page have them. An SAE can be named by its attributes, too, and the concept of a first letter by
-``letter``.
+The command (``query``), the server (``/api``) and Python (`ask`) all use this module, with the names of the catalogue.
+Parameters that select data are required, unless there is only one choice; thresholds and switches default to those of
+the suite and the page. An SAE can also be given by its attributes, and the concept of a first letter by ``letter``.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from explorer.files import with_whole_numbers
 from explorer.former_links import translate_former_keys
 from explorer.given_values import attribute_of, number_of, option_of, refusal_of, shortened, within
 from explorer.model import choices_of
-from explorer.saes import ATTRIBUTES, meets, value_label, values_of
+from explorer.saes import ATTRIBUTES, matches, value_label, values_of
 from explorer.state import ExplorerState, Thresholds
 from queries import Query, catalog
 from queries.schema import INTEGER_MAX
@@ -29,43 +28,43 @@ if TYPE_CHECKING:
     from explorer.state import SuiteChoices
     from queries import Store
 
-#: What the state has no parameter for.
+#: Documentation of parameters that are not part of the state.
 _DOCS = {
     "family": "Id of the family of concepts; may be omitted if the suite has only one.",
     "compared": "Ids of the SAEs that are compared.",
     "compared_concepts": "Ids of the concepts that are compared.",
-    "facet_saes": "Ids of the SAEs that are listed; all where it is omitted.",
+    "facet_saes": "Ids of the SAEs that are listed; all if omitted.",
     "tree_saes": "Ids of the SAEs of the tree, from narrow to wide; the first has the main latent.",
     "sensitivity_low": "Lowest value of the threshold.",
     "sensitivity_high": "Highest value of the threshold.",
     "search": "Text to search for: the beginning of a token or of a concept's label, or the number of a latent.",
     "token": "The token, with its leading space.",
-    "main_latent": "The latent that is compared with, such as the concept's main latent.",
+    "main_latent": "The latent for comparison, such as the concept's main latent.",
     "words": "Tokens of the vocabulary, with their leading spaces.",
 }
-#: What names data; all else has a value to start with.
+#: Parameters that select data; all others have defaults.
 _NAMES = ("suite", "sae", "concept", "family", "latent", "other_sae", "compared", "compared_concepts", "tree_saes")
 _NEEDED = frozenset((*_NAMES, "search", "token", "words"))
-#: What is NULL where it is not given, also where the page starts with something else.
+#: Parameters that default to NULL, even if the page has another default.
 _NULL = frozenset(("facet_saes", "facet_concept", "facet_latent", "main_latent", "evidence_page"))
-#: What starts as the suite has it, and of which suite.
+#: Parameters whose defaults depend on the suite.
 _OF_SUITE = frozenset(("metric", "other_suite", *Thresholds._fields))
 _SAES = ("sae", "other_sae", "compared", "tree_saes", "facet_saes")
 _CONCEPTS = ("concept", "facet_concept", "compared_concepts")
 _LATENTS = ("latent", "main_latent")
 _SPANS = ("sensitivity_low", "sensitivity_high")
-#: What can be given in the place of another parameter.
+#: Alternatives to parameters.
 INSTEAD: Mapping[str, tuple[str, ...]] = {"sae": ATTRIBUTES, "concept": ("letter",)}
 _SHOWN = 8
 
 
 class QuestionError(ValueError):
-    """Why a question cannot be asked like this: one line that names the parameter and the fix.
+    """A query cannot be run with the given parameters; the message is one line that names the parameter and the fix.
 
     Attributes
     ----------
     parameter : str or None
-        The parameter to blame, None where it is the question.
+        The invalid parameter; None if the query itself is unknown.
     """
 
     def __init__(self, why: str, parameter: str | None = None) -> None:
@@ -74,7 +73,7 @@ class QuestionError(ValueError):
 
 
 class Parameter(NamedTuple):
-    """What a question takes under a name.
+    """A parameter of a query.
 
     Attributes
     ----------
@@ -82,11 +81,11 @@ class Parameter(NamedTuple):
         Its DuckDB type.
     doc : str
     needed : bool
-        Whether it has to be given, unless there is one choice only or something else says it.
+        Whether it is required, unless there is only one choice or an alternative is given.
     default : object
-        Its value where it is not given; None where the suite tells it, or it is NULL.
+        Its default; None if the suite determines it, or if it is NULL.
     options : tuple
-        What it can be, where these are few and the same for all suites.
+        Its possible values, if these are few and equal for all suites.
     bounds : tuple of number or None
     """
 
@@ -99,13 +98,13 @@ class Parameter(NamedTuple):
 
     @property
     def is_list(self) -> bool:
-        """Whether it takes several values."""
+        """Whether it is a list."""
         return self.kind.endswith("[]")
 
 
 @cache
 def parameters(name: str) -> Mapping[str, Parameter]:
-    """Describe what the question `name` takes, by parameter."""
+    """Return the parameters of the query `name`."""
     return {key: _parameter(key, kind) for key, kind in catalog()[name].params.items()}
 
 
@@ -126,72 +125,72 @@ def _parameter(name: str, kind: str) -> Parameter:
 
 
 def alternatives_to(name: str) -> tuple[str, ...]:
-    """Return what the question `name` takes besides its own parameters, in their place."""
+    """Return the alternatives that the query `name` accepts in place of its parameters."""
     own = catalog()[name].params
     return tuple(other for key, others in INSTEAD.items() if key in own for other in others if other not in own)
 
 
 def question(name: str) -> Query:
-    """Return the question of that name.
+    """Return the query of that name.
 
     Raises
     ------
     QuestionError
-        Where there is none.
+        If there is none.
     """
     found = catalog().get(name) if isinstance(name, str) else None
     if found is None:
         listed = ", ".join(catalog())
-        raise QuestionError(f"there is no query {shortened(name)}; there is {listed}")
+        raise QuestionError(f"there is no query {shortened(name)}; choose one of {listed}")
     return found
 
 
 def ask(store: Store, name: str, **given: Any) -> pd.DataFrame:
-    """Ask a question of the catalogue; `tables` lists them.
+    """Run a query of the catalogue; `tables` lists them.
 
     Parameters
     ----------
     store : Store
         From `open_store`.
     name : str
-        Name of the question.
+        Name of the query.
     **given
-        Its parameters, as values or texts. Of the SAE, layer, width, l0 and so on may be given in place of `sae`, and
+        Its parameters, as values or texts. An SAE may be given by layer, width, l0 and so on in place of `sae`, and
         `letter` in place of `concept`.
 
     Returns
     -------
     pandas.DataFrame
-        Whole; integers may be NA.
+        The complete result; integers may be NA.
 
     Raises
     ------
     QuestionError
-        Where a parameter is missing, unknown, or cannot be what was given.
+        If a parameter is missing, unknown, or has an invalid value.
     QueryError
-        Where the question fails.
+        If the query fails.
     """
     return fetch(store, name, read(store, name, given))
 
 
 def fetch(store: Store, name: str, values: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the answer to a question whose parameters were read."""
+    """Run a query with parsed parameters; integers may be NA."""
     return with_whole_numbers(store.fetch(name, **values), catalog()[name].columns)
 
 
 def tables(store: Store) -> pd.DataFrame:
-    """List the questions that `ask` answers.
+    """List the queries that `ask` can run.
 
     Parameters
     ----------
     store : Store
-        From `open_store`; the questions are the same for all, what has to be given may not be.
+        From `open_store`. The queries are the same for all stores, but the required parameters may differ.
 
     Returns
     -------
     pandas.DataFrame
-        By question: `rows`, what a row is; `needs`, the parameters that have to be given; `takes`, those that may be;
-        `columns`, with their types.
+        By query: `rows`, what a row is; `needs`, required parameters; `takes`, optional ones; `columns`, with their
+        types.
     """
     rows = {
         name: {
@@ -206,7 +205,7 @@ def tables(store: Store) -> pd.DataFrame:
 
 
 def needs(store: Store, name: str) -> list[str]:
-    """Return the parameters that have to be given to the question `name`: those of which there are several choices."""
+    """Return the required parameters of the query `name`: those with several choices."""
     choices = choices_of(store)
     lone = {
         "suite": len(choices) == 1,
@@ -220,13 +219,13 @@ def needs(store: Store, name: str) -> list[str]:
     ]
 
 
-def once(name: str, pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Collect texts that were given one by one, as in an address; several of a list become a list.
+def collect_values(name: str, pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Collect texts given one by one, as in an address; values of a list parameter become a list.
 
     Raises
     ------
     QuestionError
-        Where anything else is given twice.
+        If any other parameter is given twice.
     """
     given: dict[str, Any] = {}
     lists = {key for key, parameter in parameters(question(name).name).items() if parameter.is_list}
@@ -241,12 +240,12 @@ def once(name: str, pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 
 def read(store: Store, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Make values for all parameters of the question `name` out of those that were given, values or texts.
+    """Return values for all parameters of the query `name`, from the given values or texts and the defaults.
 
     Raises
     ------
     QuestionError
-        At the first that is missing, unknown, or cannot be what was given.
+        At the first parameter that is missing, unknown, or has an invalid value.
     """
     query = question(name)
     for key, value in given.items():
@@ -258,7 +257,7 @@ def read(store: Store, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Reading:
-    """Reads what was given for one question."""
+    """Parses the parameters of one query."""
 
     def __init__(self, store: Store, name: str, given: Mapping[str, Any]) -> None:
         self._name, self._given, self._choices = name, given, choices_of(store)
@@ -289,7 +288,7 @@ class _Reading:
         if key in named:
             return named[key]()
         value = self._given.get(key)
-        return self._left_out(key, parameter) if value is None else self._given_value(key, parameter, value)
+        return self._default(key, parameter) if value is None else self._given_value(key, parameter, value)
 
     def _given_value(self, key: str, parameter: Parameter, value: Any) -> Any:
         if parameter.is_list:
@@ -303,27 +302,27 @@ class _Reading:
             return option_of(key, text, ExplorerState.param[key])
         return _text(key, value)
 
-    def _left_out(self, key: str, parameter: Parameter) -> Any:
+    def _default(self, key: str, parameter: Parameter) -> Any:
         if parameter.needed:
             self._refuse_missing(key, self._ids(key) if key in _SAES or key in _CONCEPTS else ())
         if key in Thresholds._fields:
-            return getattr(self._there.thresholds, key)
+            return getattr(self._suite_choices.thresholds, key)
         if key in _SPANS:
             softbounds: tuple[float, float] = ExplorerState.param[self._values["sensitivity_of"]].softbounds
             return float(softbounds[_SPANS.index(key)])
         return parameter.default
 
     @property
-    def _there(self) -> SuiteChoices:
-        """What the suite has that is meant."""
+    def _suite_choices(self) -> SuiteChoices:
+        """The choices of the given suite."""
         return self._choices[self._values.get("suite") or next(iter(self._choices))]
 
     def _ids(self, key: str) -> Collection[str]:
-        """Return the ids of the SAEs or concepts that a parameter can name."""
+        """Return the ids of SAEs or concepts that are possible for a parameter."""
         if key in _CONCEPTS:
-            return self._there.concepts
+            return self._suite_choices.concepts
         other = self._values.get("other_suite") if key == "other_sae" else None
-        return [sae.id for sae in (self._choices[other] if other else self._there).saes]
+        return [sae.id for sae in (self._choices[other] if other else self._suite_choices).saes]
 
     def _suite(self) -> str:
         if "suite" in self._given:
@@ -337,12 +336,12 @@ class _Reading:
         return str(self._values["suite"] if other is None else self._one_of("other_suite", list(self._choices), other))
 
     def _metric(self) -> str | None:
-        metrics, metric = list(self._there.movable), self._given.get("metric")
+        metrics, metric = list(self._suite_choices.movable), self._given.get("metric")
         return next(iter(metrics), None) if metric is None else str(self._one_of("metric", metrics, metric))
 
     def _sae(self) -> str:
-        """Return the id of the SAE that is named by it, or by attributes that fit no other."""
-        saes = self._there.saes
+        """Return the id of the SAE, given by its id or by attributes that match only one."""
+        saes = self._suite_choices.saes
         wish = {name: self._given[name] for name in self._instead("sae")}
         if "sae" in self._given:
             self._refuse_both("sae", wish)
@@ -353,12 +352,12 @@ class _Reading:
                 wanted = attribute_of(name, name, value)
             except ValueError as error:
                 raise QuestionError(str(error), name) from error
-            met = [sae for sae in fitting if meets(getattr(sae, name), wanted)]
+            met = [sae for sae in fitting if matches(getattr(sae, name), wanted)]
             if not met:
                 there = [value_label(name, each) for each in values_of(fitting, name)]
                 raise QuestionError(refusal_of(name, value, there), name)
             fitting = met
-        # Further seeds are meant by their own names.
+        # Further seeds are selected only by id or seed.
         own = [sae for sae in fitting if sae.repeat_of is None] if "seed" not in wish else fitting
         if len(own) == 1:
             return own[0].id
@@ -373,20 +372,20 @@ class _Reading:
         letter = {name: self._given[name] for name in self._instead("concept")}
         if "concept" in self._given:
             self._refuse_both("concept", letter)
-            return str(self._one_of("concept", self._there.concepts, self._given["concept"]))
+            return str(self._one_of("concept", self._suite_choices.concepts, self._given["concept"]))
         if letter:
             concept = translate_former_keys(letter, ())["concept"]
-            if concept in self._there.concepts:
+            if concept in self._suite_choices.concepts:
                 return str(concept)
-            letters = [each.label for each in self._there.concepts.values() if each.family == "first-letter"]
+            letters = [each.label for each in self._suite_choices.concepts.values() if each.family == "first-letter"]
             raise QuestionError(refusal_of("letter", letter["letter"], letters), "letter")
-        if len(self._there.concepts) != 1:
-            self._refuse_missing("concept", self._there.concepts)
-        return next(iter(self._there.concepts))
+        if len(self._suite_choices.concepts) != 1:
+            self._refuse_missing("concept", self._suite_choices.concepts)
+        return next(iter(self._suite_choices.concepts))
 
     def _family(self) -> str:
-        """Return the family that is named, or that the concept is of."""
-        there = self._there
+        """Return the family that is given, or that of the concept."""
+        there = self._suite_choices
         if "concept" in self._parameters:
             own = there.concepts[self._concept()].family
             if self._given.get("family", own) != own:
@@ -413,17 +412,17 @@ class _Reading:
         if key in _SPANS:
             bounds = ExplorerState.param[self._values["sensitivity_of"]].bounds
         within(key, number, bounds)
-        saes = [sae for sae in self._there.saes if sae.id == self._values.get("sae")]
+        saes = [sae for sae in self._suite_choices.saes if sae.id == self._values.get("sae")]
         if key in _LATENTS and saes and saes[0].counted and number >= saes[0].n_latents > 0:
             raise QuestionError(f"{key} = {number} does not exist here (0 to {saes[0].n_latents - 1})", key)
         return number
 
     def _check_thresholds(self) -> None:
-        """Refuse a threshold that decides on nothing of the metric in the suite, as the page does."""
+        """Reject a threshold that has no effect on the metric in the suite, as the page does."""
         metric = self._values.get("metric")
         if metric is None or self._values.get("scope") == "all":
             return
-        own, moving = self._there.thresholds._asdict(), self._there.movable[metric]
+        own, moving = self._suite_choices.thresholds._asdict(), self._suite_choices.movable[metric]
         for key in own:
             if key in self._values and key not in moving and self._values[key] != own[key]:
                 raise QuestionError(f"{key} has no effect on {metric} in this suite; omit it", key)
@@ -456,7 +455,7 @@ class _Reading:
 
 
 def _check_type(key: str, value: Any, *, is_list: bool) -> None:
-    """Refuse what can be neither text nor number: a list in the place of one value, bytes."""
+    """Reject values that are neither text nor number, such as bytes, or a list in place of one value."""
     parts = list(value) if is_list and is_list_like(value) else [value]
     if not all(is_scalar(part) and not isinstance(part, bytes) for part in parts):
         raise QuestionError(f"{key} takes {'a list of texts' if is_list else 'one value, a text or a number'}", key)
@@ -472,7 +471,7 @@ def _text(key: str, value: Any) -> str:
 
 
 def _named(key: str) -> str:
-    """Write a name that was given, which may be anything."""
+    """Return a given name for a message, quoted unless it is an identifier."""
     return key if key.isidentifier() and len(key) <= _SHOWN * 5 else shortened(key)
 
 

@@ -1,4 +1,4 @@
-"""Rows of answers with the names of their SAEs and concepts, as a page writes them."""
+"""Adds the displayed names of SAEs and concepts to rows of a result."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def named(rows: pd.DataFrame | None, shown: Snapshot) -> list[dict[str, Any]]:
-    """Return the rows, each with its place, and where it has an SAE or a concept of the suite shown, their names.
+    """Return the rows as dicts, with their index and the labels of their SAEs and concepts in the current suite.
 
     Returns
     -------
     list of dict
-        With `place`, and `sae_label`, `sae_short` and `label` of the columns `sae` and `concept`.
+        With `place`, and if the columns `sae` and `concept` exist, `sae_label`, `sae_short` and `label`.
     """
     saes = {sae.id: sae for sae in shown.saes}
     found = []

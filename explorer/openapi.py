@@ -1,4 +1,4 @@
-"""The description of ``/api`` by OpenAPI 3.1, made from the catalogue of questions."""
+"""The OpenAPI 3.1 description of ``/api``, generated from the catalogue of queries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from explorer.named_questions import Parameter
     from queries import Query, Store
 
-#: Rows of an answer that one request gets, at most and where it says nothing.
+#: Maximum and default number of rows in a response.
 PAGE_ROWS = 100_000
 #: The media type of each format.
 KINDS = {
@@ -24,7 +24,7 @@ KINDS = {
     "parquet": "application/vnd.apache.parquet",
 }
 PAGING: Mapping[str, tuple[str, int, int, int]] = {
-    "limit": ("Rows of the answer, at most.", PAGE_ROWS, 1, PAGE_ROWS),
+    "limit": ("Maximum number of rows.", PAGE_ROWS, 1, PAGE_ROWS),
     "offset": ("Number of rows to skip.", 0, 0, 2**31 - 1),
 }
 _TYPES: Mapping[str, dict[str, Any]] = {
@@ -36,41 +36,41 @@ _TYPES: Mapping[str, dict[str, Any]] = {
     "BOOLEAN": {"type": "boolean"},
     "MAP(VARCHAR, VARCHAR)": {"type": "object", "additionalProperties": {"type": "string"}},
 }
-#: What is answered where a question is not: by status, why.
+#: Descriptions of error responses by status.
 REFUSALS = {
-    "400": "A parameter is missing, unknown, doubled, or cannot be what was given.",
-    "404": "There is no such question or format.",
-    "405": "Questions are asked by GET or HEAD.",
-    "414": "The address is too long; ask in parts.",
-    "429": "This address has too many questions open; ask again after `Retry-After` seconds.",
-    "500": "The server failed, and its log says why.",
-    "503": "The server has too many questions open, no suite is open, or the question took too long.",
+    "400": "A parameter is missing, unknown, repeated, or has an invalid value.",
+    "404": "There is no such query or format.",
+    "405": "Only GET and HEAD are supported.",
+    "414": "The address is too long; send several requests.",
+    "429": "Too many queries from this address are running; retry after `Retry-After` seconds.",
+    "500": "The server failed; see its log for the reason.",
+    "503": "Too many queries are running, no suite is open, or the query took too long.",
 }
 _INSTEAD_DOC = {
-    **{name: f"Of the SAE, in place of `sae`: its {name}." for name in INSTEAD["sae"]},
-    "letter": "The first letter that is the concept, in place of `concept`.",
+    **{name: f"The {name} of the SAE, in place of `sae`." for name in INSTEAD["sae"]},
+    "letter": "A first letter as the concept, in place of `concept`.",
 }
 _ABOUT = (
-    "The questions that stand behind the views of Absorption Explorer, each with what a row of its answer is. Answers"
-    " are those of the page; what is unknown is null. `limit` and `offset` cut an answer into pages: `X-Total-Count`"
-    " has the number of all its rows, and `Link` the next page."
+    "The queries behind the views of Absorption Explorer, each with a description of its rows. Results are those of the"
+    " page; unknown values are null. `limit` and `offset` select a page of a result: `X-Total-Count` is the number of"
+    " all rows, and `Link` the next page."
 )
 
 
 def openapi(store: Store, prefix: str = "") -> dict[str, Any]:
-    """Describe what can be asked of a store.
+    """Return the OpenAPI description of the queries on a store.
 
     Parameters
     ----------
     store : Store
-        Its suites decide which parameters have to be given.
+        Its suites determine which parameters are required.
     prefix : str
-        The path in front of all addresses.
+        Path in front of all addresses.
 
     Returns
     -------
     dict
-        The document, as JSON has it.
+        The document, ready for JSON.
     """
     servers = {"servers": [{"url": prefix}]} if prefix else {}
     return {
@@ -85,7 +85,7 @@ def openapi(store: Store, prefix: str = "") -> dict[str, Any]:
                     "name": "format",
                     "in": "path",
                     "required": True,
-                    "description": "Format of the answer.",
+                    "description": "Format of the result.",
                     "schema": {"type": "string", "enum": [*KINDS]},
                 },
                 **{name: _paging(name) for name in PAGING},
@@ -105,8 +105,8 @@ _REFUSAL = {
     "type": "object",
     "required": ["error", "parameter"],
     "properties": {
-        "error": {"type": "string", "description": "What is wrong, and what to do."},
-        "parameter": {"type": ["string", "null"], "description": "The parameter to blame, if it is one."},
+        "error": {"type": "string", "description": "The problem and its fix."},
+        "parameter": {"type": ["string", "null"], "description": "The invalid parameter, if any."},
     },
 }
 
@@ -122,7 +122,7 @@ def _operation(store: Store, query: Query) -> dict[str, Any]:
         "parameters": [
             {"$ref": "#/components/parameters/format"},
             *(
-                _query_parameter(name, each, required=name in needed and not _can_be_said(name, instead))
+                _query_parameter(name, each, required=name in needed and not _has_alternative(name, instead))
                 for name, each in taken.items()
             ),
             *(_instead(name) for name in instead),
@@ -132,7 +132,10 @@ def _operation(store: Store, query: Query) -> dict[str, Any]:
             "200": {
                 "description": query.doc,
                 "headers": {
-                    "X-Total-Count": {"description": "Rows of the whole answer.", "schema": {"type": "integer"}},
+                    "X-Total-Count": {
+                        "description": "Number of rows of the whole result.",
+                        "schema": {"type": "integer"},
+                    },
                     "Link": {"description": 'The next page (`rel="next"`), if any.', "schema": {"type": "string"}},
                 },
                 "content": {
@@ -146,8 +149,8 @@ def _operation(store: Store, query: Query) -> dict[str, Any]:
     }
 
 
-def _can_be_said(name: str, instead: tuple[str, ...]) -> bool:
-    """Tell whether something else can be given in place of a parameter."""
+def _has_alternative(name: str, instead: tuple[str, ...]) -> bool:
+    """Return whether an alternative can be given in place of a parameter."""
     return any(other in instead for other in INSTEAD.get(name, ()))
 
 
@@ -175,7 +178,7 @@ def _paging(name: str) -> dict[str, Any]:
 
 
 def _answer(query: Query) -> dict[str, Any]:
-    """Describe an answer as JSON."""
+    """Return the schema of a result as JSON."""
     columns = {name: _or_null(_schema(kind)) for name, kind in query.columns.items()}
     row = {"type": "object", "required": [*columns], "properties": columns, "additionalProperties": False}
     return {
@@ -183,8 +186,8 @@ def _answer(query: Query) -> dict[str, Any]:
         "required": ["question", "parameters", "total", "offset", "next", "rows"],
         "properties": {
             "question": {"const": query.name},
-            "parameters": {"type": "object", "description": "Those that the question was asked with."},
-            "total": {"type": "integer", "description": "Rows of the whole answer."},
+            "parameters": {"type": "object", "description": "All parameters of the query."},
+            "total": {"type": "integer", "description": "Number of rows of the whole result."},
             "offset": {"type": "integer", "description": "Number of rows to skip."},
             "next": {"type": ["string", "null"], "description": "Query of the address of the next page."},
             "rows": {"type": "array", "items": row},

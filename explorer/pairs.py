@@ -1,4 +1,4 @@
-"""What a browser needs to compare two SAEs: the numbers of each by concept, the page's words with slots for numbers."""
+"""Data for comparing two SAEs without a server: numbers by concept, and the page's texts with slots for numbers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from explorer.live import asked, movable, thresholds_away
+from explorer.live import fetch_shown, movable, moved_thresholds
 from explorer.model import records
 from explorer.plots.dumbbell import MOST_ROWS, dumbbell_plot, height_of
-from explorer.plots.standalone import drawn_once
+from explorer.plots.standalone import cached_standalone
 from explorer.saes import suggest_other
 from explorer.slots import Slot
 from explorer.state import ExplorerState
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from explorer.saes import Sae
 
 _ELSEWHERE = (
-    "The two suites differ in their metric, or in thresholds that cannot be moved here: their rates cannot be set side"
-    " by side. A server counts again what their tokens allow: absorption-explorer serve."
+    "The two suites differ in their metric or in thresholds that cannot be moved here. Their rates cannot be compared."
+    " A server can recompute them from stored tokens: absorption-explorer serve."
 )
-#: What the browser writes in place of texts.
+#: Placeholders of texts that the browser fills in.
 _SLOTS = {"label": "\ue000", "name": "\ue001"}
 _POLICIES = tuple(ExplorerState.param.mean_policy.objects)
-#: The numbers of an SAE and a concept that Compare and Atlas show.
+#: The numbers per SAE and concept that Compare and Atlas show.
 _NUMBERS = ("absorption_rate", "rate_low", "rate_high", "num_absorbed", "num_tested", "num_split_latents", "f1_gap")
 _SIGNS = {"lower": -0.1, "same": 0.0, "higher": 0.1}
 
@@ -44,25 +44,26 @@ def numbers_part(model: ExplorerModel, others: Mapping[str, Sequence[Sae]]) -> d
     Parameters
     ----------
     model : ExplorerModel
-        At the SAE and the family.
+        Showing the SAE and the family.
     others : mapping of str to sequence of Sae
-        The SAEs of each suite, of which one is suggested to compare it with.
+        The SAEs of each suite, one of which is suggested for comparison.
 
     Returns
     -------
     dict
-        seeds: the SAEs that it was trained as; suggested: by suite, the SAE to compare it with; concepts, and the
+        seeds: ids of all seeds of the SAE; suggested: by suite, the SAE suggested for comparison; concepts, and the
         positions by which they are sorted; own: by name, the numbers of each concept at the suite's own thresholds,
-        among them its rate in a mean (mean) and how many of the mean policies count it, the last ones first (policies);
-        away: what stands of them at others without tokens; absorbed: by concept, token, latent and effect of what is.
+        including its rate in a mean (mean) and how many of the mean policies, counted from the last, include it
+        (policies); away: those that apply at other thresholds without tokens; absorbed: by concept, token, latent and
+        effect of the absorbed tokens.
     """
     shown, sae = model.shown, model.shown.chosen_sae
     first = sae.repeat_of or sae.id
-    main = asked(model, "pair_concepts", other_suite=shown.suite, other_sae=shown.sae).set_index("concept")
+    main = fetch_shown(model, "pair_concepts", other_suite=shown.suite, other_sae=shown.sae).set_index("concept")
     concepts = main.index.tolist()
     there = model.store.fetch("concepts")
     positions = there[there["suite"] == shown.suite].set_index("concept")["position"].reindex(concepts)
-    absorbed = asked(
+    absorbed = fetch_shown(
         *(model, "evidence"),
         facet_saes=[sae.id],
         facet_concept=None,
@@ -83,7 +84,7 @@ def numbers_part(model: ExplorerModel, others: Mapping[str, Sequence[Sae]]) -> d
         "concepts": concepts,
         "positions": [None if pd.isna(place) else int(place) for place in positions],
         "own": _numbers(model, concepts) | {name: _listed(main[name]) for name in ("precision", "recall")},
-        "away": _numbers(model, concepts, **thresholds_away(model)) if movable(model.state) else None,
+        "away": _numbers(model, concepts, **moved_thresholds(model)) if movable(model.state) else None,
         "absorbed": {
             concept: [[row["token"], row["top_latent"], row["top_effect"]] for row in records(rows)]
             for concept, rows in absorbed.groupby("concept")
@@ -93,17 +94,19 @@ def numbers_part(model: ExplorerModel, others: Mapping[str, Sequence[Sae]]) -> d
 
 
 def _numbers(model: ExplorerModel, concepts: list[str], **thresholds: float) -> dict[str, list[Any]]:
-    """List the numbers of concepts under thresholds."""
+    """Return the numbers of concepts at thresholds."""
     shown = model.shown
-    rates = asked(model, "concept_rates", scope="suite", **thresholds)
+    rates = fetch_shown(model, "concept_rates", scope="suite", **thresholds)
     rates = rates[rates["sae"] == shown.sae].set_index("concept").reindex(concepts)
     found = {name: _listed(rates[name]) for name in _NUMBERS}
     itself = {"other_suite": shown.suite, "other_sae": shown.sae}
     in_means = [
         dict(frame.loc[~frame["is_other"].astype(bool), ["concept", "rate"]].itertuples(index=False))
-        for frame in (asked(model, "pair_rates", mean_policy=policy, **itself, **thresholds) for policy in _POLICIES)
+        for frame in (
+            fetch_shown(model, "pair_rates", mean_policy=policy, **itself, **thresholds) for policy in _POLICIES
+        )
     ]
-    # Whoever counts under the first policy counts under the second.
+    # A concept that counts under the first policy also counts under the second.
     return found | {
         "mean": [in_means[-1].get(concept) for concept in concepts],
         "policies": [sum(concept in each for each in in_means) for concept in concepts],
@@ -115,14 +118,14 @@ def _listed(column: pd.Series) -> list[Any]:
 
 
 def pair_part(model: ExplorerModel, suites: Sequence[str]) -> dict[str, Any]:
-    """Collect what is the same for all pairs of a family of concepts: the plot, and words with slots.
+    """Collect the data that are equal for all pairs of SAEs of a family: the plot, and texts with slots.
 
     Parameters
     ----------
     model : ExplorerModel
-        At the family; it shows `PairView`.
+        Showing the family and `PairView`.
     suites : sequence of str
-        Those that an SAE to compare with can be of.
+        Suites from which the other SAE can be chosen.
     """
     shown, titles = model.shown, {name: model.suite_titles[name] for name in suites}
     rows = [_row(rise) for rise in (1.0, -1.0)]
@@ -130,7 +133,9 @@ def pair_part(model: ExplorerModel, suites: Sequence[str]) -> dict[str, Any]:
     unknown = {"noun": shown.noun, "rate": shown.rate_label, "label": _SLOTS["label"], "chosen": None}
     return {
         "slots": _SLOTS,
-        "figure": drawn_once(lambda theme: dumbbell_plot(_one_pair(), concept="a", rate=shown.rate_label, theme=theme)),
+        "figure": cached_standalone(
+            lambda theme: dumbbell_plot(_one_pair(), concept="a", rate=shown.rate_label, theme=theme)
+        ),
         "heights": [height_of(number) for number in range(MOST_ROWS + 1)],
         "head": head_html(shown, only="pair"),
         "labels": {sae.id: sae.label for sae in shown.saes},
@@ -199,13 +204,13 @@ def _difference(
     *,
     seeds: tuple[int, int] = (1, 1),
 ) -> Difference:
-    """Write a difference with slots for its numbers."""
+    """Return a difference with slots for its numbers."""
     values = zip(Difference._fields, (mean, low, high, detectable, 2, *seeds), strict=True)
     return Difference(*(None if value is None else Slot(value, name) for name, value in values))  # type: ignore[arg-type]
 
 
 def _row(rise: float) -> dict[str, Any]:
-    """Write a row of the table whose rates rise, or fall."""
+    """Return a row of the table with slots, whose rate increases or decreases by `rise`."""
     values = {"absorption_rate": 1.0, "other_absorption_rate": 1.0 + rise}
     names = ("num_split_latents", "precision", "recall")
     values |= dict.fromkeys((*names, *(f"other_{name}" for name in names), "num_gained", "num_lost"), 0.0)
@@ -213,5 +218,5 @@ def _row(rise: float) -> dict[str, Any]:
 
 
 def _one_pair() -> pd.DataFrame:
-    """Make rates that draw each layer once."""
+    """Return rates for which each layer is drawn once."""
     return pd.DataFrame({"concept": ["a"], "label": ["a"], "absorption_rate": [0.1], "other_absorption_rate": [0.2]})

@@ -1,4 +1,4 @@
-"""A set of figures from one file, which says what each shows: ``absorption-explorer figures PAPER.toml``."""
+"""All figures of a paper, described by one file: ``absorption-explorer figures PAPER.toml``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from explorer.figures import FIGURES, FigureError, Look, Wanted, check, write_figures
+from explorer.figures import FIGURES, FigureError, FigureRequest, FigureStyle, check, write_figures
 from explorer.given_values import refusal_of
 from explorer.model import choices_of
 from explorer.state import ExplorerState
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from queries import Store
 
 
-class _Looks(BaseModel):
-    """What can be said of all figures, and of one again."""
+class _Style(BaseModel):
+    """Settings for all figures, which a figure can override."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -36,8 +36,8 @@ class _Looks(BaseModel):
     dark: bool | None = None
 
 
-class _Figure(_Looks):
-    """One figure; whatever else stands in its table is of the state, as in an address of the page."""
+class _Figure(_Style):
+    """One figure; further keys in its table are parameters of the state, as in an address of the page."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -45,21 +45,22 @@ class _Figure(_Looks):
     file: str
 
 
-class _Paper(_Looks):
+class _Paper(_Style):
     figure: list[_Figure] = Field(min_length=1)
 
 
 def write_paper(paper: Path, *, overwrite: bool = False) -> list[Path]:
-    """Make all figures that a file describes.
+    """Write all figures that a file describes.
 
     Parameters
     ----------
     paper : Path
-        A TOML file. Each of its tables `[[figure]]` has a `name` (of `explorer.figures.FIGURES`), a `file`, and what
-        of the state is not as a suite opens: sae, concept, letter, tau and so on. `suite`, `size`, `font`, `font_size`,
-        `dpi` and `dark` may stand at the top for all, or in a figure. Paths start at the file's folder.
+        A TOML file. Each of its tables `[[figure]]` has a `name` (of `explorer.figures.FIGURES`), a `file`, and the
+        parameters of the state that differ from the defaults: sae, concept, letter, tau and so on. `suite`, `size`,
+        `font`, `font_size`, `dpi` and `dark` may be given at the top for all figures, or in a figure. Paths are
+        relative to the file's folder.
     overwrite : bool
-        Whether to replace files that are there.
+        Whether to replace existing files.
 
     Returns
     -------
@@ -69,24 +70,24 @@ def write_paper(paper: Path, *, overwrite: bool = False) -> list[Path]:
     Raises
     ------
     FigureError
-        Where any figure cannot be made, in one line; then none is written.
+        If any figure cannot be written; one line. No file is written then.
     """
     described = _read(paper)
     with ExitStack() as stack:
         stores: dict[str | None, Store] = {}
-        figures: list[Wanted] = []
+        figures: list[FigureRequest] = []
         for number, figure in enumerate(described.figure, start=1):
             where = f"{paper}: figure {number} ({figure.file})"
             suite = figure.suite or described.suite
             try:
                 if suite not in stores:
-                    stores[suite] = stack.enter_context(open_suite(_beside(paper, suite)))
-                figures.append(_wanted(paper, described, figure, stores[suite]))
+                    stores[suite] = stack.enter_context(open_suite(_resolve_suite(paper, suite)))
+                figures.append(_request(paper, described, figure, stores[suite]))
                 check(figures[-1], overwrite=overwrite)
             except (SuiteError, QueryError, ValueError) as error:
                 raise FigureError(f"{where}: {error}") from error
             if figures[-1].path.resolve() in [other.path.resolve() for other in figures[:-1]]:
-                raise FigureError(f"{where}: another figure goes to this file; give each its own")
+                raise FigureError(f"{where}: another figure has the same file; give each its own")
         try:
             write_figures(figures, overwrite=overwrite)
         except QueryError as error:
@@ -109,22 +110,22 @@ def _read(paper: Path) -> _Paper:
 
 
 def _counted_from_one(problem: str) -> str:
-    """Count figures as the other messages do: `figure.0.file` is that of figure 1."""
+    """Return the problem with figures numbered from 1, as in other messages: `figure.0.file` is that of figure 1."""
     return re.sub(r"^figure\.(\d+)\.?", lambda found: f"figure {int(found[1]) + 1}: ", problem)
 
 
-def _beside(paper: Path, suite: str | None) -> Path | str | None:
-    """Return a suite as `open_suite` takes it: what lies beside the file, or else what is named."""
+def _resolve_suite(paper: Path, suite: str | None) -> Path | str | None:
+    """Return a suite for `open_suite`: relative to the file's folder if it exists there, else unchanged."""
     return paper.parent / suite if suite and (paper.parent / suite).exists() else suite
 
 
-def _wanted(paper: Path, described: _Paper, figure: _Figure, store: Store) -> Wanted:
+def _request(paper: Path, described: _Paper, figure: _Figure, store: Store) -> FigureRequest:
     if figure.name not in FIGURES:
         raise ValueError(refusal_of("name", figure.name, FIGURES))
-    looks: dict[str, Any] = {}
-    for name in Look._fields:
+    style: dict[str, Any] = {}
+    for name in FigureStyle._fields:
         value = getattr(figure, name) if getattr(figure, name) is not None else getattr(described, name)
         if value is not None:
-            looks[name] = value
+            style[name] = value
     state = ExplorerState(choices_of(store), **(figure.model_extra or {}))
-    return Wanted(store, state, figure.name, paper.parent / figure.file, Look(**looks))
+    return FigureRequest(store, state, figure.name, paper.parent / figure.file, FigureStyle(**style))

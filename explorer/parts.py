@@ -1,4 +1,4 @@
-"""What pages show of an SAE and its concepts, part by part and packed, for readers without a server."""
+"""The contents of pages for an SAE and its concepts, as compressed parts, for use without a server."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from explorer.plots.cosine import cosine_plot, y_range
 from explorer.plots.k_sparse import bars_of, k_sparse_plot, labels_of
 from explorer.plots.shares import bar_ticks, concept_shares_plot, token_shares_plot
 from explorer.plots.splitting_tree import BESIDE, splitting_tree_plot
-from explorer.plots.standalone import drawn_once, exchanged
+from explorer.plots.standalone import cached_standalone, replacement_data
 from explorer.plots.tree_layout import arrange_tree
 from explorer.theme import DARK, LIGHT
 from explorer.views.concepts import Concepts, concept_cells, strip_html
 from explorer.views.cosine import CosineView, highest, no_cosines_html, roles
 from explorer.views.evidence_table import (
-    ablated,
+    ablated_rows,
     column_terms,
     count_tested,
-    decided,
+    decided_rows,
     judged,
     offered_verdicts,
     shown_columns,
@@ -55,47 +55,52 @@ if TYPE_CHECKING:
 
     Draw = Callable[..., Plot]
 
-#: What shows on the page the answers that parts are made of, but for the tested tokens, which are asked for as a whole.
+#: Views whose results the parts contain, except for the tested tokens, which are queried completely.
 SHOWN = (Concepts, Headline, CosineView, LatentLists, KSparseView, SharesView, SplittingTree)
-#: Cosines are shown with four decimals, and kept with as many.
+#: Cosines are displayed and stored with four decimals.
 _SCALE = 10_000
 _UNKNOWN = -32_768
-#: What stands in explanations where the browser writes a concept's.
+#: Placeholders in explanations, into which the browser fills those of a concept.
 _SLOTS = {"label": "\ue000", "phrase": "\ue001"}
 
 
 class PartsError(ValueError):
-    """Parts cannot be made; the message is one line that says what to do."""
+    """Parts cannot be created; the message is one line with the fix."""
 
 
-def family_path(suite: str, family: str | None) -> str:
+def suite_path(suite: str, metric: str | None = None) -> str:
+    """Return the folder of a suite's parts; with a metric that is not the suite's own, of those that it changes."""
+    return f"metrics/{suite}/{metric}" if metric else f"suites/{suite}"
+
+
+def family_path(suite: str, family: str | None, metric: str | None = None) -> str:
     """Return the folder of the parts of a family of concepts."""
-    return f"suites/{suite}/{family or 'none'}"
+    return f"{suite_path(suite, metric)}/{family or 'none'}"
 
 
-def sae_path(at: Snapshot) -> str:
+def sae_path(at: Snapshot, metric: str | None = None) -> str:
     """Return the folder of the parts of an SAE with a family of concepts."""
-    return f"{family_path(at.suite, at.family)}/{at.sae}"
+    return f"{family_path(at.suite, at.family, metric)}/{at.sae}"
 
 
 class SaeParts:
-    """What the page shows of one SAE, for a family of concepts.
+    """The contents of the page for one SAE and a family of concepts.
 
     Parameters
     ----------
     model : ExplorerModel
-        At the SAE, and at any concept of the family; it shows `SHOWN`. Its state is moved.
+        Showing the SAE and any concept of the family, with the views `SHOWN`. Its state is changed.
     figures : dict of str to callable
-        Takes, by figure, what draws it of the first data that there is: for others the data is exchanged.
+        Filled, by figure, with a function that draws it for the first available data; for other concepts the data is
 
     Attributes
     ----------
     cells : list of dict
         The concepts of the family (`explorer.views.concepts.concept_cells`).
     cosines : dict of str to ndarray of shape (n_latents,)
-        By concept, those of the concepts that were asked for.
+        Cosines by concept, for the concepts requested so far.
     has_examples : bool
-        Whether any card of those that were written shows text, output tokens or a histogram.
+        Whether any card created so far shows text, output tokens or a histogram.
     """
 
     def __init__(self, model: ExplorerModel, figures: dict[str, Draw]) -> None:
@@ -106,7 +111,7 @@ class SaeParts:
         self.has_examples = False
 
     def sae(self, cells: list[dict[str, Any]], *, choose: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Collect what is shown of the SAE with any concept: the `cells` of concepts, how to `choose` another."""
+        """Collect the contents that do not depend on the concept: `cells` of concepts, how to `choose` another SAE."""
         shown = self._model.shown
         families = {name: family.title for name, family in shown.families.items()} if choose else {}
         return {
@@ -119,7 +124,7 @@ class SaeParts:
         }
 
     def concept(self, concept: str) -> tuple[dict[str, Any], bytes]:
-        """Collect what the page shows of one concept, and pack its cosines, of which there may be none."""
+        """Collect the contents for one concept, and its compressed cosines, which may be empty."""
         model = self._model
         model.state.apply({"concept": concept})
         label = model.state.label
@@ -133,7 +138,7 @@ class SaeParts:
         parts = roles(label, split, absorbing)
         marks = {}
         if known:
-            self._keep(concept, cosines)
+            self._store_cosines(concept, cosines)
             marked = cosines[cosines["latent"].isin([*split, *absorbing])].dropna()
             marks = dict(zip(marked["latent"].tolist(), marked["cosine"].tolist(), strict=True))
         found = {
@@ -152,12 +157,12 @@ class SaeParts:
             "roles": parts,
             "y_range": y_range(cosines),
         }
-        if model.error:  # parts tell all or are not made
+        if model.error:  # parts must be complete
             raise PartsError(model.error)
         return found, packed_cosines(self.cosines[concept]) if known else compressed(b"")
 
-    def _keep(self, concept: str, cosines: pd.DataFrame) -> None:
-        """Keep the cosines of a concept by latent."""
+    def _store_cosines(self, concept: str, cosines: pd.DataFrame) -> None:
+        """Store the cosines of a concept by latent."""
         latents = cosines["latent"].to_numpy()
         if latents.min() < 0 or latents.max() >= self._sae.n_latents:
             raise PartsError(
@@ -171,13 +176,11 @@ class SaeParts:
         self._figures.setdefault("cosine", partial(cosine_plot, cosines, **none, threshold=threshold))
 
     def _evidence(self, label: str) -> dict[str, Any]:
-        """Collect all tested tokens of the concept, what each opens, and their order by each column."""
+        """Collect all tested tokens of the concept, the details of each, and their order by each column."""
         model = self._model
         tested = model.whole("concept_evidence")
         rows = [row | {"is_open": False} for row in judged(tested, model.shown)]
-        latents, verdicts = (
-            dict(list(self._ask(query, token=None).groupby("token"))) for query in ("token_latents", "token_verdicts")
-        )
+        latents, verdicts = (_by_token(self._ask(query, token=None)) for query in ("token_latents", "token_verdicts"))
         columns = shown_columns(model.shown, of_suite=False)
         ordered = sortable(columns)
         return {
@@ -195,8 +198,8 @@ class SaeParts:
                 render(
                     "reader_opened",
                     row=row,
-                    bars=ablated(latents.get(row["token"]), model.shown.metric),
-                    by_metric=decided(verdicts.get(row["token"]), model.shown),
+                    bars=ablated_rows(latents.get(row["token"], []), model.shown.metric),
+                    by_metric=decided_rows(verdicts.get(row["token"], []), model.shown),
                 )
                 for row in rows
             ],
@@ -204,7 +207,7 @@ class SaeParts:
         }
 
     def cards(self) -> dict[int, dict[str, Any]]:
-        """Write the cards of all latents that have a role for any concept of the family, with the given cosines."""
+        """Render the cards of all latents with a role for any concept of the family, with the cosines so far."""
         roles, cards, contexts = (self._ask(query) for query in ("sae_roles", "sae_cards", "sae_contexts"))
         contexts_of: dict[int, list[dict[str, Any]]] = {}
         for context in records(contexts):
@@ -223,19 +226,19 @@ class SaeParts:
                 "html": card_html(
                     latent,
                     self._sae,
-                    said=[],
+                    role_texts=[],
                     facts=named_facts(card, self._model.shown.concepts) if has_facts else None,
                     contexts=contexts_of.get(latent, []),
                     logits=None if card["raised_tokens"] is None else card,
                     histogram=None if card["counts"] is None else card,
                     roles=described,
                 ),
-                "said": {role["concept"]: f"{role['said']} of {role['label']}" for role in described},
+                "said": {role["concept"]: f"{role['text']} of {role['label']}" for role in described},
             }
         return found
 
     def _bars(self) -> dict[str, Any] | None:
-        """Say what the k-sparse plot shows of the concept; None where it has no scores."""
+        """Return the data of the k-sparse plot for the concept; None if it has no scores."""
         k_sparse = self._model.k_sparse
         if k_sparse is None or k_sparse.empty:
             return None
@@ -245,7 +248,7 @@ class SaeParts:
         return {"columns": columns, "labels": labels_of(bars), "probe": (self._model.summary or {}).get("probe_f1")}
 
     def _plots(self) -> dict[str, Any]:
-        """Collect the further plots of the concept, each with head and table, where there is anything to draw."""
+        """Collect the further plots of the concept that have data, each with head and table."""
         model, shown = self._model, self._model.shown
         tree = arrange_tree(model.splitting_tree, saes_of(model))
         tokens = partial(token_shares_plot, model.token_shares)
@@ -260,7 +263,7 @@ class SaeParts:
         for name, (draw, head, table, height) in plots.items():
             if table is not None:
                 self._figures.setdefault(name, draw)
-                drawn = exchanged([draw(theme=which) for which in (LIGHT, DARK)], height=height)
+                drawn = replacement_data([draw(theme=which) for which in (LIGHT, DARK)], height=height)
                 found[name] = {"head": head, "table": table_html(table), **drawn}
         if "concept-shares" in found:
             found["concept-shares"]["ticks"] = bar_ticks(model.concept_shares)
@@ -277,11 +280,19 @@ class SaeParts:
             raise PartsError(str(failure)) from failure
 
 
+def _by_token(frame: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """Group the rows of a query by token; a data frame for each token would take most of the time of a publish."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in records(frame):
+        groups.setdefault(row["token"], []).append(row)
+    return groups
+
+
 def family_part(shown: Snapshot, figures: Mapping[str, Draw]) -> dict[str, Any]:
-    """Collect what is the same for all SAEs of a family: its figures, and the explanations, which speak of `_SLOTS`."""
+    """Collect the contents that are equal for all SAEs of a family: figures, and explanations with `_SLOTS`."""
     of_any = type(shown)(**vars(shown) | _SLOTS)
     return {
-        "figures": {name: drawn_once(draw) for name, draw in figures.items()},
+        "figures": {name: cached_standalone(draw) for name, draw in figures.items()},
         "sorted_by": decisive(shown.metric),
         "beside": BESIDE,
         "noun": shown.noun,
@@ -291,7 +302,7 @@ def family_part(shown: Snapshot, figures: Mapping[str, Draw]) -> dict[str, Any]:
 
 
 def order_of(column: pd.Series) -> dict[str, Any]:
-    """Say in which order of rows a column ascends, and how many of them, at the end, are unknown."""
+    """Return the rows in ascending order of a column, and the number of unknown values at the end."""
     if column.dtype == object or pd.api.types.is_string_dtype(column):
         column = column.str.strip().str.lower()
     rows = column.argsort(kind="stable")
@@ -299,32 +310,32 @@ def order_of(column: pd.Series) -> dict[str, Any]:
 
 
 def packed(value: Any) -> bytes:
-    """Compress a value as JSON; numbers that are none stand for what is unknown."""
+    """Compress a value as JSON."""
     return compressed(json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode())
 
 
 def packed_cosines(cosines: np.ndarray) -> bytes:
-    """Compress cosines as whole ten-thousandths in 16 bits: all low bytes, then all high bytes, which differ little."""
+    """Compress cosines as 16-bit integers in units of 1/10,000: first all low bytes, then all high bytes."""
     whole = np.where(np.isnan(cosines), _UNKNOWN, np.round(np.nan_to_num(cosines.astype(float)) * _SCALE))
     return compressed(whole.astype("<i2").view(np.uint8).reshape(-1, 2).T.tobytes())
 
 
 def compressed(content: bytes) -> bytes:
-    """Compress bytes as a reader's browser unpacks them."""
+    """Compress bytes in the format that the browser decompresses."""
     return zlib.compress(content, 9)
 
 
 def bokeh_js() -> str:
-    """Read BokehJS without its extensions, and without the address of a map that debuggers would ask for."""
+    """Return BokehJS without extensions, and without the address of a source map that debuggers would request."""
     code = (files(bokeh) / "server" / "static" / "js" / "bokeh.min.js").read_text(encoding="utf-8")
     return code.partition("//# sourceMappingURL")[0]
 
 
 def as_data(value: Any) -> str:
-    """Write a value as JSON into a script, where nothing is an entity, but "</script" ends it and "<!--" may not."""
+    """Return a value as JSON for a script element, in which "<" is escaped because of "</script" and "<!--"."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def script_hash(script: str) -> str:
-    """Return what a content security policy names a script by."""
+    """Return the hash of a script for a content security policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"

@@ -1,4 +1,4 @@
-"""Pictures of views in notebooks, for those who read them without Python: exported, or opened again later."""
+"""Pictures of views in notebooks, for reading a notebook without Python."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     import panel as pn
 
 _LOG = logging.getLogger("explorer")
-#: Pixels of CSS across and at most down, and of the picture to each.
+#: Width and maximum height in CSS pixels, and picture pixels per CSS pixel.
 _WIDTH, _HEIGHT, _SCALE = 1100, 1400, 1.5
-#: How high all is, once that does not change from one look to the next: figures find their size after they were drawn.
-_SETTLED = """() => {
+#: JavaScript: the height of the page once it is stable, because figures get their size after they were drawn.
+_STABLE_HEIGHT = """() => {
   const before = window.axHeight
   window.axHeight = document.documentElement.scrollHeight
   return window.axHeight === before && before
@@ -30,29 +30,29 @@ _PAUSE_MS = 100
 
 
 def picture_html(content: pn.viewable.Viewable, name: str, alt: str) -> dict[str, str] | None:
-    """Draw what a notebook's cell shows, as an output of that cell.
+    """Return a picture of a notebook cell's view, as an output of that cell.
 
     Parameters
     ----------
     content : Viewable
     name : str
-        A class of its own, by which the live view finds its picture, to hide it.
+        A unique class, by which the live view finds its picture in order to hide it.
     alt : str
-        What is shown, in words.
+        Description of the view.
 
     Returns
     -------
     dict or None
-        The output, by media type; None where no browser is there to draw it.
+        The output by media type; None if there is no browser.
     """
     page = io.StringIO()
-    silence(EMPTY_LAYOUT)  # of what a view has nothing to show in
+    silence(EMPTY_LAYOUT)  # for parts in which a view has nothing to show
     try:
         content.save(page, title=alt, resources=INLINE)
     finally:
         silence(EMPTY_LAYOUT, silence=False)
     try:
-        drawn = in_browser(lambda browser: _drawn(browser, page.getvalue()))
+        drawn = in_browser(lambda browser: _screenshot(browser, page.getvalue()))
     except HeadlessError as error:
         _LOG.info("no picture for exports of this notebook: %s", error)
         return None
@@ -61,9 +61,9 @@ def picture_html(content: pn.viewable.Viewable, name: str, alt: str) -> dict[str
     return {"text/html": image.format(name, alt, source), "text/plain": alt}
 
 
-def _drawn(browser: Any, html: str) -> bytes:
-    # In a higher window, what is shown would be as high as that.
+def _screenshot(browser: Any, html: str) -> bytes:
+    # A low window, because the page would be at least as high as the window.
     page = idle_page(browser, html, viewport={"width": _WIDTH, "height": 100}, device_scale_factor=_SCALE)
-    height = min(page.wait_for_function(_SETTLED, polling=_PAUSE_MS).json_value(), _HEIGHT)
+    height = min(page.wait_for_function(_STABLE_HEIGHT, polling=_PAUSE_MS).json_value(), _HEIGHT)
     shot: bytes = page.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": _WIDTH, "height": height})
     return shot

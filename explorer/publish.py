@@ -1,4 +1,4 @@
-"""A suite as a static site for any web host: all SAEs and concepts as files that its pages load as they are needed."""
+"""Suites as a static site for any web host: all SAEs and concepts as files that the pages load on demand."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ import shutil
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from explorer.cite import LATEX, cite
-from explorer.embed import EMBEDS, about_of
+from explorer.cite_part import cite_part
 from explorer.format import metric_label
-from explorer.live import LivePart, cells_part, movable, thresholds_part
+from explorer.live import LivePart, cells_part, movable, thresholds_part, totals_part
 from explorer.model import ExplorerModel, choices_of, records
 from explorer.pairs import numbers_part, pair_part
 from explorer.parts import (
@@ -28,54 +26,55 @@ from explorer.parts import (
     SaeParts,
     as_data,
     bokeh_js,
+    compressed,
     family_part,
     family_path,
     order_of,
     packed,
     sae_path,
     script_hash,
+    suite_path,
 )
-from explorer.plots.absorption import drawn
+from explorer.plots.absorption import saes_with_values
 from explorer.plots.layers import Layer
-from explorer.plots.standalone import exchanged, standalone
+from explorer.plots.standalone import replacement_data, standalone
 from explorer.plots.sweeps import first_seeds, sweeps
-from explorer.saes import ATTRIBUTES, telling
+from explorer.saes import ATTRIBUTES, distinguishing_attributes
 from explorer.state import SEARCH_CHARACTERS, ExplorerState
 from explorer.text.tour_files import TourError
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.atlas import Atlas, head_html, listed, means_html, panel_drawing, panel_titles
-from explorer.views.cite import cited_suite
-from explorer.views.evidence_head import EvidenceHead, counts_html
+from explorer.views.evidence_head import EvidenceHead
 from explorer.views.explanations import TITLES
 from explorer.views.header import versions
 from explorer.views.heat_map import HeatMapView, highest_cells, map_drawing, map_head_html, map_height
-from explorer.views.help import still_html, tours_part
+from explorer.views.help import help_html, tours_part
 from explorer.views.markup import STATIC, math_font, render, styles
 from explorer.views.plot_table import table_html
 from explorer.views.selectors import attribute_html, badge_html, labels_of, nav_html, same_html
 from queries import QueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
     from explorer.parts import Draw
     from explorer.plots.layers import Plot
-    from explorer.state import SuiteChoices
-    from explorer.tours import ToldStep
+    from explorer.state import Snapshot, SuiteChoices
+    from explorer.tours import RenderedStep
     from queries import Store
 
     Progress = Callable[[str, int, int], object]
 
-#: Names what an earlier publish wrote; all else in a folder is not its own.
+#: File that lists what an earlier publish wrote; all other files in the folder are kept.
 _MARK = "site.json"
-#: What is being written, before it takes its place.
+#: Folder in which the site is written before it is moved to its place.
 _PARTIAL = ".partial"
-#: What stands in what is found where the browser writes the latent, the SAE, or what was looked for.
+#: Placeholders in search results for the latent, the SAE, and the searched text.
 _SLOTS = {"latent": "\ue000", "sae": "\ue001", "text": "\ue002"}
-#: Tokens that a search lists, as on the page.
+#: Maximum tokens in a search, as on the page.
 _MOST_TOKENS = 11
-#: Results that a search can have: tokens, concepts, and a latent.
+#: Maximum results of a search: tokens, concepts, and a latent.
 _MOST_RESULTS = 20
 #: Numbers by which the table of SAEs can be sorted.
 _NUMBERS = (
@@ -84,19 +83,22 @@ _NUMBERS = (
 )
 _PANELS = ("absorption-vs-l0", "splits-vs-l0")
 _PAGES = ("explore", "compare", "atlas", "evidence")
-_SCRIPTS = ("reader", "live", "guide", "reader_guide", "site", "numbers", "pair", "statistics", "cite", "atlas")
-#: What steps of tours point at that a site does not have.
+_SCRIPTS = (
+    *("reader", "cite", "live", "guide", "reader_guide", "site"),
+    *("numbers", "pair", "statistics", "atlas", "totals"),
+)
+#: Views of tour steps that a site does not have.
 NOT_HERE = ("tester", "threshold-sensitivity")
-#: What the verdicts of a suite depend on.
+#: Parameters on which the verdicts of a suite depend.
 _DECIDING = ("suite", "metric", "tau", "cosine_threshold", "effect_margin")
 
 
 class PublishError(ValueError):
-    """A site cannot be published; the message is one line that says what to do."""
+    """A site cannot be published; the message is one line with the fix."""
 
 
 class Published(NamedTuple):
-    """What a site holds."""
+    """Number of files and bytes of a site."""
 
     num_files: int
     num_bytes: int
@@ -110,11 +112,11 @@ def publish_site(store: Store, folder: Path, *, force: bool = False, progress: P
     store : Store
         From `open_store`.
     folder : Path
-        The folder to write; its parent is there.
+        The folder to write; its parent must exist.
     force : bool
-        Whether to replace what an earlier publish wrote there; all else in the folder stays.
+        Whether to replace the files of an earlier publish; all other files are kept.
     progress : callable, optional
-        Takes what is being done, and how many steps of how many are.
+        Called with a description, the number of finished steps and the number of all steps.
 
     Returns
     -------
@@ -123,12 +125,12 @@ def publish_site(store: Store, folder: Path, *, force: bool = False, progress: P
     Raises
     ------
     PublishError
-        Where the folder cannot be written, holds something else, or a question fails; nothing half-written is left.
+        If the folder cannot be written, contains other files, or a query fails; nothing partial is left.
     """
     sizes: list[int] = []
     try:
         folder = folder.resolve()
-        # Within a folder that is there, which may be a disk of its own in a folder that nobody may write.
+        # Within an existing folder, because it may be a mount point in a folder that is not writable.
         within, outside = folder / _PARTIAL, folder.with_name(f".{folder.name}{_PARTIAL}")
         _clear_left(within, outside)
         _check(folder, force=force)
@@ -151,7 +153,7 @@ def publish_site(store: Store, folder: Path, *, force: bool = False, progress: P
         raise PublishError(str(error)) from error
     except OSError as error:
         where = "make room, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        raise PublishError(f"{folder}: cannot be written ({error.strerror}); {where}name a folder elsewhere") from error
+        raise PublishError(f"{folder}: cannot be written ({error.strerror}); {where}give a folder elsewhere") from error
     return Published(len(sizes), sum(sizes))
 
 
@@ -172,15 +174,15 @@ def _clear_left(*places: Path) -> None:
 
 
 def _check(folder: Path, *, force: bool, but: Path | None = None) -> set[str]:
-    """Refuse a folder that holds what publish did not write; name what an earlier one wrote there."""
+    """Reject a folder with other files; return the names of those that an earlier publish wrote."""
     if folder.exists() and not folder.is_dir():
-        raise PublishError(f"{folder}: is no folder; name one that is empty, or is not there yet")
+        raise PublishError(f"{folder}: is not a folder; give one that is empty or does not exist yet")
     if not folder.exists() or not any(path != but for path in folder.iterdir()):
         return set()
     if not (folder / _MARK).is_file():
-        raise PublishError(f"{folder}: is not empty, and no site was published there; name another folder")
+        raise PublishError(f"{folder}: is not empty, and no site was published there; give another folder")
     if not force:
-        raise PublishError(f"{folder}: holds a site already; give another folder, or --force to replace it")
+        raise PublishError(f"{folder}: contains a site already; give another folder, or --force to replace it")
     try:
         found = json.loads((folder / _MARK).read_text(encoding="utf-8"))["written"]
         return {name for name in found if isinstance(name, str)}
@@ -189,7 +191,7 @@ def _check(folder: Path, *, force: bool, but: Path | None = None) -> set[str]:
 
 
 def _take_place(beside: Path, folder: Path, *, force: bool) -> None:
-    """Put a whole site in its place, or nothing; what else is in the folder, as .git or CNAME, is not touched."""
+    """Move a complete site to its place, or nothing; other files in the folder, such as .git or CNAME, are kept."""
     names = sorted([*(path.name for path in beside.iterdir()), _MARK])
     made = {"made_by": f"absorption-explorer {version('absorption-explorer')}", "written": names}
     (beside / _MARK).write_text(json.dumps(made, indent=1), encoding="utf-8")
@@ -199,7 +201,7 @@ def _take_place(beside: Path, folder: Path, *, force: bool) -> None:
     former = _check(folder, force=force, but=beside)  # another may have published meanwhile
     for name in names:
         if name not in former and os.path.lexists(folder / name):
-            raise PublishError(f"{folder / name}: is not of the site there, whose place it takes; move it elsewhere")
+            raise PublishError(f"{folder / name}: is not part of the site, which would replace it; move it elsewhere")
     gone = beside / ".former"
     gone.mkdir()
     moves = [(folder / name, gone / name) for name in sorted(former) if os.path.lexists(folder / name)]
@@ -215,54 +217,65 @@ def _take_place(beside: Path, folder: Path, *, force: bool) -> None:
 
 
 def _files(store: Store, progress: Progress) -> Iterator[tuple[str, bytes]]:
-    """Make all files of a site, each with its path in it."""
+    """Yield all files of a site with their paths."""
     choices = {name: there for name, there in choices_of(store).items() if there.saes and there.concepts}
     if not choices:
-        raise PublishError(f"{', '.join(store.suites)}: no SAE of a concept is there, so there is nothing to publish")
-    steps = sum(len(there.saes) * len(there.families) for there in choices.values())
+        raise PublishError(f"{', '.join(store.suites)}: no SAE with a concept, so there is nothing to publish")
+    steps = sum(len(there.saes) * len(there.families) * max(len(there.movable), 1) for there in choices.values())
     done = 0
     saes = {name: there.saes for name, there in choices.items()}
     for name, there in choices.items():
-        model = _model(store, name, *SHOWN)
-        for family in there.families:
-            figures: dict[str, Draw] = {}
-            for sae in there.saes:
-                progress(f"{name}: {sae.label}", done, steps)
-                model.state.apply({"sae": sae.id, "family": family})
-                yield from _sae_files(model, figures)
-                yield f"{sae_path(model.shown)}/numbers.bin", packed(numbers_part(model, saes))
-                done += 1
-            at = family_path(name, family)
-            cells = {"cells": cells_part(model.shown.rate_label)}
-            yield f"{at}/family.bin", packed(family_part(model.shown, figures) | cells)
-            yield f"{at}/pair.bin", packed(pair_part(model, list(choices)))
-            yield from _atlas_files(_model(store, name, Atlas, HeatMapView, family=family))
-        yield f"suites/{name}/suite.bin", packed(_suite(_model(store, name, EvidenceHead)))
-        yield f"suites/{name}/search.bin", packed(_search(_model(store, name)))
+        for metric in there.movable or [None]:
+            model = _model(store, name, *SHOWN, metric=metric)
+            other = _other_metric(model.shown)
+            for family in there.families:
+                figures: dict[str, Draw] = {}
+                for sae in there.saes:
+                    progress(f"{name}: {sae.label}", done, steps)
+                    model.state.apply({"sae": sae.id, "family": family})
+                    yield from _sae_files(model, figures)
+                    yield f"{sae_path(model.shown, other)}/numbers.bin", packed(numbers_part(model, saes))
+                    done += 1
+                at = family_path(name, family, other)
+                cells = {"cells": cells_part(model.shown.rate_label)}
+                yield f"{at}/family.bin", packed(family_part(model.shown, figures) | cells)
+                yield f"{at}/pair.bin", packed(pair_part(model, list(choices)))
+                yield from _atlas_files(_model(store, name, Atlas, HeatMapView, family=family, metric=metric))
+            at = suite_path(name, other)
+            yield f"{at}/suite.bin", packed(_suite(_model(store, name, EvidenceHead, metric=metric)))
+            yield f"{at}/search.bin", packed(_search(_model(store, name, metric=metric)))
     yield from _frame(store, choices)
     progress("Done", steps, steps)
 
 
 def _model(store: Store, suite: str, *views: Any, **state: Any) -> ExplorerModel:
-    return ExplorerModel(store, ExplorerState(choices_of(store), suite=suite, **state), *views)
+    given = {name: value for name, value in state.items() if value is not None}
+    return ExplorerModel(store, ExplorerState(choices_of(store), suite=suite, **given), *views)
+
+
+def _other_metric(shown: Snapshot) -> str | None:
+    """Return the metric if it is not the suite's own; the parts that it changes have a folder of their own."""
+    return None if shown.metric in shown.metrics[:1] else shown.metric
 
 
 def _sae_files(model: ExplorerModel, figures: dict[str, Draw]) -> Iterator[tuple[str, bytes]]:
-    """Make the files of one SAE with one family of concepts."""
-    parts, at = SaeParts(model, figures), sae_path(model.shown)
+    """Yield the files of one SAE with one family of concepts."""
+    parts, other = SaeParts(model, figures), _other_metric(model.shown)
+    at = sae_path(model.shown, other)
     yield f"{at}/sae.bin", packed(parts.sae(parts.cells, choose=_chooser(model.state)))
     for cell in parts.cells:
         part, cosines = parts.concept(cell["concept"])
         yield f"{at}/{cell['concept']}.bin", packed(part)
-        yield f"{at}/{cell['concept']}.cos", cosines
+        if other is None:  # cosines are the same by any metric
+            yield f"{at}/{cell['concept']}.cos", cosines
     yield f"{at}/cards.bin", packed(parts.cards())
     if movable(model.state):
-        yield f"{at}/live.bin", packed(LivePart(model).made())
+        yield f"{at}/live.bin", packed(LivePart(model).collect())
 
 
 def _chooser(state: ExplorerState) -> dict[str, Any]:
-    """Write what an SAE is chosen by, and say for each choice where it leads."""
-    tell = telling(state.saes)
+    """Render the selectors of an SAE, with the SAE of each option."""
+    tell = distinguishing_attributes(state.saes)
     html = {name: attribute_html(state, name) for name in tell} | {"same": same_html(state), "badge": badge_html(state)}
     return {
         "html": html,
@@ -279,9 +292,9 @@ def _chooser(state: ExplorerState) -> dict[str, Any]:
 
 
 def _atlas_files(model: ExplorerModel) -> Iterator[tuple[str, bytes]]:
-    """Make the files of Atlas: its figures, and what it shows of each mean."""
+    """Yield the files of Atlas: its figures, and its contents for each mean policy."""
     figures: dict[str, Any] = {}
-    at = family_path(model.shown.suite, model.shown.family)
+    at = family_path(model.shown.suite, model.shown.family, _other_metric(model.shown))
     for policy in ExplorerState.param.mean_policy.objects:
         model.state.mean_policy = policy
         yield f"{at}/atlas-{policy}.bin", packed(_atlas(model, figures))
@@ -289,9 +302,9 @@ def _atlas_files(model: ExplorerModel) -> Iterator[tuple[str, bytes]]:
 
 
 def _atlas(model: ExplorerModel, figures: dict[str, Any]) -> dict[str, Any]:
-    """Collect what Atlas shows: words, in both themes where these have colours, a table, and plots; keep `figures`."""
+    """Collect the contents of Atlas: texts (in both themes if coloured), a table, and plots; fills `figures`."""
     rows = listed(model)
-    panels = {name: panel_drawing(model, name) for name in _PANELS if not drawn(model.sae_means, name).empty}
+    panels = {name: panel_drawing(model, name) for name in _PANELS if not saes_with_values(model.sae_means, name).empty}
     for name, draw in panels.items():
         figures.setdefault(name, _figure(draw))
     return {
@@ -302,7 +315,7 @@ def _atlas(model: ExplorerModel, figures: dict[str, Any]) -> dict[str, Any]:
         "table": means_html(model),
         "saes": [row["sae"] for row in rows],
         "order": {name: _order(rows, name) for name in (*ATTRIBUTES, *_NUMBERS)},
-        # What is drawn again under moved thresholds.
+        # For drawing again at moved thresholds.
         "numbers": list(_NUMBERS),
         **_sweeps(model),
         "colours": {
@@ -312,7 +325,7 @@ def _atlas(model: ExplorerModel, figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sweeps(model: ExplorerModel) -> dict[str, list[int]]:
-    """Say, for each SAE, of which training (its seeds) and of which sweep of L0s it is."""
+    """Return, for each SAE, the numbers of its training (shared by seeds) and of its sweep of L0s."""
     means = model.sae_means
     if means is None or means.empty:
         return {"training": [], "sweep": []}
@@ -320,7 +333,7 @@ def _sweeps(model: ExplorerModel) -> dict[str, list[int]]:
 
 
 def _map(model: ExplorerModel, cell: str, figures: dict[str, Any]) -> dict[str, Any]:
-    """Collect what the heat map shows of a kind of cells."""
+    """Collect the contents of the heat map for one kind of cells."""
     model.state.cell = cell
     draw = map_drawing(model)
     figures.setdefault("absorption-heatmap", _figure(draw))
@@ -337,18 +350,18 @@ def _figure(draw: partial[Plot]) -> dict[str, Any]:
 
 
 def _data(draw: partial[Plot], *, height: int | None = None) -> dict[str, Any]:
-    return exchanged([draw(theme=which) for which in (LIGHT, DARK)], height=height)
+    return replacement_data([draw(theme=which) for which in (LIGHT, DARK)], height=height)
 
 
 def _order(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    """Say in which order the rows of a column ascend."""
+    """Return the rows in ascending order of a column."""
     values = [row[name] for row in rows]
     is_text = any(isinstance(value, str) for value in values)
     return order_of(pd.Series(values, dtype=object if is_text else float))
 
 
 def _in_both(model: ExplorerModel, write: Callable[[ExplorerModel], str]) -> dict[str, str]:
-    """Write the same in both themes."""
+    """Render a text in both themes."""
     found = {}
     for which in (DARK, LIGHT):
         model.state.dark = which is DARK
@@ -357,15 +370,15 @@ def _in_both(model: ExplorerModel, write: Callable[[ExplorerModel], str]) -> dic
 
 
 def _suite(model: ExplorerModel) -> dict[str, Any]:
-    """Collect what is said of a suite."""
+    """Collect the texts about a suite."""
     shown, manifest = model.shown, model.manifest
     first = [sae for sae in manifest.saes if sae.repeat_of is None]
     return {
         "about": render("provenance", manifest=manifest, versions=versions(), saes=first),
-        "evidence": counts_html(model, moves=False),
+        "evidence": totals_part(model),
         "thresholds": thresholds_part(model),
-        "cite": _citations(_model(model.store, manifest.name, latent=0)),
-        "tours": tours_part(model.store, shown.suite, partial(_has_step, metric=shown.metric)),
+        "cite": cite_part(model.store, manifest.name),
+        "tours": tours_part(model.store, shown.suite, partial(_has_step, metrics=shown.metrics)),
         "made": render(
             "reader_made",
             suite=manifest.name,
@@ -378,37 +391,8 @@ def _suite(model: ExplorerModel) -> dict[str, Any]:
     }
 
 
-def _citations(model: ExplorerModel) -> dict[str, Any]:
-    """Collect what the dialog that cites a view says, with slots for what the browser knows."""
-    slots = {
-        "view": "\ue000",
-        "day": "\ue001",
-        "year": "\ue002",
-        "name": "NAME.OF.VIEW",
-        "address": "https://address.invalid",
-    }
-    cited = cite(
-        slots["view"],
-        cited_suite(model),
-        program=version("absorption-explorer"),
-        on=SimpleNamespace(year=slots["year"], isoformat=lambda: slots["day"]),
-        address=slots["address"],
-        name=slots["name"],
-    )
-    said = {"text": cited.text, "bibtex": cited.bibtex, "address": slots["address"]}
-    return {
-        "slots": slots,
-        "said": said,
-        "dialog": render("cite", title="", frame="", **said),
-        "latex": LATEX,
-        "suite": model.manifest.title or model.manifest.name,
-        "families": {name: family.title for name, family in model.shown.families.items()},
-        "views": {name: (embed.title, about_of(model, embed.view)) for name, embed in EMBEDS.items()},
-    }
-
-
-def _has_step(step: ToldStep, *, metric: str) -> bool:
-    """Tell whether a site has what a step of a tour shows."""
+def _has_step(step: RenderedStep, *, metrics: Collection[str]) -> bool:
+    """Return whether a site contains what a tour step shows."""
     known = {"suite", "sae", "concept", "latent", "evidence_token", "cell", "mean_policy", "page", "metric"}
     known |= {"compare_by", "other_suite", "other_sae"}
     page = step.state.get("page", "explore")
@@ -417,12 +401,12 @@ def _has_step(step: ToldStep, *, metric: str) -> bool:
         and step.state.keys() <= known
         and page in _PAGES
         and (page != "compare" or step.state.get("compare_by") == "pair")
-        and step.state.get("metric", metric) == metric
+        and step.state.get("metric") in {None, *metrics}
     )
 
 
 def _search(model: ExplorerModel) -> dict[str, Any]:
-    """Collect all that a search in a suite finds, as it is listed, and what is said of it."""
+    """Collect all possible search results of a suite as they are listed, and the texts of the search."""
     shown = model.shown
     found = model.store.fetch("tested_words", **{name: getattr(shown, name) for name in _DECIDING})
     labels = {one.id: one.label for one in shown.concepts.values()}
@@ -455,9 +439,9 @@ def _search(model: ExplorerModel) -> dict[str, Any]:
 
 
 def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[str, bytes]]:
-    """Make the page itself, and what it loads first."""
+    """Yield the page, and the files that it loads first."""
     suites = {name: store.suites[name].manifest.title or name for name in choices}
-    theme = (STATIC / "site_theme.js").read_text(encoding="utf-8")
+    theme, bokeh = (STATIC / "site_theme.js").read_text(encoding="utf-8"), bokeh_js()
     nothing: dict[str, Any] = dict.fromkeys(("tokens", "concepts", "latents"), ()) | {"words": {}, "families": {}}
     search = render(
         "search", number=0, text="", has_failed=False, is_cut=False, sae=None, longest=SEARCH_CHARACTERS, **nothing
@@ -466,7 +450,7 @@ def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[
         "site",
         kind="site",
         theme=theme,
-        theme_hash=script_hash(theme),
+        hashes=[script_hash(script) for script in (theme, bokeh)],
         data=as_data({"suites": {name: _start(store, name) for name in choices}, "query": "", "search": search}),
         styles="".join(
             (
@@ -483,13 +467,13 @@ def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[
         title=", ".join(suites.values()),
         brand=render("brand", suites=suites, suite=next(iter(suites)), on_page=True),
         nav=nav_html(None, _PAGES),
-        help=still_html("site", _PAGES),
+        help=help_html("site", _PAGES),
         topics=TITLES,
         provenance="",
         query="",
     )
     yield "index.html", page.encode()
-    yield "assets/bokeh.js", bokeh_js().encode()
+    yield "assets/bokeh.bin", compressed(bokeh.encode())
     for name in _SCRIPTS:
         yield f"assets/{name}.js", (STATIC / f"{name}.js").read_bytes()
     yield "assets/search.js", (STATIC.parent / "views" / "search.js").read_bytes()
@@ -497,18 +481,21 @@ def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[
 
 
 def _start(store: Store, suite: str) -> dict[str, Any]:
-    """Say what there is in a suite, and what it opens on."""
+    """Return the choices in a suite, and its initial view."""
     state = ExplorerState(choices_of(store), suite=suite)
     return {
         "start": {name: getattr(state, name) for name in ("sae", "concept", "latent")},
-        "metric": state.metric,
         "saes": [sae.id for sae in state.saes],
         "repeats": [place for place, sae in enumerate(state.saes) if sae.repeat_of is not None],
         "own": state.thresholds_of_suite._asdict(),
         "attributes": {name: [getattr(sae, name) for sae in state.saes] for name in ATTRIBUTES},
-        # By name: the suite's own value, and how far it can be moved.
-        "thresholds": {
-            name: (getattr(state.thresholds_of_suite, name), *state.param[name].softbounds) for name in movable(state)
+        # By metric, the suite's own first, and by threshold that moves its verdicts: the suite's value, and the limits.
+        "metrics": {
+            metric: {
+                name: (getattr(state.thresholds_of_suite, name), *state.param[name].softbounds)
+                for name in movable(ExplorerState(choices_of(store), suite=suite, metric=metric))
+            }
+            for metric in state.metrics
         },
         "families": {
             family: {one.id: (one.label, one.phrase) for one in state.concepts.values() if one.family == family}

@@ -1,4 +1,4 @@
-"""``absorption-explorer query``: a question of the catalogue, its answer as a file or on the standard output."""
+"""``absorption-explorer query``: runs a query of the catalogue and writes the result to a file or standard output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.files import as_csv, as_json, as_parquet
-from explorer.named_questions import QuestionError, alternatives_to, fetch, needs, once, question, read
+from explorer.named_questions import QuestionError, alternatives_to, collect_values, fetch, needs, question, read
 from explorer.terminal import fail, open_suite
 from explorer.whole_file import whole_file
 from queries import QueryError, SuiteError, catalog
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
     from queries import Store
 
-#: Typer leaves the parameters of questions, which each has for itself, among the words.
+#: Makes Typer pass the parameters of queries, which are not options of the command, as words.
 SETTINGS = {"ignore_unknown_options": True}
 
 
-#: The words that are no parameters, none of which has to be given.
+#: The positional words, all optional.
 _NAMED = ("name", "suite")
 
 
 class Form(StrEnum):
-    """The formats of answers."""
+    """The formats of results."""
 
     CSV = "csv"
     JSON = "json"
@@ -48,16 +48,16 @@ def query(
         ),
     ] = None,
     *,
-    form: Annotated[Form, typer.Option("--format", help="Format of the answer.")] = Form.CSV,
+    form: Annotated[Form, typer.Option("--format", help="Format of the result.")] = Form.CSV,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The file to write.", show_default="standard output")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Answer one of the questions behind the views, as in query cosines --sae l12-w8192-l0-7 --letter l.
+    """Run one of the queries behind the views, as in query cosines --sae l12-w8192-l0-7 --letter l.
 
-    The parameters of a question are options, with - for _; those that are lists are given several times. An SAE may
-    also be named by --layer, --width, --l0 and so on.
+    The parameters of a query are options, with - for _; lists are given by repeating the option. An SAE may also be
+    given by --layer, --width, --l0 and so on.
     """
     try:
         (name, suite), pairs = _read(words or [])
@@ -72,16 +72,16 @@ def query(
 
 
 def _read(words: list[str]) -> tuple[tuple[str | None, str | None], list[tuple[str, str]]]:
-    """Tell the question and the suite from parameters, which are written ``--name value`` or ``--name=value``."""
+    """Separate query and suite from the parameters, which are written ``--name value`` or ``--name=value``."""
     named: list[str] = []
     pairs: list[tuple[str, str]] = []
-    ahead = iter(words)
-    for word in ahead:
+    remaining = iter(words)
+    for word in remaining:
         key, is_whole, text = word.partition("=")
         if not key.startswith("--"):
             named.append(word)
             continue
-        value = text if is_whole else next(ahead, None)
+        value = text if is_whole else next(remaining, None)
         if value is None:
             raise QuestionError(f"{key} has no value; give parameters as --name value")
         pairs.append((key.removeprefix("--").replace("-", "_"), value))
@@ -92,7 +92,7 @@ def _read(words: list[str]) -> tuple[tuple[str | None, str | None], list[tuple[s
 
 
 def _check(form: Form, output: Path | None, *, force: bool) -> None:
-    """Refuse what the answer cannot go to."""
+    """Reject an output to which the result cannot be written."""
     if output is None and form is Form.PARQUET and sys.stdout.isatty():
         raise QuestionError("parquet is a binary format; give a file with -o")
     if output is not None and output.exists() and not force:
@@ -100,7 +100,7 @@ def _check(form: Form, output: Path | None, *, force: bool) -> None:
 
 
 def _answer(store: Store, name: str, pairs: list[tuple[str, str]], form: Form) -> Iterator[bytes]:
-    values = read(store, name, once(name, pairs))
+    values = read(store, name, collect_values(name, pairs))
     frame = fetch(store, name, values)
     if form is Form.CSV:
         return as_csv(frame)
@@ -115,7 +115,7 @@ def _write(pieces: Iterator[bytes], output: Path | None) -> None:
             for piece in pieces:
                 sys.stdout.buffer.write(piece)
             sys.stdout.flush()
-        except BrokenPipeError:  # as head leaves it
+        except BrokenPipeError:  # the reader has closed the pipe, as head does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     try:
@@ -126,7 +126,7 @@ def _write(pieces: Iterator[bytes], output: Path | None) -> None:
 
 
 def _list(store: Store) -> None:
-    """List all questions: what each needs, and in brackets what it takes besides."""
+    """List all queries with their required parameters and, in brackets, their optional ones."""
     for name, each in catalog().items():
         needed = needs(store, name)
         also = [key for key in (*each.params, *alternatives_to(name)) if key not in needed]

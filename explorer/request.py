@@ -21,7 +21,7 @@ T = TypeVar("T")
 _SIDE_BY_SIDE = ThreadPoolExecutor(64, "answering")
 
 
-class Asked(NamedTuple):
+class QueryCall(NamedTuple):
     """A query and its parameters, None if there is nothing to query."""
 
     query: str
@@ -34,24 +34,24 @@ class Request:
     Parameters
     ----------
     model : ExplorerModel
-        Says how one asks aside, and is told what is waited for.
+        Provides the runner for queries, and is notified of late results.
     """
 
     def __init__(self, model: ExplorerModel) -> None:
         self._model = model
         self._token = CancelToken()
 
-    def ask(self, questions: Mapping[str, Asked], take: Callable[[Answers], None]) -> None:
+    def ask(self, questions: Mapping[str, QueryCall], take: Callable[[Answers], None]) -> None:
         """Run several queries in parallel.
 
         Parameters
         ----------
-        questions : mapping of str to Asked
-            By any name.
+        questions : mapping of str to QueryCall
+            Queries by arbitrary names.
         take : callable
-            Takes the answers by these names, where the page may be changed: frames, None where there was nothing to
-            ask, and in place of an answer the error that says why there is none. Not called once `ask`, `work` or
-            `give_up` was called again.
+            Receives the results by these names, in a context in which the page may be changed: frames, None if there
+            was nothing to query, or the error of a failed query. Not called if `ask`, `work` or `cancel` was called
+            again.
         """
         store, token = self._model.store, self._renew()
 
@@ -64,11 +64,11 @@ class Request:
                     return failure
 
         def answers() -> Answers:
-            is_held = all(params is None or store.holds(query, **params) for query, params in questions.values())
-            # Threads cost time, which only pays where the database is asked.
-            return dict(zip(questions, (map if is_held else _SIDE_BY_SIDE.map)(answer, questions), strict=True))
+            are_cached = all(params is None or store.is_cached(query, **params) for query, params in questions.values())
+            # Threads have a cost that is worth it only for queries to the database.
+            return dict(zip(questions, (map if are_cached else _SIDE_BY_SIDE.map)(answer, questions), strict=True))
 
-        self._aside(answers, take, token)
+        self._run(answers, take, token)
 
     def work(self, work: Callable[[], T], take: Callable[[T], None]) -> None:
         """Run anything that queries the store and handles its errors.
@@ -78,7 +78,8 @@ class Request:
         work : callable
             Returns the result; called in another thread.
         take : callable
-            Takes it where the page may be changed. Not called once `ask`, `work` or `give_up` was called again.
+            Receives it in a context in which the page may be changed. Not called if `ask`, `work` or `cancel` was
+            called again.
         """
         store, token = self._model.store, self._renew()
 
@@ -86,25 +87,25 @@ class Request:
             with store.cancellable(token):
                 return work()
 
-        self._aside(cancellable, take, token)
+        self._run(cancellable, take, token)
 
     def _renew(self) -> CancelToken:
-        self._token.given_up = True
+        self._token.is_cancelled = True
         self._token = token = CancelToken()
         return token
 
-    def _aside(self, work: Callable[[], T], take: Callable[[T], None], token: CancelToken) -> None:
+    def _run(self, work: Callable[[], T], take: Callable[[T], None], token: CancelToken) -> None:
         def take_over(result: T) -> None:
             try:
-                if not token.given_up:
+                if not token.is_cancelled:
                     take(result)
             finally:  # an error in a view must not leave the page waiting
-                if not token.given_up:  # by what follows from the result
+                if not token.is_cancelled:  # it may have been cancelled as a consequence of the result
                     self._model.await_answers(self, late=False)
 
-        self._model.aside(work, take_over, lambda: self._model.await_answers(self, late=True))
+        self._model.runner(work, take_over, lambda: self._model.await_answers(self, late=True))
 
-    def give_up(self) -> None:
+    def cancel(self) -> None:
         """Cancel the running queries."""
-        self._token.given_up = True
+        self._token.is_cancelled = True
         self._model.await_answers(self, late=False)

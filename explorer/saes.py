@@ -1,4 +1,4 @@
-"""The SAEs of a suite as a reader tells them apart: by attributes, of which each narrows the next."""
+"""The SAEs of a suite and their attributes: choosing, labelling and comparing them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from explorer.format import l0_label, l0_labels, latents_label, width_label
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-#: What tells SAEs apart, in the order in which a choice narrows the next; where a suite lists them, they are sorted so.
+#: Attributes that distinguish SAEs, in the order in which a choice narrows the next, and in which SAEs are sorted.
 ATTRIBUTES = ("layer", "hook", "architecture", "width", "l0", "seed")
-#: How each is called.
+#: Displayed names of the attributes.
 TITLES = {
     "layer": "Layer",
     "hook": "Hook",
@@ -22,9 +22,9 @@ TITLES = {
     "l0": "L0",
     "seed": "Seed",
 }
-#: What SAEs of one sweep share, which differ in width, L0 and seed.
+#: Attributes shared by the SAEs of a sweep, which differ in width, L0 and seed.
 SWEEP = ("layer", "hook", "architecture")
-#: Named of every SAE, also where they do not tell it from others.
+#: Attributes that every label contains, even if they do not distinguish SAEs.
 _ALWAYS_NAMED = ("layer", "width", "l0")
 
 
@@ -34,25 +34,25 @@ class Sae(NamedTuple):
     Attributes
     ----------
     id : str
-        Its name in questions and addresses.
+        Its id in queries and addresses.
     layer, hook, architecture, width, seed
-        None where unknown; `hook` without the block, as in resid_post.
+        None if unknown; `hook` without the block, for example resid_post.
     l0 : float or None
-        By which it is called: the nominal one where there is one, else as it was measured.
+        Displayed L0: the nominal one if there is one, else the measured one.
     l0_measured : float or None
-        By which SAEs are matched.
+        Measured L0, by which SAEs are matched.
     repeat_of : str or None
         The SAE of which it is a further seed.
     title : str or None
-        What its publisher calls it.
+        Its name by its publisher.
     n_latents : int
-        Where nobody `counted` them, the least that there are.
+        Number of latents; a lower bound unless `counted`.
     canonical : bool
         Whether Neuronpedia hosts it.
     cosines : bool
         Whether its cosines are stored.
     label, short : str
-        Its name in sentences, and on axes: unique in its suite.
+        Its label in sentences, and on axes; both are unique in the suite.
     """
 
     id: str
@@ -74,7 +74,7 @@ class Sae(NamedTuple):
 
     @property
     def matched_l0(self) -> float | None:
-        """The L0 that others are compared with."""
+        """The L0 for comparisons with other SAEs."""
         return self.l0 if self.l0_measured is None else self.l0_measured
 
 
@@ -83,13 +83,13 @@ def values_of(saes: Iterable[Sae], name: str) -> list[Any]:
     return list(dict.fromkeys(getattr(sae, name) for sae in saes))
 
 
-def telling(saes: Collection[Sae]) -> list[str]:
-    """Return the attributes of which the SAEs have more than one value."""
+def distinguishing_attributes(saes: Collection[Sae]) -> list[str]:
+    """Return the attributes with more than one value among the SAEs."""
     return [name for name in ATTRIBUTES if len(values_of(saes, name)) > 1]
 
 
 def value_label(name: str, value: Any) -> str:
-    """Write the value of an attribute."""
+    """Format the value of an attribute."""
     if value is None:
         return "unknown"
     if name == "width":
@@ -98,24 +98,24 @@ def value_label(name: str, value: Any) -> str:
 
 
 def value_labels(name: str, values: Iterable[Any]) -> dict[Any, str]:
-    """Write the values of an attribute so that they can be told apart."""
+    """Format the values of an attribute so that all labels differ."""
     return l0_labels(values) if name == "l0" else {value: value_label(name, value) for value in values}
 
 
-def named_by(saes: Collection[Sae]) -> list[str]:
-    """Return the attributes that name SAEs on axes."""
-    tell = telling(saes)
+def axis_attributes(saes: Collection[Sae]) -> list[str]:
+    """Return the attributes in the short labels of SAEs."""
+    tell = distinguishing_attributes(saes)
     named = [name for name in ATTRIBUTES if name in tell or name in _ALWAYS_NAMED]
     return tell if len(named) > len(_ALWAYS_NAMED) and tell else named
 
 
 def labelled(saes: Sequence[Sae]) -> list[Sae]:
-    """Give each SAE its names: what is known of it, and where that does not tell it from another, its title or id."""
-    tell, short = telling(saes), named_by(saes)
-    seeds = Counter(map(_but_seed, saes))
-    # A seed is worth a word where there are others.
-    named = [sae if seeds[_but_seed(sae)] > 1 else sae._replace(seed=None) for sae in saes]
-    names = [(_label(sae, tell), _short(sae, short)) for sae in named]
+    """Return the SAEs with their labels, built from their attributes and, if needed to be unique, title or id."""
+    distinguishing, short = distinguishing_attributes(saes), axis_attributes(saes)
+    seeds = Counter(map(_without_seed, saes))
+    # The seed is part of a label only if there are others.
+    named = [sae if seeds[_without_seed(sae)] > 1 else sae._replace(seed=None) for sae in saes]
+    names = [(_label(sae, distinguishing), _short(sae, short)) for sae in named]
     labels, shorts = (
         ({name for name in group if group.count(name) > 1} for group in zip(*names, strict=True)) if names else ((), ())
     )
@@ -128,7 +128,7 @@ def labelled(saes: Sequence[Sae]) -> list[Sae]:
     ]
 
 
-def _but_seed(sae: Sae) -> tuple[Any, ...]:
+def _without_seed(sae: Sae) -> tuple[Any, ...]:
     return tuple(getattr(sae, name) for name in ATTRIBUTES if name != "seed")
 
 
@@ -136,8 +136,8 @@ def _short(sae: Sae, names: Iterable[str]) -> str:
     return " · ".join(value_label(name, getattr(sae, name)) for name in names if name != "seed" or sae.seed is not None)
 
 
-def _label(sae: Sae, tell: Collection[str]) -> str:
-    said = {
+def _label(sae: Sae, distinguishing: Collection[str]) -> str:
+    texts = {
         "layer": f"layer {value_label('layer', sae.layer)}",
         "hook": value_label("hook", sae.hook),
         "architecture": sae.architecture or "unknown architecture",
@@ -146,27 +146,27 @@ def _label(sae: Sae, tell: Collection[str]) -> str:
         "seed": f"seed {value_label('seed', sae.seed)}",
     }
     if sae.seed is None:
-        del said["seed"]
-    return ", ".join(words for name, words in said.items() if name in tell or name in _ALWAYS_NAMED)
+        del texts["seed"]
+    return ", ".join(words for name, words in texts.items() if name in distinguishing or name in _ALWAYS_NAMED)
 
 
 def choose(saes: Sequence[Sae], wish: Mapping[str, Any]) -> tuple[Sae | None, dict[str, list[Any]]]:
-    """Find the SAE that comes closest to a wish, and what could have been chosen at each step.
+    """Return the SAE that matches a wish best, and the options of each attribute.
 
-    Each attribute narrows the next. A wish that cannot be met gives way to the first option; for L0 to that of the
+    Each attribute narrows the next. A wish that cannot be met is replaced by the first option; for L0 by that of the
     canonical SAE, else to the nearest.
 
     Parameters
     ----------
     saes : sequence of Sae
     wish : mapping of str to object
-        Values by attribute, and under "sae" an id, by which SAEs that are alike are told apart. A negative L0 means the
-        first SAE of unknown L0 (-1), the second (-2), ..., as links of old have it.
+        Values by attribute, and under "sae" an id, which distinguishes SAEs with equal attributes. A negative L0 means
+        the first SAE of unknown L0 (-1), the second (-2), ..., as in former links.
 
     Returns
     -------
     tuple of Sae or None, and dict of str to list
-        The SAE (None where there is none), and the options of each attribute and of "sae".
+        The SAE (None if there is none), and the options of each attribute and of "sae".
     """
     options: dict[str, list[Any]] = {}
     left = list(saes)
@@ -181,8 +181,8 @@ def choose(saes: Sequence[Sae], wish: Mapping[str, Any]) -> tuple[Sae | None, di
     return (named[0] if named else None), options
 
 
-def meets(value: Any, wish: Any) -> bool:
-    """Tell whether a value is the one that was wished for; an L0 may be given rounded, or negative where unknown."""
+def matches(value: Any, wish: Any) -> bool:
+    """Return whether a value matches a wish; an L0 may be rounded, and a negative one matches an unknown L0."""
     if value == wish:
         return True
     return isinstance(wish, float | int) and (
@@ -191,10 +191,10 @@ def meets(value: Any, wish: Any) -> bool:
 
 
 def _nearest(saes: Sequence[Sae], name: str, wish: Any) -> Any:
-    """Return the value that comes closest to a wish: `...` for none, while None is a wish for what is unknown."""
+    """Return the value closest to a wish; `...` means no wish, and None the unknown value."""
     values = values_of(saes, name)
     met = [] if wish is ... else [value for value in values if value == wish]
-    met = met or [value for value in values if wish is not ... and meets(value, wish)]
+    met = met or [value for value in values if wish is not ... and matches(value, wish)]
     if met or not values:
         return met[0] if met else None
     known = [value for value in values if value is not None] or values
@@ -208,21 +208,22 @@ def _nearest(saes: Sequence[Sae], name: str, wish: Any) -> Any:
 
 
 def _log(l0: float | None) -> float:
-    """Place an L0 on the scale on which L0s are near each other; an unknown one is as far as can be from any known."""
+    """Return an L0 on a log scale, on which distances are measured; infinity if unknown."""
     return math.inf if l0 is None else math.log(max(l0, 0) + 1)
 
 
 def l0_distance(one: Sae, other: Sae) -> float:
-    """Return how far the L0s of two SAEs are from each other, as they were measured."""
+    """Return the distance of the measured L0s of two SAEs on a log scale."""
     places = _log(one.matched_l0), _log(other.matched_l0)
     return 0.0 if places[0] == places[1] else abs(places[0] - places[1])
 
 
 def suggest_other(saes: Iterable[Sae], sae: Sae | None, *, in_layer: bool = True) -> Sae | None:
-    """Suggest what to compare `sae` with: what differs from it in one attribute, as in its width, at the nearest L0.
+    """Suggest an SAE to compare `sae` with: one that differs in one attribute, such as the width, at the nearest L0.
 
-    What differs in L0 or seed only comes last. Returns None where there is no other one (`in_layer`: of the same suite,
-    in its layer; its further seeds are none, for two SAEs are compared over all their seeds).
+    SAEs that differ in L0 or seed only come last. Returns None if there is no other SAE. With `in_layer`, the SAEs are
+    those of the same suite, and only those of the layer are considered, without further seeds of `sae`, because SAEs
+    are compared over all their seeds.
     """
     if sae is None:
         return None
@@ -239,7 +240,7 @@ def suggest_other(saes: Iterable[Sae], sae: Sae | None, *, in_layer: bool = True
 
 
 def counterparts(saes: Iterable[Sae], sae: Sae, name: str) -> list[Sae]:
-    """Return, for each value of an attribute, the SAE that is most like `sae` in all others, at the nearest L0."""
+    """Return, for each value of an attribute, the SAE most similar to `sae` in all others, at the nearest L0."""
     found: dict[Any, Sae] = {}
     for other in saes:
         value = getattr(other, name)
@@ -251,13 +252,13 @@ def counterparts(saes: Iterable[Sae], sae: Sae, name: str) -> list[Sae]:
 
 
 def by_width(saes: Iterable[Sae], sae: Sae) -> list[Sae]:
-    """Return, from narrow to wide, the SAE of each known width of the layer and hook that is most like `sae`."""
+    """Return, from narrow to wide, the SAE most similar to `sae` for each known width of its layer and hook."""
     there = [other for other in saes if (other.layer, other.hook) == (sae.layer, sae.hook) and other.width is not None]
     return sorted(counterparts(there, sae, "width"), key=lambda other: other.width or 0) if sae.width else []
 
 
 def are_of_one_sweep(other: Sae, sae: Sae) -> bool:
-    """Tell whether `other` differs from `sae` in width and L0 only; an unknown seed may be any but a further one."""
+    """Return whether `other` differs from `sae` in width and L0 only; an unknown seed matches any but further seeds."""
     alike = all(getattr(other, name) == getattr(sae, name) for name in SWEEP)
     may_share = None in (other.seed, sae.seed) and other.repeat_of is None
     return alike and (other.seed == sae.seed or may_share)
@@ -273,5 +274,5 @@ def _first_training(sae: Sae) -> str:
 
 
 def _differing(other: Sae, sae: Sae, *but: str) -> int:
-    """Count the attributes, L0, seed and `but` omitted, in which two SAEs differ."""
+    """Return the number of attributes, except L0, seed and `but`, in which two SAEs differ."""
     return sum(getattr(other, name) != getattr(sae, name) for name in ATTRIBUTES if name not in ("l0", "seed", *but))

@@ -1,4 +1,4 @@
-"""What a server serves: the suites it was started with, and those that its readers open, where that is allowed."""
+"""The suites of a server: those with which it was started, and those that visitors open, if that is allowed."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from explorer.store import Progress, Say
     from ingest.catalogue import Entry
 
-#: Addresses at which nobody but this machine is listened to, and by which its own browsers ask.
+#: Addresses that only this machine can reach.
 _OWN_ADDRESSES = ("127.0.0.1", "::1", "localhost")
-#: Environment variable with the origins whose websockets Bokeh takes in place of those that it is told.
+#: Environment variable with origins for Bokeh's websockets, which overrides the option.
 _BOKEH_ORIGINS = "BOKEH_ALLOW_WS_ORIGIN"
 #: Headers that a proxy adds; those of X-Forwarded-... have many names.
 _FORWARDED, _FORWARDED_PREFIX = ("forwarded", "via", "x-real-ip"), "x-forwarded-"
 
 
 class MayOpen(Enum):
-    """What readers may open besides what is served."""
+    """Which further sources visitors may open."""
 
     NOTHING = "nothing"
     CATALOGUE = "catalogue"
@@ -41,19 +41,19 @@ class MayOpen(Enum):
 
 
 def may_open(*, wanted: bool | None, address: str | None, is_behind_proxy: bool) -> MayOpen:
-    """Say what readers may open.
+    """Return which further sources visitors may open.
 
-    Whoever may open anything reads the files of the server's owner, so only they may: where the server listens to its
-    own machine alone, and not for a proxy.
+    Visitors who may open anything can read the files of the server's owner. So this is allowed only if the server is
+    reachable from its own machine only, and not behind a proxy.
 
     Parameters
     ----------
     wanted : bool or None
-        What the owner says; None where they say nothing.
+        The owner's choice; None for the default.
     address : str or None
-        Where the server listens, None for everywhere.
+        Address at which the server listens, None for all.
     is_behind_proxy : bool
-        Whether visitors are expected from elsewhere all the same, as also Bokeh's variable for their origins says.
+        Whether visitors can come through a proxy; Bokeh's variable for origins implies the same.
     """
     is_alone = address in _OWN_ADDRESSES and not is_behind_proxy and not os.environ.get(_BOKEH_ORIGINS)
     if wanted is False or (wanted is None and not is_alone):
@@ -62,7 +62,7 @@ def may_open(*, wanted: bool | None, address: str | None, is_behind_proxy: bool)
 
 
 def is_local_request(headers: Mapping[str, str]) -> bool:
-    """Tell whether a request comes from a browser of this machine and through no proxy, as far as its headers say."""
+    """Return whether a request comes from this machine and not through a proxy, according to its headers."""
     try:
         host = urlsplit(f"//{headers.get('Host', '')}").hostname
     except ValueError:
@@ -74,14 +74,14 @@ def is_local_request(headers: Mapping[str, str]) -> bool:
 
 
 class Served(Sequence[str]):
-    """The suites of a server, which all of its processes share.
+    """The suites of a server, shared by all of its processes.
 
-    A session has those that were there when it began, and keeps them.
+    A session keeps the suites that were available when it began.
 
     Parameters
     ----------
     paths : iterable of str
-        With which it is started; without any, the embedded suites.
+        Suites with which it is started; by default the embedded ones.
     may_open : MayOpen
 
     Attributes
@@ -95,31 +95,31 @@ class Served(Sequence[str]):
         self._added: int | None = None
         if may_open is not MayOpen.NOTHING:
             self._first = self._first or tuple(map(str, EMBEDDED))
-            # A file without a name, to which each process appends; it ends with the last one that has it.
+            # An unnamed file, to which each process appends; it is deleted when the last process closes it.
             with TemporaryFile("ab+") as file:
                 self._added = os.dup(file.fileno())
             finalize(self, os.close, self._added)
 
     def open(self, source: str, progress: Progress, say: Say) -> str:
-        """Add the suites of a source, for sessions that begin from now on; return the name of the first.
+        """Add the suites of a source for new sessions; return the name of the first.
 
         Raises
         ------
         SuiteError
-            Where it may not be opened here, cannot be opened, or not beside the others.
+            If it may not be opened, cannot be opened, or not together with the others.
         """
         names = {entry.name for entry in self.catalogue()}
         if self._added is None or (self.may_open is MayOpen.CATALOGUE and source not in names):
             raise SuiteError("this server does not open this source")
         places = [str(locate(place)) for place in suites_of(source, progress=progress, say=say)]
         new = [place for place in places if place not in self]
-        with open_suites(*self, *new) as store:  # which fails where they do not go together
+        with open_suites(*self, *new) as store:  # fails if they cannot be opened together
             name = next(name for name, suite in store.suites.items() if str(suite.root) == places[0])
         os.write(self._added, b"".join(json.dumps(place).encode() + b"\n" for place in new))
         return name
 
     def catalogue(self) -> list[Entry]:
-        """List what can be opened by its name; nothing where nothing may be opened."""
+        """Return the entries of the catalogue that can be opened; empty if nothing may be opened."""
         if self.may_open is MayOpen.NOTHING:
             return []
         entries: list[Entry] = import_module("ingest.catalogue").read_catalogue().entries
@@ -131,7 +131,7 @@ class Served(Sequence[str]):
             return self._first
         held = os.pread(self._added, os.fstat(self._added).st_size, 0)
         added = dict.fromkeys(json.loads(line) for line in held.splitlines())
-        # One that is gone, as from a cache that was cleared, does not keep the others from being served.
+        # A removed suite, for example from a cleared cache, must not prevent serving the others.
         return (*self._first, *(each for each in added if is_url(each) or Path(each, MANIFEST).exists()))
 
     @overload

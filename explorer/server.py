@@ -20,7 +20,7 @@ from explorer.handover import Handover
 from explorer.inbound import MESSAGE_BYTES
 from explorer.log import log_event, log_request, log_to_stderr
 from explorer.session_limits import MAX_SESSIONS
-from explorer.store import close_stores, give_up_questions, shared_store
+from explorer.store import cancel_queries, close_stores, shared_store
 from explorer.workers import fork_workers
 from queries import SuiteError
 
@@ -50,27 +50,27 @@ def serve(
     Parameters
     ----------
     paths : sequence of str
-        Suites; without any, the embedded ones.
+        Suites; by default the embedded ones.
     num_procs : int
-        Processes. A worker that dies is replaced; all end with the process that started them, however that ends.
+        Number of processes. A worker that dies is replaced; all end when the process that started them ends.
     session_seconds : int
-        How long a session is kept that no browser is connected to.
+        Seconds for which a session without a browser is kept.
     max_sessions : int
-        How many sessions each process holds at most.
+        Maximum number of sessions per process.
     open_browser : bool
-        Open the page once the port is bound; where there is no browser, nothing happens.
+        Open the page once the port is bound; has no effect without a browser.
     **options
-        Of Bokeh's server: port, address, prefix, use_xheaders.
+        Options of Bokeh's server: port, address, prefix, use_xheaders.
 
     Raises
     ------
     OSError
-        Where the port cannot be had.
+        If the port cannot be used.
     """
     log_to_stderr()
-    # While a thread writes an export, requests wait for it each time that they were at the network.
+    # While a thread writes an export, requests wait for it after each network operation.
     sys.setswitchinterval(_SWITCH_SECONDS)
-    # From the first request on; a session does the same for `panel serve`.
+    # For the first request; under `panel serve`, sessions do the same.
     os.environ[MAX_SESSIONS] = str(max_sessions)
     prepare_process()
     HTTPServer.configure(_HttpServer)
@@ -78,9 +78,9 @@ def serve(
     page = _page(options["address"], options["port"], options["prefix"])
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit())
-    # With several processes the first one stays in there, to replace workers, until it is ended.
+    # With several processes, the first one remains in this call to replace workers.
     server = pn.serve(
-        # A function proper: Panel shows any other callable as a value.
+        # A function, because Panel displays other callables as values.
         {"/dashboard": lambda: session(*paths, session_seconds=session_seconds, served=paths)},
         num_procs=num_procs,
         unused_session_lifetime_milliseconds=1000 * session_seconds,
@@ -99,24 +99,24 @@ def serve(
     )
     _work(server, paths)
     if os.getpid() != first:
-        # As the workers of multiprocessing end: DuckDB was loaded before the fork, and an orderly end aborts in it.
+        # Like workers of multiprocessing: DuckDB was loaded before the fork, and a normal exit aborts in it.
         os._exit(0)
 
 
 class _HttpServer(HTTPServer):
-    """Tornado's, but its workers are replaced without end, and it rests where it can take no connection."""
+    """Tornado's server, with unlimited replacement of workers, and a pause if no connection can be accepted."""
 
     _handover: Handover | None = None
     _when_bound: Callable[[], None] | None
 
     def initialize(self, *arguments: Any, when_bound: Callable[[], None] | None = None, **options: Any) -> None:
-        """Take Tornado's options, and what is done once, by the first process, when connections can be made."""
+        """Accept Tornado's options, and a function that the first process calls once when the port is bound."""
         super().initialize(*arguments, **options)
         self._when_bound = when_bound
 
     def start(self, num_processes: int | None = 1, max_restarts: int | None = None) -> None:
-        """Start; with several processes, in each of them. `max_restarts`, after which Tornado gives up, is ignored."""
-        # Bokeh's server has its port by now, and whoever connects waits until a process takes the connection.
+        """Start; with several processes, in each of them. `max_restarts`, Tornado's limit of restarts, is ignored."""
+        # Bokeh's server has bound its port, and connections wait until a process accepts them.
         if self._when_bound:
             self._when_bound()
         if num_processes != 1:
@@ -126,11 +126,11 @@ class _HttpServer(HTTPServer):
         super().start(1, max_restarts)
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
-        """Take a connection, or pass it on to the process that it belongs to."""
+        """Handle a connection, or pass it to the process to which it belongs."""
         if self._handover is None:
             super().handle_stream(stream, address)
         else:
-            self._handover.sort(stream, address, super().handle_stream)
+            self._handover.dispatch(stream, address, super().handle_stream)
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
         """Accept connections at listening sockets."""
@@ -138,16 +138,16 @@ class _HttpServer(HTTPServer):
 
 
 def _page(address: str | None, port: int, prefix: str) -> str:
-    """Return where a browser on this machine finds the page of a server that listens at that address."""
-    # An address of zeros stands for all that the machine has; visitors are expected at this one.
+    """Return the address of the page for a browser on this machine."""
+    # 0.0.0.0 and :: mean all addresses of the machine.
     host = address if address and address.strip("0.:") else "localhost"
     root = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     return "/".join(filter(None, [root, prefix.strip("/"), "dashboard"]))
 
 
 def _open_browser(page: str) -> None:
-    """Have another process open the page: a browser of the terminal would hold this one up, and write into its log."""
-    subprocess.Popen(  # noqa: S603 - nobody chooses the command, and a shell has no part in it
+    """Open the page in another process, because a terminal browser would block this one and write into its log."""
+    subprocess.Popen(  # noqa: S603 - a fixed command without a shell
         [sys.executable, "-I", "-m", "webbrowser", page],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -161,8 +161,8 @@ def _work(server: Any, paths: Sequence[str]) -> None:
     loop = server.io_loop
 
     def stop(*_: object) -> None:
-        # A question may be holding the loop up.
-        give_up_questions()
+        # A query may be blocking the loop.
+        cancel_queries()
         loop.asyncio_loop.call_soon_threadsafe(loop.stop)
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -173,7 +173,7 @@ def _work(server: Any, paths: Sequence[str]) -> None:
         url=_page(server.address, server.port, server.prefix),
         max_sessions=int(os.environ[MAX_SESSIONS]),
     )
-    # Before the first reader comes; what cannot be opened is told in the page.
+    # Before the first visitor arrives; the page shows errors.
     with suppress(SuiteError):
         shared_store(*paths)
     server.start()

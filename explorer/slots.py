@@ -23,7 +23,7 @@ class Slot(float):
     name: str
 
     def __new__(cls, value: float, name: str) -> Self:
-        """Make one."""
+        """Create a slot."""
         slot = super().__new__(cls, value)
         slot.name = name
         return slot
@@ -37,7 +37,7 @@ class Slot(float):
         return format(self)
 
     def __rmul__(self, other: float) -> Slot:
-        """Multiply it; of what is written, shares are multiplied to become percent."""
+        """Return a multiple, for example a share in percent."""
         return Slot(other * float(self), f"{other} {self.name}")
 
     def __abs__(self) -> Slot:

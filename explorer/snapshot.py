@@ -1,4 +1,4 @@
-"""Snapshots: one SAE with a family of concepts as one HTML file that needs no server and no network."""
+"""Snapshots: one SAE with a family of concepts as one HTML file that works without server and network."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from explorer.cite_part import cite_part
 from explorer.format import metric_label
 from explorer.model import ExplorerModel, choices_of
 from explorer.parts import (
@@ -28,7 +29,7 @@ from explorer.text.tour_files import TourError
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.explanations import TITLES
 from explorer.views.header import versions
-from explorer.views.help import still_html, tours_part
+from explorer.views.help import help_html, tours_part
 from explorer.views.markup import STATIC, math_font, render, styles
 from explorer.whole_file import whole_file
 from queries import QueryError
@@ -38,27 +39,27 @@ if TYPE_CHECKING:
 
     from explorer.parts import Draw
     from explorer.saes import Sae
-    from explorer.tours import ToldStep
+    from explorer.tours import RenderedStep
     from queries import Store
 
     Progress = Callable[[str, int, int], object]
 
-#: Of the state, what a snapshot depends on.
+#: Parameters of the state on which a snapshot depends.
 _KEPT = ("suite", "sae", "concept", "latent", "metric", "tau", "cosine_threshold", "effect_margin")
-#: Each concept holds a number for each of them, and no question returns more rows.
+#: Each concept has a number per latent, and no query returns more rows.
 _MAX_LATENTS = 2_000_000
-#: Concepts that a file holds: of a larger family those with most absorbing latents.
+#: Maximum concepts in a file; of a larger family, those with most absorbing latents.
 _MOST_CONCEPTS = 60
 
 
 class SnapshotError(ValueError):
-    """A snapshot cannot be made; the message is one line that says what to do."""
+    """A snapshot cannot be created; the message is one line with the fix."""
 
 
 def save_snapshot(
     store: Store, path: Path | str, *, force: bool = False, progress: Progress | None = None, **state: Any
 ) -> Path:
-    """Write one SAE, with the concepts of a family, to an HTML file that opens without server and network.
+    """Write one SAE, with the concepts of a family, to an HTML file that works without server and network.
 
     Parameters
     ----------
@@ -67,11 +68,11 @@ def save_snapshot(
     path : Path or str
         The file to write.
     force : bool
-        Whether to replace a file that is there.
+        Whether to replace an existing file.
     progress : callable, optional
-        Takes what is being done, and how many steps of how many are.
+        Called with a description, the number of finished steps and the number of all steps.
     **state
-        What to show, as for `Explorer`: suite, sae, concept, latent and the thresholds.
+        Parameters of the state, as for `Explorer`: suite, sae, concept, latent and the thresholds.
 
     Returns
     -------
@@ -81,7 +82,7 @@ def save_snapshot(
     Raises
     ------
     SnapshotError
-        Where the state cannot be shown, a question fails, or the file cannot be written; nothing half-written is left.
+        If the state is invalid, a query fails, or the file cannot be written; no partial file is left.
     """
     path = Path(path)
     if path.is_dir():
@@ -89,7 +90,7 @@ def save_snapshot(
     if path.exists() and not force:
         raise SnapshotError(f"{path}: exists already; give another name, or --force (force=True) to replace it")
     try:
-        # Opened before the work is done, so that a folder that cannot be written to is found at once.
+        # Opened first, so that a folder without write permission is noticed at once.
         with whole_file(path) as file:
             file.write(snapshot_html(store, progress=progress, **state).encode())
     except OSError as error:
@@ -98,7 +99,7 @@ def save_snapshot(
 
 
 def snapshot_html(store: Store, *, progress: Progress | None = None, **state: Any) -> str:
-    """Make a snapshot; see `save_snapshot`."""
+    """Return the HTML of a snapshot; see `save_snapshot`."""
     try:
         choices = choices_of(store)
         try:
@@ -107,10 +108,10 @@ def snapshot_html(store: Store, *, progress: Progress | None = None, **state: An
             raise SnapshotError(str(error)) from error
         sae = wanted.chosen_sae
         if sae is None:
-            raise SnapshotError(f"{wanted.suite}: this suite holds no SAE, so there is nothing to make a snapshot of")
+            raise SnapshotError(f"{wanted.suite}: this suite has no SAEs, so there is nothing to show in a snapshot")
         if sae.n_latents > _MAX_LATENTS:
             raise SnapshotError(
-                f"{wanted.suite}: this SAE has {sae.n_latents:,} latents, a snapshot holds {_MAX_LATENTS:,} at"
+                f"{wanted.suite}: this SAE has {sae.n_latents:,} latents, a snapshot can contain {_MAX_LATENTS:,} at"
                 " most; choose another"
             )
         model = ExplorerModel(store, ExplorerState(choices, **{name: getattr(wanted, name) for name in _KEPT}), *SHOWN)
@@ -120,7 +121,7 @@ def snapshot_html(store: Store, *, progress: Progress | None = None, **state: An
 
 
 class _Collector:
-    """Goes through the concepts of one SAE, and puts its parts into one page."""
+    """Collects the parts of one SAE and its concepts into one page."""
 
     def __init__(self, model: ExplorerModel, sae: Sae, progress: Progress) -> None:
         self._model, self._sae, self._progress = model, sae, progress
@@ -142,7 +143,7 @@ class _Collector:
         self._concepts = [concept for concept, cell in self._cells.items() if cell["measured"]]
 
     def html(self, given: Mapping[str, Any]) -> str:
-        """Put the snapshot together; `given` are the values that the reader asked for."""
+        """Return the snapshot; `given` are the values that the caller gave."""
         start = self._start["concept"]
         if start not in self._concepts and not {"concept", "letter"} & given.keys() and self._concepts:
             start = self._concepts[0]
@@ -159,6 +160,7 @@ class _Collector:
         self._progress("Cards", steps - 1, steps)
         parts[f"{of_sae}/cards.bin"] = packed(self._parts.cards())
         parts[f"{family_path(shown.suite, shown.family)}/family.bin"] = packed(family_part(shown, self._figures))
+        parts[f"suites/{shown.suite}/suite.bin"] = packed({"cite": cite_part(model.store, shown.suite)})
         data = {
             "suites": {
                 shown.suite: {
@@ -179,8 +181,8 @@ class _Collector:
         self._progress("Done", steps, steps)
         return page
 
-    def _has_step(self, concepts: Collection[str], step: ToldStep) -> bool:
-        """Tell whether the snapshot has what a step of a tour shows; it has tested tokens, and no page but Explore."""
+    def _has_step(self, concepts: Collection[str], step: RenderedStep) -> bool:
+        """Return whether the snapshot contains what a tour step shows; of the pages, it has only Explore."""
         here = {"suite": self._start["suite"], "page": "explore", "sae": self._sae.id, "metric": self._start["metric"]}
         kept = {"concept", "latent", "evidence_token"}
         return (
@@ -193,7 +195,9 @@ class _Collector:
     def _page(self, data: dict[str, Any]) -> str:
         model, state = self._model, self._model.state
         manifest = model.manifest
-        own = ((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in ("reader", "guide", "reader_guide"))
+        own = (
+            (STATIC / f"{name}.js").read_text(encoding="utf-8") for name in ("reader", "cite", "guide", "reader_guide")
+        )
         scripts = [bokeh_js(), *own]
         absent = [
             what
@@ -229,7 +233,7 @@ class _Collector:
             state=state,
             metric=metric_label(state.metric),
             nouns=state.nouns,
-            help=still_html("snapshot"),
+            help=help_html("snapshot"),
             left_out=self._left_out,
             topics=TITLES,
             provenance=render(

@@ -1,4 +1,4 @@
-"""The commands about what can be opened: the catalogue, and the cache of what was imported."""
+"""The commands `catalogue` and `cache`, which list public sources and manage imported ones."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 _JSON = typer.Option("--json", help="Print JSON instead of text.")
 
-cache_app = typer.Typer(no_args_is_help=True, help="The suites that results were imported to when they were opened.")
+cache_app = typer.Typer(no_args_is_help=True, help="The suites created by opening results.")
 
 
 @cache_app.command("list")
 def list_cache(*, as_json: Annotated[bool, _JSON] = False) -> None:
-    """List what is in the cache, what was used last first."""
+    """List the entries of the cache, the most recently used first."""
     from ingest.cache import Cache
 
     try:
@@ -54,7 +54,7 @@ def list_cache(*, as_json: Annotated[bool, _JSON] = False) -> None:
 def clear_cache(
     names: Annotated[list[str] | None, typer.Argument(help="Names or keys of entries; default: all.")] = None,
 ) -> None:
-    """Remove what is in the cache; what another process reads is kept."""
+    """Remove entries from the cache; those in use by another process are kept."""
     from ingest.cache import Cache
 
     try:
@@ -72,9 +72,7 @@ def clear_cache(
 
 
 def catalogue(
-    file: Annotated[
-        Path | None, typer.Argument(help="Another catalogue, to be checked; the program's own where none is given.")
-    ] = None,
+    file: Annotated[Path | None, typer.Argument(help="Another catalogue to check; default: the program's own.")] = None,
     *,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
@@ -93,7 +91,7 @@ def catalogue(
 
 
 def _described(entry: Entry) -> dict[str, Any]:
-    """Say in a few lines what an entry is."""
+    """Return the properties of an entry for display."""
     size = "unknown" if entry.size_mb is None else f"{entry.size_mb:,} MB"
     return {
         "holds": entry.holds,

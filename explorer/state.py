@@ -13,7 +13,7 @@ from explorer.evidence import decisive, unused_columns
 from explorer.format import rate_label
 from explorer.former_links import FORMER, FORMER_KEYS, OTHER, translate_former_keys
 from explorer.given_values import (
-    BETWEEN,
+    SEPARATOR,
     SHOWN_OPTIONS,
     attribute_of,
     number_of,
@@ -31,7 +31,7 @@ from explorer.saes import (
     by_width,
     choose,
     counterparts,
-    meets,
+    matches,
     suggest_other,
     value_label,
     values_of,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
 PAGES = ("explore", "compare", "atlas", "evidence", "token", "learn")
-#: What narrows the tested tokens of a suite, or a token's latents, to some SAEs, and what narrows the former further.
+#: Filters of tested tokens or of a token's latents by SAEs, and further filters of tested tokens.
 SAE_FACETS = tuple(f"facet_{name}" for name in ATTRIBUTES)
 FACETS = (*SAE_FACETS, "facet_concept", "facet_latent")
 #: Maximum length of a search; tokens are shorter.
@@ -72,19 +72,19 @@ PAPER = Thresholds()
 
 
 class SuiteChoices(NamedTuple):
-    """What one suite has, in order; the thresholds it was measured with, and which of these move anything."""
+    """The choices in one suite, in order, its own thresholds, and which of these have an effect."""
 
     saes: Sequence[Sae] = ()
     concepts: Mapping[str, Concept] = {}
     families: Mapping[str, Family] = {}
     thresholds: Thresholds = PAPER
-    #: By metric, its own first.
+    #: Thresholds that have an effect, by metric; the suite's own metric first.
     movable: Mapping[str, Collection[str]] = {"ig_ablation": Thresholds._fields}
-    #: Those by which tokens have a verdict.
+    #: Metrics by which tokens have a verdict.
     judging: Collection[str] = ("ig_ablation",)
     #: Whether kin of latents are stored.
     has_kin: bool = False
-    #: SAE, concept and latent that it opens on.
+    #: SAE, concept and latent of its initial view.
     opening: Mapping[str, Any] = {}
 
 
@@ -92,7 +92,7 @@ _NO_CHOICES = SuiteChoices()
 
 
 class Snapshot(SimpleNamespace):
-    """What an `ExplorerState` was at one time: its parameters and properties, under their names."""
+    """The parameters and properties of an `ExplorerState` at one time, by their names."""
 
     if TYPE_CHECKING:
 
@@ -105,14 +105,14 @@ class ExplorerState(param.Parameterized):
     Parameters
     ----------
     choices : mapping of str to SuiteChoices
-        By suite, what can be chosen.
+        Possible choices, by suite.
     **values
-        Starting values.
+        Initial values.
 
     Raises
     ------
     ValueError
-        Where a starting value cannot be chosen.
+        If an initial value is not possible.
     """
 
     page = param.Selector(default="explore", objects=list(PAGES), doc="The page shown.")
@@ -241,28 +241,31 @@ class ExplorerState(param.Parameterized):
     learn_step = param.Integer(default=1, bounds=(1, 5), doc="Step of the page Learn.")
     learn_latents = param.Integer(default=2, bounds=(1, 2), doc="Latents of its toy SAE.")
     absorption = param.Number(
-        default=0.0, bounds=(0, 1), step=0.01, doc="Place of the toy SAE from no absorption, 0, to absorbed, 1."
+        default=0.0, bounds=(0, 1), step=0.01, doc="Absorption of the toy SAE, from 0 (none) to 1 (full)."
     )
     hedging = param.Number(
-        default=0.0, bounds=(-1, 1), step=0.01, doc="How much of the child the toy SAE's only latent writes."
+        default=0.0,
+        bounds=(-1, 1),
+        step=0.01,
+        doc="Share of the child in the decoder row of the toy SAE's only latent.",
     )
     toy_parent = param.Number(default=0.5, bounds=(0.05, 0.95), step=0.05, doc="Probability of the toy's parent.")
     toy_child = param.Number(
-        default=0.3, bounds=(0.01, 0.95), step=0.01, doc="Probability of the toy's child where the parent is."
+        default=0.3, bounds=(0.01, 0.95), step=0.01, doc="Probability of the toy's child, given the parent."
     )
     toy_alone = param.Number(
-        default=0.0, bounds=(0, 0.95), step=0.01, doc="Probability of the toy's child where the parent is not."
+        default=0.0, bounds=(0, 0.95), step=0.01, doc="Probability of the toy's child without the parent."
     )
     toy_sparsity = param.Number(
         default=0.1, bounds=(0.01, 0.5), step=0.01, doc="Weight of the sparsity loss of the toy SAE."
     )
     toy_seed = param.Integer(default=0, bounds=(0, 1_000_000), doc="Seed of the starts of the toy's training.")
-    learn_token = param.String(default="", doc="Token whose verdict the page Learn takes apart; empty for the first.")
+    learn_token = param.String(default="", doc="Token whose verdict the page Learn explains; empty for the first.")
     token = param.String(default="", doc="The token, with its leading space, whose latents the page Token lists.")
     tour = param.Selector(default=None, objects=[None, *TOURS], doc="The tour that is shown, or None.")
     tour_step = param.Integer(default=1, bounds=(1, 99), doc="Its step, counted from 1.")
     present = param.Boolean(
-        default=False, doc="Whether the page is shown to an audience: large, and without a sidebar."
+        default=False, doc="Whether the page is in presentation mode: larger, and without a sidebar."
     )
 
     brushed = param.List(default=[], item_type=tuple, doc="Suite and id of each selected SAE.")
@@ -272,7 +275,7 @@ class ExplorerState(param.Parameterized):
     touch = param.Boolean(default=False, doc="Whether touch scrolls the page instead of moving plots.")
     dark = param.Boolean(default=False, doc="Whether page and plots are dark.")
 
-    #: The parameters that a URL carries, in its order; those from `tau` on only where they were changed.
+    #: The parameters in a URL, in order; those from `tau` on only if they were changed.
     URL_KEYS = (
         *("page", "suite", "sae", "concept", "latent", "metric"),
         *("tau", "cosine_threshold", "effect_margin", "cosine_view", "k_sparse_score", "graph_edges"),
@@ -295,7 +298,7 @@ class ExplorerState(param.Parameterized):
     def __init__(self, choices: Mapping[str, SuiteChoices], **values: Any) -> None:
         self._choices = choices
         super().__init__()
-        # Suite, SAE and concept that everything else was chosen for.
+        # Suite, SAE and concept to which the other parameters refer.
         self._place: tuple[Any, ...] = ()
         self.param.suite.objects = list(choices)
         self._go(next(iter(choices), None), None, None, {})
@@ -305,11 +308,11 @@ class ExplorerState(param.Parameterized):
             raise ValueError("; ".join(refused))
 
     def _of(self, suite: str | None) -> SuiteChoices:
-        """Return what can be chosen in a suite."""
+        """Return the choices in a suite."""
         return self._choices.get(suite, _NO_CHOICES) if suite else _NO_CHOICES
 
     def _opening(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what a suite opens on, unless values name anything of it."""
+        """Return the initial view of a suite, unless `values` contain a part of it."""
         return {} if self._OPENED & values.keys() else self._of(values.get("suite", self.suite)).opening
 
     def metrics_of(self, suite: str | None) -> list[str]:
@@ -326,12 +329,12 @@ class ExplorerState(param.Parameterized):
 
     @property
     def thresholds_of_suite(self) -> Thresholds:
-        """The thresholds that the suite was measured with."""
+        """The suite's own thresholds."""
         return self._of(self.suite).thresholds
 
     @property
     def movable(self) -> Collection[str]:
-        """The thresholds that move anything of the metric in the suite; the others cannot decide anything again."""
+        """The thresholds that have an effect on the metric in the suite."""
         return self._of(self.suite).movable.get(self.metric, ()) if self.suite else ()
 
     @property
@@ -341,28 +344,28 @@ class ExplorerState(param.Parameterized):
 
     @property
     def judging(self) -> Collection[str]:
-        """Those of them by which tokens have a verdict."""
+        """The metrics by which tokens have a verdict."""
         return self._of(self.suite).judging
 
     @property
     def rate_label(self) -> str:
-        """What the metric gives for a concept: absorption rate, or absorption fraction."""
+        """Name of the metric's value for a concept: absorption rate or absorption fraction."""
         return rate_label(self.metric)
 
     @property
     def moved(self) -> dict[str, float]:
-        """The suite's own value of each threshold that was moved away from it."""
+        """The suite's own value of each threshold that differs from it."""
         own = self.thresholds_of_suite._asdict()
         return {name: own[name] for name in own if name in self.movable and getattr(self, name) != own[name]}
 
     @property
     def sensitivity_low(self) -> float:
-        """The lowest value that the sensitivity plot looks at."""
+        """The lowest value in the sensitivity plot."""
         return float(self.param[self.sensitivity_of].softbounds[0])
 
     @property
     def sensitivity_high(self) -> float:
-        """The highest value that the sensitivity plot looks at."""
+        """The highest value in the sensitivity plot."""
         return float(self.param[self.sensitivity_of].softbounds[1])
 
     @property
@@ -393,38 +396,38 @@ class ExplorerState(param.Parameterized):
 
     @property
     def family(self) -> str | None:
-        """Id of the family that the concept is of."""
+        """Id of the concept's family."""
         return self.chosen_concept.family if self.chosen_concept else None
 
     @property
     def chosen_family(self) -> Family | None:
-        """The family that the concept is of."""
+        """The concept's family."""
         return self.families.get(self.family) if self.family else None
 
     @property
     def label(self) -> str:
-        """What is shown of the concept."""
+        """The concept's label."""
         return self.chosen_concept.label if self.chosen_concept else "–"
 
     @property
     def phrase(self) -> str:
-        """What is said of the concept's tokens."""
+        """The phrase that is true of the concept's tokens."""
         return self.chosen_concept.phrase if self.chosen_concept else "has the concept"
 
     @property
     def parent(self) -> Concept | None:
-        """The concept of which the chosen one is a kind; None where there is none."""
+        """The concept of which the chosen one is a kind, or None."""
         parent = self.chosen_concept and self.chosen_concept.parent
         return self.concepts.get(parent) if parent else None
 
     @property
     def options(self) -> dict[str, list[Any]]:
-        """What can be chosen of each attribute, the former ones being as they are, and of "sae"."""
+        """The options of each attribute, given the values of earlier ones, and of "sae"."""
         return choose(self.saes, self._attributes())[1]
 
     @property
     def alike(self) -> list[Sae]:
-        """The SAEs that differ from the chosen one in L0 and seed at most."""
+        """The SAEs that differ from the chosen one at most in L0 and seed."""
         sae, same = self.chosen_sae, (*SWEEP, "width")
         return [
             other for other in self.saes if sae and all(getattr(other, name) == getattr(sae, name) for name in same)
@@ -432,17 +435,17 @@ class ExplorerState(param.Parameterized):
 
     @property
     def noun(self) -> str:
-        """What a concept of the family is called."""
+        """Noun for a concept of the family."""
         return self.chosen_family.noun if self.chosen_family else "concept"
 
     @property
     def nouns(self) -> str:
-        """What several concepts of the family are called."""
+        """Plural noun for concepts of the family."""
         return plural(self.noun)
 
     @property
     def compared_sae(self) -> Sae | None:
-        """The SAE compared with: the chosen one, else the suggested one; None where there is none."""
+        """The other SAE of the comparison: the chosen one, else the suggested one, or None."""
         saes, is_own = self._of(self.compared_suite).saes, self.compared_suite == self.suite
         wanted = self.other_sae
         chosen = next((sae for sae in saes if sae.id == wanted), None)
@@ -450,12 +453,12 @@ class ExplorerState(param.Parameterized):
 
     @property
     def compared_suite(self) -> str | None:
-        """The suite of the SAE compared with."""
+        """The suite of the other SAE of the comparison."""
         return self.other_suite or self.suite
 
     @property
     def compared(self) -> list[str]:
-        """The ids of the SAEs set side by side: those of one sweep, or one for each value of an attribute."""
+        """The ids of the compared SAEs: those of one sweep, or one per value of an attribute."""
         sae, by = self.chosen_sae, self.compare_by
         if sae is None:
             return []
@@ -475,7 +478,7 @@ class ExplorerState(param.Parameterized):
 
     @property
     def compared_concepts(self) -> list[str]:
-        """The ids of the concepts set side by side: those of the family, or some around the chosen one."""
+        """The ids of the compared concepts: those of the family, or some around the chosen one."""
         family = self.family  # once: it is looked up, and there may be a thousand concepts
         there = [concept.id for concept in self.concepts.values() if concept.family == family]
         start = there.index(self.concept) // COMPARED_CONCEPTS * COMPARED_CONCEPTS if self.concept in there else 0
@@ -495,7 +498,7 @@ class ExplorerState(param.Parameterized):
         return [self.sae]
 
     def _settle(self, *events: param.parameterized.Event) -> None:
-        """Bring everything in line with a suite, SAE, concept or latent that was set directly."""
+        """Make all parameters consistent after a suite, SAE, concept or latent was set directly."""
         set_now = {event.name for event in events}
         values: dict[str, Any] = {} if self.tour else {"tour_step": 1}
         if "latent" in set_now:
@@ -515,7 +518,7 @@ class ExplorerState(param.Parameterized):
             raise ValueError(refusal)
 
     def _attributes(self) -> dict[str, Any]:
-        """Return what the SAE that was chosen last is, as a wish."""
+        """Return the attributes of the SAE that was chosen last, as a wish."""
         sae = (
             next((sae for sae in self._of(self._place[0]).saes if sae.id == self._place[1]), None)
             if self._place
@@ -524,7 +527,7 @@ class ExplorerState(param.Parameterized):
         return {} if sae is None else {name: getattr(sae, name) for name in ATTRIBUTES} | {"sae": sae.id}
 
     def _go(self, suite: str | None, sae: Sae | None, concept: str | None, values: dict[str, Any]) -> None:
-        """Go to an SAE and a concept and set `values`, as one change; what means nothing there is let go."""
+        """Set SAE, concept and `values` as one change; parameters that do not apply there are reset."""
         there = self._of(suite)
         sae = sae or choose(there.saes, {})[0]
         if concept not in there.concepts:
@@ -549,24 +552,24 @@ class ExplorerState(param.Parameterized):
 
     @staticmethod
     def _like(concept: str | None, there: SuiteChoices) -> str | None:
-        """Return the concept of a suite that takes the place of one that it lacks, of the same family if there is."""
+        """Return a replacement for a concept that a suite lacks, of the same family if possible."""
         family = concept.partition(".")[0] if concept else None
         of_family = (one.id for one in there.concepts.values() if one.family == family)
         return next(of_family, None) or next(iter(there.concepts), None)
 
     def apply(self, values: Mapping[str, Any]) -> list[str]:
-        """Set several parameters as one change, each only if it can be chosen.
+        """Set several parameters as one change, each only if its value is possible.
 
         Parameters
         ----------
         values : mapping of str to object
             Values by parameter, or their text as a URL has it. A latent of "" means none. An attribute of SAEs
-            (`explorer.saes.ATTRIBUTES`) goes to the SAE that comes closest, `family` to the family's first concept.
+            (`explorer.saes.ATTRIBUTES`) selects the closest SAE, `family` the family's first concept.
 
         Returns
         -------
         list of str
-            A sentence for each value that was refused; the rest is set.
+            A message for each rejected value; all others are set.
         """
         suite = values.get("suite") or self.suite
         values = translate_former_keys(values, self._of(suite if suite in self._choices else self.suite).saes)
@@ -603,7 +606,7 @@ class ExplorerState(param.Parameterized):
         for name in ATTRIBUTES:
             if wanted.get(facet := f"facet_{name}") is not None:
                 values_there = values_of(there.saes, name)
-                met = [value for value in values_there if meets(value, wanted[facet])]
+                met = [value for value in values_there if matches(value, wanted[facet])]
                 if met:
                     wanted[facet] = met[0]
                 else:
@@ -614,7 +617,7 @@ class ExplorerState(param.Parameterized):
         return refused
 
     def _fit_evidence(self, metric: str | None, judging: Collection[str], wanted: dict[str, Any]) -> None:
-        """List tested tokens by what the metric tells of them."""
+        """Sort tested tokens by the main column of the metric."""
         if wanted.get("evidence_sort", self.evidence_sort) in unused_columns(metric):
             wanted["evidence_sort"] = decisive(metric)
         verdict = wanted.get("evidence_verdict", self.evidence_verdict)
@@ -622,20 +625,20 @@ class ExplorerState(param.Parameterized):
             wanted["evidence_verdict"] = "all"
 
     def open_token(self, token: str) -> None:
-        """Go to the page of a token, and list all SAEs there."""
+        """Open the page of a token, with all SAEs."""
         self.apply({"page": "token", "token": token, **dict.fromkeys(SAE_FACETS)})
 
     def narrow(self, name: str, value: Any) -> list[str]:
-        """Go to the SAE that has this value of an attribute, None where it is unknown, and else comes closest."""
+        """Select the SAE with this value of an attribute (None: unknown) that is closest in all others."""
         sae = self.narrowed(name, value)
         return self.apply({"sae": sae.id}) if sae else []
 
     def narrowed(self, name: str, value: Any) -> Sae | None:
-        """Find the SAE that `narrow` goes to."""
+        """Return the SAE that `narrow` selects."""
         return choose(self.saes, {**self._attributes(), "sae": None, name: value})[0]
 
     def _wished(self, saes: Sequence[Sae], wanted: dict[str, Any], refused: list[str]) -> Sae | None:
-        """Take what is said of the SAE out of what is wanted, and return the SAE that comes closest."""
+        """Remove the SAE and its attributes from `wanted`, and return the closest SAE."""
         by_id = {sae.id: sae for sae in saes}
         named = wanted.pop("sae", None)
         attributes = {name: wanted.pop(name) for name in ATTRIBUTES if name in wanted}
@@ -645,18 +648,18 @@ class ExplorerState(param.Parameterized):
         wish = self._attributes()
         if named in by_id:
             wish = {name: getattr(by_id[named], name) for name in ATTRIBUTES} | {"sae": named}
-        elif attributes and any(not meets(wish.get(name), value) for name, value in attributes.items()):
+        elif attributes and any(not matches(wish.get(name), value) for name, value in attributes.items()):
             wish.pop("sae", None)
         sae, options = choose(saes, wish | attributes)
         refused += [
             refusal_of(name, value, [value_label(name, option) for option in options[name]])
             for name, value in attributes.items()
-            if not any(meets(option, value) for option in options[name])
+            if not any(matches(option, value) for option in options[name])
         ]
         return sae
 
     def _wished_concept(self, there: SuiteChoices, wanted: dict[str, Any], refused: list[str]) -> str | None:
-        """Take what is said of the concept out of what is wanted, and return its id."""
+        """Remove the concept from `wanted`, and return its id."""
         family, concept = wanted.pop("family", None), wanted.pop("concept", None)
         if concept is None and family is not None:
             if family not in there.families:
@@ -669,7 +672,7 @@ class ExplorerState(param.Parameterized):
         return concept or self.concept
 
     def _check_other(self, suite: str | None, wanted: dict[str, Any], refused: list[str]) -> None:
-        """Let go what is wanted of the SAE compared with where there is no such SAE."""
+        """Remove the other SAE of a comparison from `wanted` if it does not exist."""
         other = wanted.get("other_suite")
         if other is not None and other not in self._choices:
             refused.append(refusal_of("other_suite", wanted.pop("other_suite"), self._choices))
@@ -686,20 +689,20 @@ class ExplorerState(param.Parameterized):
             wanted["other_sae"] = None
 
     def snapshot(self) -> Snapshot:
-        """Return what the state is now: all its parameters, and what follows from them."""
+        """Return the current state: all parameters and derived properties."""
         derived = [name for name, of_class in vars(type(self)).items() if isinstance(of_class, property)]
         return Snapshot(**self.param.values(), **{name: getattr(self, name) for name in derived})
 
     @staticmethod
     def _refuse_latent(latent: int | None, sae: Sae | None) -> str:
-        """Say why an SAE has no such latent; empty where it has, or where nobody knows how many it has."""
+        """Explain why an SAE has no such latent; empty if it has, or if its number of latents is unknown."""
         if latent is None or (sae is not None and (not sae.counted or not latent >= sae.n_latents > 0)):
             return ""
         there = f"this SAE has {sae.n_latents:,} latents" if sae else "this suite holds no SAE"
         return f"latent = {shortened(latent)} does not exist here ({there})"
 
     def _refuse_facet_latent(self) -> str:
-        """Say why no SAE of the suite has the latent whose tokens are listed; empty where one may have it."""
+        """Explain why no SAE of the suite has the latent of the filter; empty if one may have it."""
         latent, most = self.facet_latent, max((sae.n_latents for sae in self.saes), default=0)
         if latent is None or latent < most or not all(sae.counted and sae.n_latents for sae in self.saes):
             return ""
@@ -707,7 +710,7 @@ class ExplorerState(param.Parameterized):
         return f"facet_latent = {shortened(latent)} does not exist here ({there})"
 
     def setters(self, *names: str) -> dict[str, Callable[[Any], list[str]]]:
-        """Make, by parameter, what takes over a reader's choice."""
+        """Return, by parameter, a handler that sets it."""
 
         def setter(name: str) -> Callable[[Any], list[str]]:
             return lambda value: self.apply({name: value})
@@ -715,7 +718,7 @@ class ExplorerState(param.Parameterized):
         return {name: setter(name) for name in names}
 
     def _read(self, name: str, value: Any) -> Any:
-        """Turn `value` into what its parameter takes; ValueError with a sentence where that is impossible."""
+        """Convert `value` to the type of its parameter; ValueError with a message if that is impossible."""
         if (attribute := name.removeprefix("facet_")) in ATTRIBUTES:
             return None if value in (None, "") else attribute_of(name, attribute, value)
         if name in _IDS:
@@ -734,7 +737,7 @@ class ExplorerState(param.Parameterized):
         if isinstance(parameter, param.Number):
             return self._read_number(name, value)
         if isinstance(parameter, param.String):
-            # Half a character is none that a query could take.
+            # A lone surrogate cannot be used in a query.
             return str(value)[:SEARCH_CHARACTERS].encode("utf-8", "replace").decode()
         return option_of(name, value, parameter)
 
@@ -746,34 +749,34 @@ class ExplorerState(param.Parameterized):
         return within(name, number_of(name, value, kind), parameter.bounds)
 
     def url_values(self) -> dict[str, Any]:
-        """Return all values that a URL carries, by parameter."""
+        """Return the values of all parameters in a URL."""
         return {name: getattr(self, name) for name in self.URL_KEYS}
 
     @property
     def starting(self) -> dict[str, Any]:
-        """What each value that a URL carries is at the start."""
+        """The initial values of all parameters in a URL."""
         return {name: self.param[name].default for name in self.URL_KEYS} | {
             "metric": next(iter(self._of(self.suite).movable), None),
             **self.thresholds_of_suite._asdict(),
         }
 
     def to_query(self) -> str:
-        """Write the state as a URL's query, without the question mark."""
+        """Return the state as a URL query, without the question mark."""
         starting, written = self.starting, {}
         for name, value in self.url_values().items():
             if value is not None and (name in self._ALWAYS_IN_URL or value != starting[name]):
                 written[name] = (
-                    BETWEEN.join(value) if isinstance(value, list) else int(value) if value is True else value
+                    SEPARATOR.join(value) if isinstance(value, list) else int(value) if value is True else value
                 )
         return urlencode(written)
 
     def from_query(self, query: str) -> list[str]:
-        """Take over a URL's query; switches and thresholds that it does not name go back to their start.
+        """Set the state from a URL query; switches and thresholds that it does not contain are reset.
 
         Returns
         -------
         list of str
-            A sentence for each value that was refused, replaced or given again, and one that names the unknown keys.
+            A message for each value that was rejected, replaced or repeated, and one for unknown keys.
         """
         given: dict[str, str] = {}
         again: list[str] = []

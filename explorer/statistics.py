@@ -1,4 +1,4 @@
-"""How sure a difference is: intervals by resampling."""
+"""Confidence intervals of differences, by resampling."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import NamedTuple
 import numpy as np
 
 _RESAMPLES = 4000
-#: Numbers drawn at a time: some 30 MB.
+#: Random numbers drawn at a time, some 30 MB.
 _AT_ONCE = 4_000_000
 
 
 class Difference(NamedTuple):
-    """A mean difference and how sure it is.
+    """A mean difference with its uncertainty.
 
     Attributes
     ----------
     mean : float
     low, high : float or None
-        Its 95% interval; None where it cannot be told.
+        Its 95% interval; None if there is only one concept.
     detectable : float or None
-        About the difference that as much data would detect with a power of 80%.
+        Approximate difference that the same amount of data would detect with a power of 80%.
     num_concepts, num_seeds, num_other_seeds : int
-        What it is the mean of.
+        Numbers of concepts and seeds over which it is averaged.
     """
 
     mean: float
@@ -35,24 +35,23 @@ class Difference(NamedTuple):
 
 
 def mean_difference(rates: np.ndarray, other_rates: np.ndarray) -> Difference | None:
-    """Say by how much the mean rate of the other SAE is higher, with an interval from a paired bootstrap.
+    """Return the mean rate of the other SAE minus that of this SAE, with an interval from a paired bootstrap.
 
-    Concepts are resampled as pairs, for one that is hard for the one SAE is hard for the other; where an SAE was
-    trained with several seeds, these are resampled, too. A bootstrap of few things is too narrow: of three seeds, its
-    interval held the truth 83 times in 100 in a simulation (benchmarks/intervals.py). So the resamples are stretched to
-    the variance that is estimated from the data, and as much further as Student's t is wider than a normal
-    distribution. The interval holds the middle 95% of 4,000 means, drawn with a fixed seed: the same data give the
-    same interval.
+    Concepts are resampled as pairs, because rates of two SAEs are correlated over concepts; if an SAE was trained with
+    several seeds, these are resampled, too. A bootstrap of few items is too narrow: with three seeds, its interval
+    covered the true value 83 times in 100 in a simulation (benchmarks/intervals.py). So the deviations of the resamples
+    are scaled to the variance estimated from the data, and widened as Student's t is wider than a normal distribution.
+    The interval is the middle 95% of 4,000 means with a fixed random seed, so equal data have equal intervals.
 
     Parameters
     ----------
     rates, other_rates : ndarray of shape (n_seeds, n_concepts)
-        Rates of each SAE for the same concepts; the numbers of seeds may differ. NaN where a rate is unknown.
+        Rates of each SAE for the same concepts; the numbers of seeds may differ. NaN if a rate is unknown.
 
     Returns
     -------
     Difference or None
-        None where the two share no concept.
+        None if no concept has a rate on both.
     """
     shared = ~(np.isnan(rates).any(axis=0) | np.isnan(other_rates).any(axis=0))
     this, other = rates[:, shared], other_rates[:, shared]
@@ -69,13 +68,13 @@ def mean_difference(rates: np.ndarray, other_rates: np.ndarray) -> Difference | 
         variance, freedom = _variance(this, other)
         off *= variance**0.5 / spread * np.sqrt(freedom / random.chisquare(freedom, len(off)))
     low, high = mean + np.quantile(off, (0.025, 0.975))
-    # The interval must exclude 0, and do so with a power of 80%: the two-sided 95% and one-sided 80% quantiles add up.
+    # For the interval to exclude 0 with a power of 80%, the two-sided 95% and one-sided 80% quantiles add up.
     detectable = np.quantile(np.abs(off), (0.95, 0.6)).sum()
     return Difference(mean, float(low), float(high), float(detectable), number, len(this), len(other))
 
 
 def resampled_differences(this: np.ndarray, other: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return the mean difference of each of 4,000 resamples of concepts, as pairs, and of seeds."""
+    """Return the mean differences of 4,000 resamples of concepts (paired) and seeds, of shape (4000,)."""
     number = this.shape[1]
     pieces: list[np.ndarray] = []
     most = max(1, _AT_ONCE // number)
@@ -89,8 +88,8 @@ def resampled_differences(this: np.ndarray, other: np.ndarray, random: np.random
 def _variance(this: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     """Return the variance of the mean difference, and its degrees of freedom (Satterthwaite, 1946).
 
-    Concepts add what their differences scatter. Seeds add what their means scatter beyond what the scatter of single
-    rates makes of it, which the concepts' part has already.
+    Concepts contribute the variance of their differences. Seeds contribute the variance of their means, minus the part
+    explained by the variance of single rates, which the contribution of concepts already contains.
     """
     number = this.shape[1]
     parts = [((other.mean(axis=0) - this.mean(axis=0)).var(ddof=1) / number, number - 1)]
@@ -106,7 +105,7 @@ def _variance(this: np.ndarray, other: np.ndarray) -> tuple[float, float]:
 
 
 def _of_drawn_seeds(rates: np.ndarray, concepts: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return, for each resample of concepts, the mean rate over as many seeds as there are, drawn again."""
+    """Return, for each resample of concepts, the mean rate over a resample of the seeds."""
     of_seeds = rates[:, concepts].mean(axis=2)
     seeds = random.integers(len(rates), size=(len(concepts), len(rates)))
     return of_seeds[seeds, np.arange(len(concepts))[:, None]].mean(axis=1)

@@ -1,4 +1,4 @@
-"""Finding suites: the embedded ones, or the folders that were named."""
+"""Opens suites, the embedded ones or given ones, and shares stores between sessions."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ if TYPE_CHECKING:
     Say = Callable[[str], None]
 
 _HERE = Path(__file__).resolve().parent
-#: A wheel holds suites within this package, a checkout beside it.
+#: A wheel contains suites within this package, a checkout beside it.
 _DATA = within if (within := _HERE / "data").is_dir() else _HERE.parent / "data"
-#: Architectures at one layer, measured on several families of concepts; layers, widths and L0s.
+#: Suites of several architectures at one layer, with several families of concepts; of several layers, widths and L0s.
 ARCHITECTURES, SWEEPS = _DATA / "smollm2-135m-architectures", _DATA / "smollm2-135m"
-#: Those of this installation, in the order in which they are served: a checkout has both, a wheel the first.
+#: Embedded suites of this installation, in the order in which they are served: a checkout has both, a wheel the first.
 EMBEDDED = tuple(folder for folder in (ARCHITECTURES, SWEEPS) if folder.is_dir())
 _SHARED: dict[tuple[str, ...], Store] = {}
-#: Stores whose place another one has taken; the last that uses one closes it.
+#: Stores that were replaced; closed when their last user leaves.
 _FORMER: list[Store] = []
-#: How many sessions and requests use each store.
+#: Number of sessions and requests that use each store.
 _USERS: Counter[Store] = Counter()
 _OPENING = Lock()
 _LOG = logging.getLogger("explorer")
 
 
 def open_store(*sources: Path | str, progress: Progress = lambda *_: None, say: Say = _LOG.info) -> Store:
-    """Open one or several suites; results of others are imported into the cache first.
+    """Open one or several suites; results in other formats are first imported into the cache.
 
     Parameters
     ----------
     *sources : Path or str
         Suites, or results in any format that can be imported: folders, files, archives, URLs as text, names of the
-        catalogue. Without any, the embedded suites.
+        catalogue. By default, the embedded suites.
     progress : callable
-        Told what is being done, how much of it is done and how much there is.
+        Called with a description, the amount done and the total amount.
     say : callable
-        Told, in a line, what a reader should know of an import.
+        Called with one line for each message of an import.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def open_store(*sources: Path | str, progress: Progress = lambda *_: None, say: 
     Raises
     ------
     SuiteError
-        Where a suite cannot be opened; one line that names file and fix.
+        If a suite cannot be opened; one line that names file and fix.
     """
     return open_suites(*suites_of(*sources, progress=progress, say=say))
 
@@ -64,10 +64,10 @@ def open_store(*sources: Path | str, progress: Progress = lambda *_: None, say: 
 def open_suite(
     source: Path | str | None = None, *, progress: Progress = lambda *_: None, say: Say = _LOG.info
 ) -> Store:
-    """Open one suite, the first of the embedded ones where none is named; all else is as in `open_store`."""
+    """Open one suite, by default the first embedded one; see `open_store`."""
     found = suites_of(source, progress=progress, say=say) if source is not None else embedded_suites()[:1]
     if len(found) > 1:
-        message = f"{source}: holds {len(found)} suites; give one of them: {', '.join(map(str, found))}"
+        message = f"{source}: contains {len(found)} suites; give one of them: {', '.join(map(str, found))}"
         raise SuiteError(message)
     return Store(*found)
 
@@ -75,10 +75,10 @@ def open_suite(
 def suites_of(
     *sources: Path | str, progress: Progress = lambda *_: None, say: Say = _LOG.info, fetch_suites: bool = False
 ) -> list[Path | str]:
-    """Return where the suites of sources lie; see `ingest.opening.suites_of`, which does so for one."""
+    """Return the locations of the suites of sources; see `ingest.opening.suites_of`, which does so for one source."""
     if not sources:
         return []
-    # What imports is loaded only where there may be something to import.
+    # Loaded only if something may have to be imported.
     of_one = import_module("ingest.opening").suites_of
     return [
         place for source in sources for place in of_one(source, progress=progress, say=say, fetch_suites=fetch_suites)
@@ -86,29 +86,29 @@ def suites_of(
 
 
 def open_suites(*paths: Path | str) -> Store:
-    """Open suites where they are; without any, the embedded ones."""
+    """Open suites without importing; by default the embedded ones."""
     return Store(*(paths or embedded_suites()))
 
 
 def embedded_suites() -> tuple[Path, ...]:
-    """Return the folders of the embedded suites; a SuiteError says where there are none."""
+    """Return the folders of the embedded suites; SuiteError if there are none."""
     if not EMBEDDED:
-        message = "no suite given, and this installation holds no embedded one; name a suite's folder"
+        message = "no suite given, and this installation has no embedded one; give a suite's folder"
         raise SuiteError(message)
     return EMBEDDED
 
 
 def shared_store(*paths: str) -> Store:
-    """Open suites once for all sessions of a process; again where their files were changed, or opening them failed.
+    """Open suites once for all sessions of a process; again if their files were changed, or if opening failed.
 
-    Sessions that have the former store (`use`) keep it, and are told as soon as they ask what it cannot answer.
+    Sessions with the former store (`acquire_store`) keep it; queries that it can no longer run fail with the reason.
     """
     with _OPENING:
         return _shared(paths)
 
 
-def use(*paths: str) -> tuple[Store, Callable[[], None]]:
-    """Take the shared store, and keep it open until what stands beside it is called."""
+def acquire_store(*paths: str) -> tuple[Store, Callable[[], None]]:
+    """Return the shared store, and a function that releases it; it remains open until then."""
     with _OPENING:
         store = _shared(paths)
         _USERS[store] += 1
@@ -126,12 +126,12 @@ def _shared(paths: tuple[str, ...]) -> Store:
     if store is None or store.changed():
         _FORMER.extend(_SHARED.pop(key) for key in tuple(_SHARED) if key == paths)
         store = _SHARED[paths] = open_suites(*paths)
-        # A reader has opened another suite beside them: sessions that begin from now on have the new store.
+        # A visitor has opened another suite in addition: new sessions use the new store.
         _FORMER.extend(_SHARED.pop(key) for key in tuple(_SHARED) if set(key) < set(paths))
         _close_unused()
         if not gc.get_freeze_count():
-            # What stays for good, most of it code, is not searched for garbage each time that a session ends; that
-            # took a sixth of a second, in which all sessions waited.
+            # Excludes permanent objects, most of them code, from the garbage collection after each session, which took
+            # a sixth of a second and blocked all sessions.
             gc.collect()
             gc.freeze()
     return store
@@ -145,21 +145,21 @@ def _close_unused() -> None:
 
 
 def suites_of_panel_serve() -> list[str]:
-    """Return the suites that the command line of ``panel serve`` names: what follows `--args`."""
+    """Return the suites on the command line of ``panel serve``, after `--args`."""
     return sys.argv[sys.argv.index("--args") + 1 :] if "--args" in sys.argv else []
 
 
 def without_folders(message: str, paths: Sequence[str]) -> str:
-    """Omit of a message where suites lie: the log tells the owner, a visitor need not know."""
+    """Remove the folders of suites from a message for visitors; the log contains them for the owner."""
     for path in paths:
         message = message.replace(f"{locate(path)}".rpartition("/")[0] + "/", "")
     return message
 
 
-def give_up_questions() -> None:
-    """End what the shared stores are being asked, for good."""
+def cancel_queries() -> None:
+    """Cancel all queries of the shared stores, permanently."""
     for store in (*_SHARED.values(), *_FORMER):
-        store.give_up()
+        store.cancel()
 
 
 def close_stores() -> None:

@@ -1,4 +1,4 @@
-"""What the command shows on a terminal: lists, how far it is, and errors in one line."""
+"""Terminal output of the command: lists, progress, and errors in one line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress_bar(first: str) -> Iterator[Callable[[str, int, int], None]]:
-    """Show a progress bar on stderr, where somebody sees it."""
+    """Show a progress bar on stderr if that is a terminal."""
     columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -31,7 +31,7 @@ def progress_bar(first: str) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def show_list(heading: str, lines: list[str]) -> None:
-    """Print lines below a heading, if any; nothing where there are none."""
+    """Print lines below a heading; nothing if there are no lines."""
     if heading and lines:
         typer.echo(heading)
     for line in lines:
@@ -39,20 +39,20 @@ def show_list(heading: str, lines: list[str]) -> None:
 
 
 def tell(line: str) -> None:
-    """Say one line on stderr."""
+    """Print one line on stderr."""
     typer.echo(f"absorption-explorer: {printable(line)}", err=True)
 
 
 def fail(line: str, cause: BaseException | None = None) -> NoReturn:
-    """End with one line on stderr."""
+    """Exit with code 2 and one line on stderr."""
     tell(line)
     raise typer.Exit(2) from cause
 
 
 @contextmanager
 def opening() -> Iterator[dict[str, Any]]:
-    """Give what `suites_of` takes to tell how far it is; an interruption ends the command with one line."""
-    # An import that is interrupted leaves what it has to be gone on with.
+    """Yield the reporting arguments of `suites_of`; an interruption exits the command with one line."""
+    # An interrupted import keeps its intermediate results and can be continued.
     former = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with progress_bar("Opening") as report_progress:
@@ -64,7 +64,7 @@ def opening() -> Iterator[dict[str, Any]]:
 
 
 def find_suites(*sources: str) -> list[str]:
-    """Return where the suites of sources lie, after what is to be imported was."""
+    """Return the locations of the suites of sources, after importing if necessary."""
     try:
         with opening() as told:
             return [str(place) for place in store.suites_of(*sources, **told)]
@@ -73,6 +73,6 @@ def find_suites(*sources: str) -> list[str]:
 
 
 def open_suite(source: str | None) -> Store:
-    """Open one suite as `explorer.store.open_suite` does, with a progress bar where it is imported."""
+    """Open one suite as `explorer.store.open_suite` does, with a progress bar if it is imported."""
     with opening() as told:
         return store.open_suite(source, **told)

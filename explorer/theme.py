@@ -1,4 +1,4 @@
-"""One palette for everything: roles to colours, light and dark, and how a figure wears them."""
+"""Colours by role, in a light and a dark theme, and the style of figures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _FOCUS = (
     ".bk-Canvas {--outline-width: var(--ax-figure-focus); --outline-style: solid; --highlight-color: var(--ax-split);}"
 )
-#: How dense a brushed range is, in the colour of the text.
+#: Opacity of a selected range, in the colour of the text.
 BAND = 0.08
 FONT = "Inter, ui-sans-serif, system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 MONO = "ui-monospace, 'SF Mono', 'Cascadia Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace"
@@ -26,7 +26,7 @@ MONO = "ui-monospace, 'SF Mono', 'Cascadia Mono', Menlo, Consolas, 'DejaVu Sans 
 class Theme:
     """Colours by role (Okabe-Ito where a colour carries meaning); the same names are CSS variables ``--ax-<role>``.
 
-    A latent's role is never told by colour alone: split latents are diamonds, absorbing latents dots, the probe is
+    A latent's role is never shown by colour alone: split latents are diamonds, absorbing latents dots, the probe is
     dashed, the selected latent a ring.
     """
 
@@ -43,7 +43,7 @@ class Theme:
     categories: tuple[str, ...]
     widths: tuple[str, ...]
     rates: tuple[str, ...]
-    #: How much larger than on a desk texts are.
+    #: Factor of the text size, for presentations.
     scale: float = 1
 
 
@@ -84,60 +84,60 @@ _LARGE = {which: replace(which, scale=1.5) for which in (LIGHT, DARK)}
 
 
 def theme(*, dark: bool, large: bool = False) -> Theme:
-    """Return the light or the dark theme; `large` for an audience."""
+    """Return the light or the dark theme; `large` for presentations."""
     which = DARK if dark else LIGHT
     return _LARGE[which] if large else which
 
 
 def css_roles(which: Theme) -> dict[str, str]:
-    """Name the roles of a theme as CSS variables."""
+    """Return the roles of a theme as CSS variables."""
     return {f"--ax-{role}": value for role, value in asdict(which).items() if isinstance(value, str)}
 
 
 def css_variables(which: Theme) -> str:
-    """Write the roles of a theme as CSS."""
+    """Return the roles of a theme as CSS declarations."""
     return "".join(f"{name}:{value};" for name, value in css_roles(which).items())
 
 
 def tint(colour: str, which: Theme, share: float) -> str:
-    """Mix a share of a colour with the paper; unlike what is translucent, it looks the same where it overlaps."""
+    """Mix a share of a colour with the background; unlike translucent colours, it is uniform where it overlaps."""
     channels = ((int(colour[at : at + 2], 16), int(which.paper[at : at + 2], 16)) for at in (1, 3, 5))
     return "#" + "".join(f"{round(share * own + (1 - share) * paper):02x}" for own, paper in channels)
 
 
 def tooltip(*rows: tuple[str, str]) -> str:
-    """Write what a figure shows on hovering: a label and a Bokeh placeholder a row, in the colours of the page.
+    """Return the HTML of a tooltip with one label and Bokeh placeholder per row, in the colours of the page.
 
-    Bokeh's own table of labels and values has one colour for its labels, which no style sheet of the page reaches.
+    Bokeh's default table has a fixed colour for labels, which style sheets of the page cannot change.
     """
     cells = "".join(f'<span style="color: var(--ax-muted)">{label}</span><span>{value}</span>' for label, value in rows)
     return f'<div style="display: grid; grid-template-columns: auto auto; gap: 0 8px; padding: 2px">{cells}</div>'
 
 
-def brush(*, active: bool) -> list[str]:
-    """Name the tool that a drag is for: the brush; on a touch screen none, where a drag is left to scroll the page."""
+def drag_tools(*, active: bool) -> list[str]:
+    """Return the active drag tool: box select; none on touch screens, where a drag scrolls the page."""
     return ["box_select"] if active else []
 
 
-def fit(figure: Figure, x: tuple[float, float], y: tuple[float, float]) -> None:
-    """Show the whole of the data when its extent has changed, and otherwise leave the zoom alone.
+def set_ranges(figure: Figure, x: tuple[float, float], y: tuple[float, float]) -> None:
+    """Show the whole range of the data if that has changed; otherwise keep the zoom.
 
-    The whole is also as far as one can zoom out or pan.
+    The range also limits zooming out and panning.
     """
     axis: Any
     for axis, (low, high) in ((figure.x_range, x), (figure.y_range, y)):
         if axis.bounds != (low, high):
-            # The bounds go first: the browser clamps what it is told of start and end to those that it knows.
+            # Bounds first, because the browser clamps start and end to the bounds that it has.
             axis.update(bounds=(low, high), start=low, end=high, reset_start=low, reset_end=high)
 
 
 def in_percent(figure: Figure) -> None:
-    """Write the y-axis in percent."""
+    """Format the y-axis in percent."""
     _in_percent(figure.yaxis[0])
 
 
 def in_percent_across(figure: Figure) -> None:
-    """Write the x-axis in percent."""
+    """Format the x-axis in percent."""
     _in_percent(figure.xaxis[0])
 
 
@@ -147,7 +147,7 @@ def _in_percent(axis: Axis) -> None:
 
 
 def name_ticks(axis: Axis | ColorBar, labels: Mapping[float, str]) -> None:
-    """Put ticks with labels on an axis, and none elsewhere."""
+    """Put ticks at these positions only, with these labels."""
     ticks = list(labels)
     if not isinstance(axis.ticker, FixedTicker):
         axis.ticker = FixedTicker(ticks=ticks)
@@ -155,16 +155,16 @@ def name_ticks(axis: Axis | ColorBar, labels: Mapping[float, str]) -> None:
     axis.major_label_overrides = dict(labels)
 
 
-#: Up to which a logarithmic axis writes 1,000 rather than a power.
+#: Largest exponent for which a logarithmic axis writes 1,000 rather than a power.
 _PLAIN_EXPONENT = 6
 
 
-def dress(figure: Figure, name: str, which: Theme) -> None:
-    """Name a figure that was drawn, and dress it in the theme."""
+def style_figure(figure: Figure, name: str, which: Theme) -> None:
+    """Name a figure and apply the theme to it."""
     figure.name = name
-    # HoloViews names ranges after dimensions; a name must find one model only.
+    # HoloViews names ranges after dimensions, but model names must be unique.
     figure.x_range.name, figure.y_range.name = f"{name}-x-range", f"{name}-y-range"
-    # Browsers allow some sixteen WebGL contexts a page; a canvas serves lines this short as well.
+    # Browsers allow some sixteen WebGL contexts per page; canvas is sufficient for lines of this length.
     figure.output_backend = "canvas"
     figure.update(
         background_fill_color=None,
@@ -178,12 +178,12 @@ def dress(figure: Figure, name: str, which: Theme) -> None:
     figure.toolbar.update(autohide=True, logo=None)
     for tool in figure.toolbar.tools:
         if isinstance(tool, WheelZoomTool):
-            # With its focus kept, the wheel would zoom out no more as soon as one end meets its bound.
+            # Otherwise the wheel would not zoom out any further when one end reaches its bound.
             tool.maintain_focus = False
         elif isinstance(tool, BoxSelectTool | BoxZoomTool):
             tool.overlay.update(fill_color=which.ink, fill_alpha=BAND, line_color=None)
         if isinstance(tool, BoxSelectTool):
-            # The session says what a brush selects; Bokeh would fade the rest, and go on doing so for other data.
+            # The session determines the selection; Bokeh would fade the other marks, also after the data were replaced.
             tool.renderers = []
     for axis in figure.axis:
         if isinstance(axis.formatter, LogTickFormatter):

@@ -1,7 +1,7 @@
-"""Who may join a session: whoever holds its page's token, which the server signs, and one connection at a time.
+"""Access to sessions: only with the page's token, which the server signs, and for one connection at a time.
 
-A page carries the token of its session, and its websocket shows it. Bokeh takes ids and tokens from anyone unless told
-otherwise, and puts all headers and cookies of a visitor into the token.
+A page contains the token of its session, and its websocket sends it. By default, Bokeh accepts ids and tokens from
+anyone, and includes all headers and cookies of a visitor in the token.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 
 #: The cookies that sessions read (`explorer.views.browser.remembered`).
 COOKIES = ("ax_dark", "ax_tasks", "ax_open")
-#: For how long a token makes a session again, which is needed where a page and its websocket reach different processes.
-#: Its own session, while it lives, it joins at any age: a page may stay open for months and lose its connection.
+#: Maximum age of a token that may create its session again, which is needed if a page and its websocket reach different
+#: processes. A token of any age may join an existing session, because a page may be open for months.
 NEW_SESSION_SECONDS = 300
 _TOKEN_SECONDS = 365 * 24 * 3600
-#: In the query of a websocket's address: the page was connected before, and lost its connection (views/browser.js).
-AGAIN = "again"
-#: How long a connection is waited for to answer, before it counts as cut off.
+#: Key in the query of a websocket's address for reconnections after a lost connection (views/browser.js).
+RECONNECTION = "again"
+#: Seconds without an answer to a ping after which a connection counts as lost.
 _ANSWER_SECONDS = 2.0
 
-#: Sessions' ids, each with the one connection that holds it.
-_HOLDERS: WeakValueDictionary[str, WSHandler] = WeakValueDictionary()
-#: Sessions that had a connection which has ended.
-_LEFT: WeakSet[ServerSession] = WeakSet()
+#: The connection of each session, by the session's id.
+_CONNECTIONS: WeakValueDictionary[str, WSHandler] = WeakValueDictionary()
+#: Sessions whose connection has ended.
+_DISCONNECTED: WeakSet[ServerSession] = WeakSet()
 
 
 def sign_tokens() -> None:
-    """Have the servers of this process sign tokens, which hold no header and only the explorer's own cookies."""
+    """Make the servers of this process sign tokens, which contain only the explorer's own cookies and no headers."""
     own: Any = BokehTornado
     own.secret_key = _key()
     own.sign_sessions = True
@@ -53,65 +53,65 @@ def sign_tokens() -> None:
 
 
 def refuse_chosen_session(request: HTTPServerRequest) -> None:
-    """Refuse a request that names its session, or sets anything else of Bokeh's.
+    """Reject a request that chooses its session, or sets another of Bokeh's parameters.
 
-    With ``bokeh-absolute-url`` a link could have the page's scripts loaded from another server.
+    With ``bokeh-absolute-url``, a link could make the page load scripts from another server.
     """
     if "Bokeh-Session-Id" in request.headers or any(name.startswith("bokeh-") for name in request.arguments):
         raise HTTPError(HTTPStatus.FORBIDDEN, reason="Sessions are named by the server")
 
 
 async def claim_session(handler: WSHandler) -> None:
-    """Let a websocket join the session that its token was made for; refuse a token that is not this server's.
+    """Let a websocket join the session of its token; reject tokens of other servers.
 
-    A session that has a connection is not joined by another one, unless that one has been cut off. A page that comes
-    again joins its session or none: one that is built again, or that was built by the page's request in another process
-    than its websocket reached, would show the address that the page was opened with.
+    A session with a connection cannot be joined by another one, unless the first one is lost. A page that reconnects
+    joins only its own session: a new one, or one that was created for the page's request in another process, would show
+    the address with which the page was opened.
     """
     origin = handler.request.headers.get("Origin")
-    # Tornado does not ask where Origin and Host agree, as they also do where another site's name leads to this machine.
+    # Tornado skips this check if Origin and Host agree, as they also do if another site's name resolves to this host.
     if origin is not None and not handler.check_origin(origin):
         raise HTTPError(HTTPStatus.FORBIDDEN, reason="Cross origin websockets not allowed")
     session_id, age = _read(handler.request)
     session = next((each for each in handler.application_context.sessions if each.id == session_id), None)
-    comes_again = AGAIN in handler.request.arguments
-    was_joined = session_id in _HOLDERS or (session is not None and session in _LEFT)
-    if (comes_again and not was_joined) or (session is None and (comes_again or age > NEW_SESSION_SECONDS)):
+    is_reconnection = RECONNECTION in handler.request.arguments
+    was_joined = session_id in _CONNECTIONS or (session is not None and session in _DISCONNECTED)
+    if (is_reconnection and not was_joined) or (session is None and (is_reconnection or age > NEW_SESSION_SECONDS)):
         raise HTTPError(HTTPStatus.FORBIDDEN, reason="This session has ended")
-    holder = _HOLDERS.get(session_id)
+    holder = _CONNECTIONS.get(session_id)
     if holder is not None:
-        if await _answers(holder) or _HOLDERS.get(session_id) not in (holder, None):
+        if await _answers(holder) or _CONNECTIONS.get(session_id) not in (holder, None):
             raise HTTPError(HTTPStatus.CONFLICT, reason="This session has a connection")
         holder.close()
-    _HOLDERS[session_id] = handler
+    _CONNECTIONS[session_id] = handler
 
 
 def note_answer(handler: Any) -> None:
-    """Note that a connection answered."""
-    if hasattr(handler, "heard"):
-        handler.heard.set()
+    """Record that a connection answered a ping."""
+    if hasattr(handler, "answered"):
+        handler.answered.set()
 
 
 def release_session(handler: WSHandler) -> None:
-    """Let other connections join the session of one that has ended."""
+    """Allow other connections to join the session of a connection that has ended."""
     if handler.connection is not None:
-        _LEFT.add(handler.connection.session)
-    for session_id in [session_id for session_id, holder in _HOLDERS.items() if holder is handler]:
-        del _HOLDERS[session_id]
+        _DISCONNECTED.add(handler.connection.session)
+    for session_id in [session_id for session_id, holder in _CONNECTIONS.items() if holder is handler]:
+        del _CONNECTIONS[session_id]
 
 
 def _key() -> bytes:
-    """Return the key of signatures, which all processes that were forked from one another share."""
+    """Return the signing key, which all forked processes share."""
     return settings.secret_key_bytes() or hmac.digest(current_process().authkey, b"tokens of sessions", "sha256")
 
 
 def _read(request: HTTPServerRequest) -> tuple[str, float]:
-    """Return the session that a websocket's token was made for, and its age in seconds."""
+    """Return the session of a websocket's token, and the token's age in seconds."""
     protocol, _, token = request.headers.get("Sec-WebSocket-Protocol", "").partition(",")
     token = token.strip()
     try:
         is_ours = protocol.strip() == "bokeh" and check_token_signature(token, secret_key=_key(), signed=True)
-    except Exception:  # noqa: BLE001 - a token that a visitor made up may be anything
+    except Exception:  # noqa: BLE001 - a forged token may raise anything
         is_ours = False
     if not is_ours:
         raise HTTPError(HTTPStatus.FORBIDDEN, reason="Not a token of this server")
@@ -119,13 +119,13 @@ def _read(request: HTTPServerRequest) -> tuple[str, float]:
 
 
 async def _answers(holder: Any) -> bool:
-    """Ask a connection whether it is still there."""
+    """Return whether a connection answers a ping."""
     if holder.ws_connection is None:
         return True  # it is being opened
-    holder.heard = asyncio.Event()
+    holder.answered = asyncio.Event()
     try:
         holder.ping()
-        await asyncio.wait_for(holder.heard.wait(), _ANSWER_SECONDS)
+        await asyncio.wait_for(holder.answered.wait(), _ANSWER_SECONDS)
     except (WebSocketClosedError, TimeoutError):
         return False
     return True

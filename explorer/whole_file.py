@@ -1,4 +1,4 @@
-"""Files that are written as a whole or not at all, whatever happens: a full disk, a kill."""
+"""Writes files completely or not at all, even if the disk is full or the process is killed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Give a file to write to, which takes its place once it is complete; OSError where that fails."""
+    """Yield a temporary file that replaces `path` once it is complete; OSError if that fails."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("xb") as file:

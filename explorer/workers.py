@@ -1,4 +1,4 @@
-"""Processes that serve one port: replaced whenever one ends, and ended with the process that started them."""
+"""Worker processes that serve one port; replaced when one ends, and ended with the process that started them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from time import monotonic, sleep
 
 from explorer.log import log_event
 
-#: A worker that ends sooner than this after its start ended early: the next one may, too.
+#: A worker that ends sooner than this after its start counts as having ended early, as its successor may.
 _EARLY_SECONDS = 30
 _LONGEST_PAUSE = 30.0
 _FORK_AGAIN_SECONDS = 1
 
 
 def fork_workers(number: int) -> int:
-    """Return in each of `number` processes its place among them.
+    """Fork `number` worker processes, and return in each of them its number.
 
-    They end when the calling process has ended, be it killed. That process stays in here and replaces each worker that
-    ends, until a handler of a signal raises SystemExit; it then waits for all of them.
+    They end when the calling process has ended, even if it was killed. That process remains in this function and
+    replaces each worker that ends, until a signal handler raises SystemExit; it then waits for all of them.
 
     Parameters
     ----------
@@ -29,34 +29,34 @@ def fork_workers(number: int) -> int:
     Returns
     -------
     int
-        Counted from 0; a worker that replaces another takes its place.
+        Counted from 0; a worker that replaces another has the same number.
     """
-    # Workers hear the end of this pipe when the first process is gone.
-    heard, held = os.pipe()
+    # Workers notice that the first process has ended by the end of this pipe.
+    read_end, write_end = os.pipe()
     first = os.getpid()
     try:
         place, pause = _fork_and_replace(number)
     finally:
-        os.close(held)
+        os.close(write_end)
         if os.getpid() == first:
             with suppress(ChildProcessError):
                 while True:
                     os.wait()
-    # Until the server takes signals itself.
+    # Until the server installs its own signal handlers.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    Thread(target=_follow, args=[heard], daemon=True).start()
+    Thread(target=_end_with_first_process, args=[read_end], daemon=True).start()
     sleep(pause)
     return place
 
 
 def pause_before(early: int) -> float:
-    """Return the seconds that a worker waits which replaces one, after so many in a row that ended early."""
+    """Return the seconds that a new worker waits, after `early` consecutive workers that ended early."""
     return min(2.0 ** (early - 2), _LONGEST_PAUSE) if early > 1 else 0.0
 
 
 def _fork_and_replace(number: int) -> tuple[int, float]:
-    """Return in each worker its place and what it has to wait, in the first process never."""
-    # By process: its place, when its work begins, and how many at that place ended early before.
+    """Return in each worker its number and the seconds to wait; never returns in the first process."""
+    # By process: its number, when its work begins, and how many of its predecessors in a row ended early.
     running: dict[int, tuple[int, float, int]] = {}
     missing = [(place, 0) for place in range(number)]
     while True:
@@ -82,7 +82,7 @@ def _fork_and_replace(number: int) -> tuple[int, float]:
         missing.append((place, early))
 
 
-def _follow(heard: int) -> None:
-    """End this process once nobody holds the other end of the pipe."""
-    os.read(heard, 1)
+def _end_with_first_process(read_end: int) -> None:
+    """End this process when the other end of the pipe is closed."""
+    os.read(read_end, 1)
     os.kill(os.getpid(), signal.SIGTERM)

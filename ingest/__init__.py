@@ -1,4 +1,4 @@
-"""Foreign result formats become suites of Absorption Explorer here: one module a format, one writer for all of them."""
+"""Import results in other formats as suites of Absorption Explorer: one module per format, one writer for all."""
 
 from ingest.importer import import_results
 from queries.conform import IngestError

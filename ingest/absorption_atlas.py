@@ -3,11 +3,11 @@
 =================================  =====================================================================================
 ``gate_summary*.json``             first letters of one SAE, each with its published rate
 ``summary*.json``                  the same of another letter, or one concept with its probes and counts
-``absorption_detail*.parquet``     the tested tokens of the concept beside it
+``absorption_detail*.parquet``     the tested tokens of the concept in the summary next to it
 ``probedir*.json``                 rates by projection of one concept, or of all letters together, with their null
 =================================  =====================================================================================
 
-The SAE's L0 stands in the names (``_l082``). Folders of Gemma-2-9b end in ``_9b``.
+The file names contain the SAE's L0 (``_l082``). Names of folders for Gemma-2-9b end in ``_9b``.
 """
 
 from __future__ import annotations
@@ -57,15 +57,15 @@ _SUMMARY = re.compile(r"(?P<gate>gate_)?summary(?:_l0(?P<l0>[0-9]{1,9}))?\.json"
 _PROJECTIONS = re.compile(r"probedir(?:_l0(?P<l0>[0-9]{1,9}))?\.json")
 _FORM = re.compile(rb'"(?:per_letter|ksparse_f1_by_k|probe_true_positives)"\s*:')
 _DETAIL_FILE = re.compile(r"absorption_detail\w*\.parquet")
-#: The dominance thresholds that files have.
+#: The dominance thresholds in files.
 _DOMINANCE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3})?")
 _K = re.compile(r"[0-9]{1,3}")
 _SUFFIX = re.compile(r"suffix_([a-z0-9]{1,40})")
 _SLUG = re.compile(r"[a-z0-9]+")
-#: What stands for the word in a template.
+#: The placeholder for the word in a template.
 _WORD = "{word}"
 
-#: The families that a property is all of, and what is said of the tokens of a letter.
+#: By property: the family of all its letters, and the phrase about the tokens of a letter.
 _OF_LETTERS = {
     "first_letter": (FIRST_LETTERS, "starts with {}"),
     "last_letter": (Family(family="last-letter", title="Last letters", noun="letter", exclusive=True), "ends in {}"),
@@ -77,7 +77,7 @@ _FAMILIES = (
 )
 _CAPITALS = {"is_capitalized": ("initial", "Aa", "is capitalised"), "all_caps": ("all", "AA", "is in capitals")}
 _OF_METHOD = ("thresholds.probe_cos", "thresholds.ablation_delta", "max_prompts_per_letter", "max_prompts_per_property")
-#: What is taken of the summary of one concept.
+#: The fields of one concept's summary that are imported.
 _TAKEN = (
     *("positives", "probe_auroc", "ksparse_f1_by_k", "main_feats", "ksparse_main_k", "probe_true_positives"),
     *("num_candidates", "num_sampled", "sample_portion", "absorption_rate"),
@@ -109,19 +109,19 @@ _NOTES = (
     " in the prompt are not ablated: the sample portion is the share of the others (num_split_silent) that was.\n"
     "projection-1.5, projection-2, projection-3: the share of the sampled candidates with every split latent silent on"
     " which one other latent's projection on the probe (activation times cosine) is at least so many times that of any"
-    " other. No answer of the model and no threshold takes part. It is a share of the silent candidates, not of the"
-    " probe's true positives: do not compare it with a rate by ablation.\n"
+    " other. It depends neither on the model's answers nor on thresholds. It is a share of the silent candidates, not"
+    " of the probe's true positives: do not compare it with a rate by ablation.\n"
     "The random rate of a projection is the same share with random directions in place of the probe."
 ).splitlines()
 
 
 def _known(value: Any) -> Any:
-    """Take NaN and infinity, which JSON of Python's may hold, for unknown."""
+    """Replace NaN and infinity, which Python writes to JSON, by None."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _whole(value: Any) -> Any:
-    """Take 813.0 for 813."""
+    """Convert integral floats such as 813.0 to integers."""
     value = _known(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -129,12 +129,12 @@ def _whole(value: Any) -> Any:
 _Number = Annotated[float | None, BeforeValidator(_known)]
 _Count = Annotated[int | None, Field(ge=0, le=INTEGER_MAX), BeforeValidator(_whole)]
 _Index = Annotated[int, Field(ge=0, le=INTEGER_MAX), BeforeValidator(_whole)]
-# One below 0 is left empty and reported as a broken rule.
+# Negative numbers are accepted here, and later reported and replaced by NULL.
 _Latent = Annotated[int, Field(ge=-INTEGER_MAX, le=INTEGER_MAX), BeforeValidator(_whole)]
 
 
 class _Part(BaseModel):
-    """A part of a file; what is not named here is not read."""
+    """A part of a file; fields that are not declared are ignored."""
 
     model_config = ConfigDict(strict=True)
 
@@ -156,7 +156,7 @@ class _Thresholds(_Part):
 
 
 class _Summary(_Part):
-    """What was measured of one SAE: of each letter, or of one concept."""
+    """The results of one SAE: for each letter, or for one concept."""
 
     layer: _Index
     width: _Index
@@ -165,10 +165,10 @@ class _Summary(_Part):
     thresholds: _Thresholds = _Thresholds()
     max_prompts_per_letter: _Count = None
     max_prompts_per_property: _Count = None
-    # Of letters; each is read by itself.
+    # For letters; each item is validated separately.
     per_letter: list[Any] | None = None
     mean_absorption_rate: _Number = None
-    # Of one concept.
+    # For one concept.
     template: str | None = Field(default=None, max_length=1000)
     positives: _Count = None
     probe_auroc: _Number = None
@@ -195,7 +195,7 @@ _Kind = TypeVar("_Kind", _Summary, _Projections)
 
 
 class _Place(NamedTuple):
-    """What names an SAE of a model."""
+    """The fields that identify an SAE of a model."""
 
     layer: int
     width: int
@@ -204,22 +204,22 @@ class _Place(NamedTuple):
 
 @dataclass
 class _Found:
-    """What is known of one language model.
+    """The results of one language model.
 
     Attributes
     ----------
     saes : dict of _Place to str
         The id of each SAE.
     concepts : dict of str to dict
-        Rows of the table concepts.
+        Rows of the table concepts, by concept.
     templates : dict of str to dict of str to None
-        The prompts of each family, in their order.
+        The prompts of each family, in order.
     pieces : dict of str to list of pyarrow.Table
         Rows by table.
     checks : dict of str to Any
-        Numbers that belong to no concept.
+        Numbers that belong to no concept, for the manifest.
     claimed : dict of tuple to Path
-        By SAE, concept or family, and metric, the file that is taken.
+        By SAE, concept or family, and metric: the file that is imported.
     """
 
     saes: dict[_Place, str]
@@ -230,14 +230,14 @@ class _Found:
     claimed: dict[tuple[str, ...], Path] = field(default_factory=dict)
 
     def claim(self, source: Source, file: Path, *key: str) -> bool:
-        """Note that `file` tells of `key`; reject it where another file does."""
+        """Return whether `file` is the first one with results for `key`; otherwise reject it."""
         first = self.claimed.setdefault(key, file)
         if first != file:
             source.reject(file, f"{source.report.name(first)} has the same contents and is used; remove one of them")
         return first == file
 
     def concept(self, name: str, template: str | None) -> str | None:
-        """Name the concept that files call by a property, and list it; None where its name has no letters."""
+        """Return the id of a property's concept, and add it to `concepts`; None if its name has no letter or digit."""
         family, short, label, phrase = _described(name, template)
         if not short:
             return None
@@ -249,18 +249,18 @@ class _Found:
 
 
 def detects(source: Source) -> bool:
-    """Tell whether `source` has a summary of the form of absorption-atlas."""
+    """Return whether `source` contains a summary in absorption-atlas's format."""
     files = [file for file in source.find("**/*.json") if _SUMMARY.fullmatch(file.name)]
     return any(_FORM.search(peek_json(source, file)) for file in files)
 
 
 def read(source: Source, *, only: str | None = None) -> list[Findings]:
-    """Read every SAE of `source`: a suite for each language model.
+    """Read all SAEs of `source`, as one suite per language model.
 
     Raises
     ------
     IngestError
-        Where nothing of it can be read, or `only` is given.
+        If nothing can be read, or `only` is given.
     """
     if only is not None:
         message = f"{source.root}: is imported as a whole; omit --only"
@@ -289,7 +289,7 @@ def read(source: Source, *, only: str | None = None) -> list[Findings]:
 
 
 def _report_unread(source: Source) -> None:
-    """Say which parquet files no summary led to."""
+    """Report parquet files that no summary refers to."""
     for file in source.find("**/*.parquet"):
         name = source.report.name(file)
         if name in source.report.read or name in dict(source.report.rejected):
@@ -305,7 +305,7 @@ def _model(file: Path) -> str:
 
 
 def _parsed(source: Source, file: Path, kind: type[_Kind]) -> _Kind | None:
-    """Read a JSON file; None, and a word in the report, where it is not of that form."""
+    """Read a JSON file; if it is not of that form, reject it and return None."""
     try:
         content, parsed = read_json(source, file, lambda content: (content, kind.model_validate(content)))
     except UnreadableError as error:
@@ -316,7 +316,7 @@ def _parsed(source: Source, file: Path, kind: type[_Kind]) -> _Kind | None:
 
 
 def _without_number_keys(content: Any) -> Any:
-    """Write values by k or by threshold as lists, whose numbers have one name."""
+    """Turn objects whose keys are numbers (k, thresholds) into lists, so that all their values share one name."""
     if isinstance(content, list):
         return [_without_number_keys(value) for value in content]
     if not isinstance(content, dict):
@@ -329,7 +329,7 @@ def _without_number_keys(content: Any) -> Any:
 def _read_model(
     source: Source, model: str, summaries: dict[Path, _Summary], projections: dict[Path, _Projections]
 ) -> Findings | None:
-    """Read what there is of one language model; None where it is nothing."""
+    """Read the results of one language model; None if there are none."""
     summaries = _without_earlier_runs(source, summaries)
     places = sorted({_place(summary) for summary in summaries.values()})
     found = _Found(dict(zip(places, sae_ids([_facts(model, place) for place in places]), strict=True)))
@@ -374,7 +374,7 @@ def _place(summary: _Summary) -> _Place:
 
 
 def _facts(model: str, place: _Place) -> dict[str, Any]:
-    """Return what is known of an SAE, by the names of `queries.manifest.Sae`."""
+    """Return the metadata of an SAE, as arguments of `queries.manifest.Sae`."""
     return {
         "layer": place.layer,
         "hook": f"blocks.{place.layer}.hook_resid_post",
@@ -388,67 +388,67 @@ def _facts(model: str, place: _Place) -> dict[str, Any]:
 
 
 def _without_earlier_runs(source: Source, summaries: dict[Path, _Summary]) -> dict[Path, _Summary]:
-    """Say what each file measured, and omit the first run of an SAE that was measured again.
+    """Fill in the property of each summary, and omit the first run of an SAE that was measured again.
 
-    The first run's file has no L0 in its name.
+    The file name of a first run has no L0.
     """
     kept: dict[Path, _Summary] = {}
     for file, summary in summaries.items():
         found = _SUMMARY.fullmatch(file.name)
         of_gate = found is not None and found["gate"]
-        told = summary.model_copy(update={"property": "first_letter"}) if of_gate else summary
+        complete = summary.model_copy(update={"property": "first_letter"}) if of_gate else summary
         later = file.with_name(f"{file.stem}_l0{summary.l0}.json")
         if of_gate and later in summaries and _place(summaries[later]) == _place(summary):
             source.report.skip(file)
             first, second = source.report.name(file), source.report.name(later)
             source.report.note(f"{first} is an earlier run of the SAE of {second}, which was imported in its place.")
         else:
-            kept[file] = told
+            kept[file] = complete
     return kept
 
 
 def _method(source: Source, summaries: dict[Path, _Summary]) -> Method:
-    """Return the thresholds that most files name, those of the paper where none does."""
-    told: dict[str, Counter[float]] = {"cosine_threshold": Counter(), "effect_margin": Counter()}
+    """Return the most common thresholds in the files; those of the paper if there are none."""
+    counts: dict[str, Counter[float]] = {"cosine_threshold": Counter(), "effect_margin": Counter()}
     most = 0
     for file, summary in summaries.items():
         source.report.take(file, _OF_METHOD)
         named = {"cosine_threshold": summary.thresholds.probe_cos, "effect_margin": summary.thresholds.ablation_delta}
         for name, value in named.items():
-            told[name].update([] if value is None else [value])
+            counts[name].update([] if value is None else [value])
         most = max(most, summary.max_prompts_per_letter or 0, summary.max_prompts_per_property or 0)
-    for name, values in told.items():
+    for name, values in counts.items():
         if len(values) > 1:
             listed = ", ".join(f"{value:g}" for value in sorted(values))
             source.report.note(f"Files name several values of {name} ({listed}): their published rates are used.")
     notes = [f"At most {most:,} candidates of a concept were ablated."] if most else []
-    # A threshold that no file names is the paper's.
-    thresholds = {name: values.most_common(1)[0][0] for name, values in told.items() if values}
+    # The defaults of `Method` are the paper's thresholds.
+    thresholds = {name: values.most_common(1)[0][0] for name, values in counts.items() if values}
     return Method.model_validate({"metric": _METRIC, "notes": [*_NOTES, *notes], **thresholds})
 
 
 def _read_letters(source: Source, found: _Found, sae: str, file: Path, summary: _Summary) -> None:
-    """Take the published rate of each letter."""
+    """Import the published rate of each letter."""
     family, phrase = _OF_LETTERS[summary.property or ""]
     if summary.per_letter is None:
         source.reject(file, "per_letter: is missing; download the complete file")
         return
     if not found.claim(source, file, sae, family.family, _METRIC):
         return
-    letters, refused = [], []
+    letters, invalid = [], []
     for place, record in enumerate(summary.per_letter):
         try:
             letters.append(_Letter.model_validate(record))
         except ValidationError as error:
-            refused.append(f"per_letter {place}: {first_problem(error)}")
-    if refused:
+            invalid.append(f"per_letter {place}: {first_problem(error)}")
+    if invalid:
         source.report.reject(
-            file, f"{len(refused):,} letters omitted ({refused[0]}); fix the file or download it again"
+            file, f"{len(invalid):,} letters omitted ({invalid[0]}); fix the file or download it again"
         )
     most = summary.max_prompts_per_letter
     numbers = [letter.num_absorption for letter in letters]
-    # Scaled up by the sampled portion, they are numbers of tokens only where none was sampled. A sum over letters of
-    # which some have a number and some do not would be no number of anything.
+    # The files divide these numbers by the sampled portion, so they are numbers of tokens only if nothing was sampled.
+    # They are imported for all letters or none, because a sum over some letters would be meaningless.
     are_counts = all(number is None or (number.is_integer() and 0 <= number <= (most or number)) for number in numbers)
     if not are_counts:
         source.report.note(
@@ -480,7 +480,7 @@ def _read_letters(source: Source, found: _Found, sae: str, file: Path, summary: 
 
 
 def _read_concept(source: Source, found: _Found, sae: str, file: Path, summary: _Summary) -> None:
-    """Take counts, probes and tested tokens of one concept."""
+    """Import counts, probes and tested tokens of one concept."""
     concept = found.concept(summary.property or "", summary.template)
     if concept is None:
         source.reject(file, "property: names no concept; download the complete file")
@@ -516,7 +516,7 @@ def _read_concept(source: Source, found: _Found, sae: str, file: Path, summary: 
 
 
 def _absorbed(summary: _Summary) -> int | None:
-    """Return the number of tested tokens that were absorbed, as far as the published rate tells it."""
+    """Return the number of tested tokens that were absorbed, if it can be computed from the published rate."""
     rate, probe, portion = summary.absorption_rate, summary.probe_true_positives, summary.sample_portion
     if rate == 0:
         return 0
@@ -535,7 +535,7 @@ def _silent(summary: _Summary) -> int | None:
 
 
 def _read_detail(source: Source, found: _Found, file: Path, sae: str, concept: str) -> None:
-    """Take the tested tokens of one concept."""
+    """Import the tested tokens of one concept."""
     rows = source.read(file, _DETAIL, _DETAIL_COLUMNS, sae=sae, concept=concept, metric=_METRIC)
     if rows is None:
         return
@@ -550,7 +550,7 @@ def _read_detail(source: Source, found: _Found, file: Path, sae: str, concept: s
 
 
 def _read_projections(source: Source, found: _Found, file: Path, projected: _Projections) -> None:
-    """Take the rates by projection of one concept; those of all letters together belong to none."""
+    """Import the rates by projection of one concept; those of all letters together become checks."""
     named = _PROJECTIONS.fullmatch(file.name)
     l0 = int(named["l0"]) if named and named["l0"] else None
     saes = [sae for place, sae in found.saes.items() if l0 in (None, place.l0)]
@@ -595,7 +595,7 @@ def _read_projections(source: Source, found: _Found, file: Path, projected: _Pro
 
 
 def _add(source: Source, found: _Found, file: Path, name: str, rows: list[dict[str, Any]], **constants: str) -> None:
-    """Hold rows of a file to the contract of their table, and keep those that meet it."""
+    """Validate rows of a file against the contract of their table, and keep those that conform."""
     table = TABLES[name]
     if not rows:
         return
@@ -607,18 +607,18 @@ def _add(source: Source, found: _Found, file: Path, name: str, rows: list[dict[s
 
 
 def _described(name: str, template: str | None) -> tuple[str, str, str, str]:
-    """Return family, name, label and phrase of what files call by a property."""
+    """Return family, name, label and phrase of the concept of a property."""
     if name in _CAPITALS:
         return "capital", *_CAPITALS[name]
     if suffix := _SUFFIX.fullmatch(name):
         return "suffix", suffix[1], f"-{suffix[1]}", f"ends in -{suffix[1]}"
     label = name.replace("_", " ")
-    said = template.replace(_WORD, "").strip(" :") if template and template.startswith(_WORD) else ""
-    return "property", "-".join(_SLUG.findall(name.lower())), label, said or f"has the property {label}"
+    phrase = template.replace(_WORD, "").strip(" :") if template and template.startswith(_WORD) else ""
+    return "property", "-".join(_SLUG.findall(name.lower())), label, phrase or f"has the property {label}"
 
 
 def _concepts(found: _Found) -> pa.Table:
-    """List the concepts, each with its place in its family."""
+    """Make the table concepts, with each concept's position in its family."""
     order = [f"capital.{short}" for short, _, _ in _CAPITALS.values()]
     places: Counter[str] = Counter()
     rows = []
@@ -630,7 +630,7 @@ def _concepts(found: _Found) -> pa.Table:
 
 
 def _families(found: _Found) -> list[Family]:
-    """List the families that concepts are of, with the prompts of their concepts."""
+    """List the families of the concepts, with their prompts."""
     used = {row["family"] for row in found.concepts.values()}
     every = [*(family for family, _ in _OF_LETTERS.values()), *_FAMILIES]
     return [

@@ -1,4 +1,4 @@
-"""What lies at an address: a suite, which is read in place, or the files of results."""
+"""List the contents of an address: a suite, which is read in place, or files with results."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
     import requests
 
-#: Where results are listed and fetched; suites may lie elsewhere, too (`queries.location`).
+#: Schemes of addresses with results; suites may have others, too (`queries.location`).
 SCHEMES = ("https://", "http://", "hf://", "s3://")
-#: Endings of results that are one file, and of archives.
+#: Suffixes of single files with results, and of archives.
 _FILES = (".json", ".parquet", ".csv", ".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz")
 _SHOWN = 100
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies at an address.
+    """The contents of an address.
 
     Attributes
     ----------
     files : sequence of RemoteFile
-        Those of a suite, too, where they can be listed.
+        The files; empty for a suite on a web server, which cannot be listed.
     is_suite : bool
     is_file : bool
         Whether the address is that of a file.
@@ -49,26 +49,28 @@ class Listing:
 
     @property
     def fingerprint(self) -> str | None:
-        """Differs as soon as the content does; None where that cannot be told."""
+        """A hash that changes with the contents; None if changes cannot be detected."""
         if any(file.identity is None for file in self.files):
             return None
-        told = [(file.path, file.size, file.identity) for file in self.files]
-        return sha256(json.dumps(told).encode()).hexdigest()
+        identities = [(file.path, file.size, file.identity) for file in self.files]
+        return sha256(json.dumps(identities).encode()).hexdigest()
 
 
 def list_address(url: str, patterns: Collection[str] = ()) -> Listing:
-    """List what lies at an address.
+    """List the contents of an address.
 
     Parameters
     ----------
     url : str
     patterns : collection of str
-        What is wanted of a folder, as shell patterns in which * stands for slashes, too; all where there are none.
+        Shell patterns of the files to list in a folder, in which * also matches slashes; empty for all files.
 
     Raises
     ------
     RemoteError
-        Where there is nothing that could be results; UnreachableError where there is no answer.
+        If there is nothing that could be results.
+    UnreachableError
+        If there is no answer.
     """
     url = url.rstrip("/")
     is_file = urlsplit(url).path.lower().endswith(_FILES)
@@ -95,12 +97,12 @@ def list_address(url: str, patterns: Collection[str] = ()) -> Listing:
 
 
 def is_suite_manifest(manifest: bytes) -> bool:
-    """Tell whether a file called manifest.json is a suite's: other formats have files of that name, too."""
+    """Return whether a manifest.json is that of a suite; other formats have files of that name, too."""
     return b'"format_version"' in manifest
 
 
 def _check_path(name: str) -> None:
-    """Refuse names that no folder can hold, or that would lead out of it."""
+    """Reject names that are invalid as file names, or that would be outside the folder."""
     path = PurePosixPath(name)
     is_within = bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
     if not is_within or len(path.parts) > limits.DEPTH:
@@ -112,15 +114,15 @@ def _is_wanted(name: str, patterns: Collection[str]) -> bool:
 
 
 def _list_web(url: str, *, is_file: bool) -> Listing:
-    """Look for a suite at the address of a web server, and else for a file; folders are not listed there."""
+    """Look for a suite at an address on a web server, otherwise for a file; folders cannot be listed."""
     if not is_file and not urlsplit(url).query:
         with get(f"{url}/{MANIFEST}") as response:
             if response.ok and is_suite_manifest(first_bytes(response, limits.MANIFEST)):
                 return Listing(is_suite=True)
     with get(url) as response:
         if not response.ok:
-            neither = "" if is_file else f", and has no {MANIFEST} of a suite below it"
-            raise RemoteError(f"{status_line(response)}{neither}")
+            no_suite = "" if is_file else f", and has no {MANIFEST} of a suite below it"
+            raise RemoteError(f"{status_line(response)}{no_suite}")
         if response.headers.get("Content-Type", "").startswith("text/html"):
             raise RemoteError("is a web page; give the address of a suite, or of a file or an archive of results")
         length = response.headers.get("Content-Length", "")
@@ -134,7 +136,7 @@ def _list_web(url: str, *, is_file: bool) -> Listing:
 
 
 def _name(response: requests.Response, url: str) -> str:
-    """Return what a file is called: as its server says, else by its address."""
-    said = re.search(r'filename="?([^";]+)', response.headers.get("Content-Disposition", ""))
-    name = PurePosixPath(unquote(said[1] if said else urlsplit(url).path)).name
+    """Return the name of a file, from the response's headers or else from its address."""
+    found = re.search(r'filename="?([^";]+)', response.headers.get("Content-Disposition", ""))
+    name = PurePosixPath(unquote(found[1] if found else urlsplit(url).path)).name
     return re.sub(r"[^\w.+-]", "_", name[-_SHOWN:]).lstrip(".") or "results"

@@ -1,4 +1,4 @@
-"""Results that come as an archive, unpacked without trust in the names and sizes inside."""
+"""Unpack archives with results, without trusting the names and sizes in them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COMPRESSIONS: dict[bytes, Callable[[BinaryIO], Any]] = {
     b"BZh": bz2.open,
     b"\xfd7zXZ\x00": lzma.open,
 }
-#: Endings of files that are results by themselves.
+#: Suffixes of files that are results, not archives.
 _RESULTS = (".json", ".parquet", ".csv")
 _MAGIC = max(map(len, _COMPRESSIONS))
 
@@ -39,27 +39,27 @@ class _Member(NamedTuple):
 
 
 def is_result(path: Path) -> bool:
-    """Tell by its name whether a file is results by itself, not an archive."""
+    """Return whether a file is a result rather than an archive, judging by its name."""
     return path.is_file() and path.suffix.lower() in _RESULTS
 
 
 @contextmanager
 def unpacked(path: Path, target: Path) -> Iterator[Path]:
-    """Give the results at `path`: themselves, or for the block's time an unpacked archive.
+    """Yield the path of results, or that of an archive's temporarily unpacked contents.
 
     Parameters
     ----------
     path : Path
-        A folder, a JSON, parquet or CSV file, or a zip or tar file. If that holds one folder and nothing else, it is
-        this folder.
+        A folder, a JSON, parquet or CSV file, or a zip or tar file. If an archive contains a single folder and nothing
+        else, that folder is yielded.
     target : Path
-        The archive is unpacked beside it, where the suite will need room as well.
+        Path of the suite to be written. Archives are unpacked next to it, where the suite needs disk space, too.
 
     Raises
     ------
     IngestError
-        Where there is neither, it cannot be unpacked, a member would lie outside the folder, or is none of files and
-        folders, or all of them are more than `ingest.limits` allow.
+        If there is nothing at `path`; or the archive cannot be unpacked, has members outside the folder or other than
+        files and folders, or exceeds `ingest.limits`.
     """
     if path.is_dir() or is_result(path):
         yield path
@@ -76,7 +76,7 @@ def unpacked(path: Path, target: Path) -> Iterator[Path]:
     with scratch:
         folder = Path(scratch.name)
         try:
-            # Links to the archive are its owner's.
+            # A link to the archive is the user's own, so it is followed.
             with reading(path.resolve().parent, path, "archive", limits.UNPACKED) as stream:
                 _unpack(stream, path.stat().st_size, folder)
         except UnreadableError as error:
@@ -114,7 +114,7 @@ def _check_number(number: int) -> None:
 
 
 def _within(name: str) -> PurePosixPath:
-    """Return where a member is put; UnreadableError where that is outside, or deeper than folders go."""
+    """Return the relative path of a member; UnreadableError if it is outside the folder or nested too deeply."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
         raise UnreadableError(f"{name[:100]!r} in it would be outside of the folder; unpack it yourself")
@@ -124,10 +124,10 @@ def _within(name: str) -> PurePosixPath:
 
 
 def _members(stream: BinaryIO) -> Iterator[_Member]:
-    """Go through an archive of whatever kind."""
+    """Yield the members of a zip or (compressed) tar file."""
     magic = stream.read(_MAGIC)
     stream.seek(0)
-    if magic.startswith(b"PK"):  # not by its end, which in a tar may be that of an npz file
+    if magic.startswith(b"PK"):  # not zipfile.is_zipfile, which is also true for a tar that ends with an npz file
         with Portions(stream) as portions, zipfile.ZipFile(portions) as archive:
             members = archive.infolist()
             _check_number(len(members))  # before the first is unpacked
@@ -135,11 +135,11 @@ def _members(stream: BinaryIO) -> Iterator[_Member]:
                 yield _Member(info.filename, info.file_size, None if info.is_dir() else archive.open(info))
         return
     uncompressed = next((way(stream) for start, way in _COMPRESSIONS.items() if magic.startswith(start)), stream)
-    # Not by its other modes, which hold all of a header in memory, however long.
+    # Other modes read a whole header into memory, however long it is.
     with Portions(uncompressed) as portions, tarfile.open(fileobj=portions, mode="r:") as tar:
         for member in tar:
             if not (member.isfile() or member.isdir()):
                 raise UnreadableError(f"{member.name[:100]!r} in it is a link or a device; unpack it yourself")
             yield _Member(member.name, member.size, tar.extractfile(member))
-        # A compressed file tells only at its end whether it was whole; a tar may be padded, but not much.
+        # The checksum of a compressed file is at its end, so the rest is read, too; only short padding is allowed.
         portions.read()

@@ -1,15 +1,15 @@
-"""Suites that were made of results of others: kept by their content, made once, by one process at a time.
+"""A cache of imported suites, keyed by the content of the results; each is imported once, by one process at a time.
 
 cache.json
     The version of this layout.
 suites/KEY/
-    entry.json, report.json, and the suite, or a folder of suites, called by its name.
+    entry.json, report.json, and the suite, or a folder of suites, under its name.
 addresses/ID.json
-    Which entry an address has, and as what its files were listed then.
+    The entry of an address, and the fingerprint of its files.
 downloads/ID/
-    What is being fetched, until it is imported.
+    Files being downloaded, until they are imported.
 locks/
-    Files that are locked, and have no content.
+    Empty lock files.
 """
 
 from __future__ import annotations
@@ -35,52 +35,52 @@ if TYPE_CHECKING:
 
 #: Environment variable with the folder of the cache.
 FOLDER = "ABSORPTION_EXPLORER_CACHE"
-#: Of the layout above.
+#: Version of the layout above.
 VERSION = 1
 _ENTRY = "entry.json"
 _KEY_LENGTH = 16
-#: What imports: another version may read more of the same results.
+#: Version of this program; another version may import more of the same results.
 PROGRAM = version("absorption-explorer")
 
-#: The entries that this process reads, each with the lock that keeps others from removing it. They are held until the
-#: process ends, and by those that it forks.
+#: The entries that this process uses, each with the shared lock that prevents its removal. Locks are held until this
+#: process and its forks end.
 _HELD: dict[Path, int] = {}
 
 
 class Entry(BaseModel):
-    """What is kept of an entry beside its suites."""
+    """The metadata of an entry."""
 
-    #: By its content, and the program that imported it.
+    #: Digest of the results' content, the program's version and the import's settings.
     key: str
-    #: What it is called, as the folder of its suites is.
+    #: Its name, which is also that of the folder of its suites.
     name: str
-    #: Where its results were when they were imported first.
+    #: Where the results were when they were first imported.
     source: str
     imported: datetime
     program: str
 
 
 class KnownAddress(BaseModel):
-    """What lay at an address."""
+    """The last known contents of an address."""
 
     key: str
-    #: None where it cannot be told whether its files have changed.
+    #: None if changes of its files cannot be detected.
     fingerprint: str | None
     fetched: datetime
 
 
 class Cache:
-    """The cache of this user; a folder is made for it.
+    """The user's cache; its folder is created if necessary.
 
     Parameters
     ----------
     progress : callable
-        Told what is being done, how much of it is done and how much there is.
+        Called with the name of the current step, the work done, and the total.
 
     Raises
     ------
     SuiteError
-        Where its folder cannot be written, or is of another version of this program.
+        If its folder cannot be written, or has another version of the layout.
     """
 
     def __init__(self, progress: Callable[[str, int, int], None] = lambda *_: None) -> None:
@@ -106,14 +106,14 @@ class Cache:
             raise SuiteError(message)
 
     def unwritable(self, error: OSError) -> SuiteError:
-        """Say that the cache cannot be written, and why."""
+        """Return the error for a cache that cannot be written."""
         why = error.strerror or str(error)
         return SuiteError(f"{self.root}: the cache cannot be written ({why}); make room, or name another with {FOLDER}")
 
     def held(self, key: str) -> Path | None:
-        """Return the folder of an entry's suites, None where it is not there.
+        """Return the folder of an entry's suites, or None if there is no such entry.
 
-        It stays until this process ends, whoever clears the cache.
+        The entry is locked, so that no other process removes it until this one ends.
         """
         place = self._place(key)
         if place not in _HELD:
@@ -131,23 +131,23 @@ class Cache:
         return place / entry.name
 
     def keep(self, key: str, name: str, source: str, make: Callable[[Path], str]) -> Path:
-        """Return the folder of an entry's suites, which is made first where it is not there; it stays as in `held`.
+        """Return the folder of an entry's suites, which is created if necessary and locked as in `held`.
 
         Parameters
         ----------
         key : str
         name : str
-            Of the folder.
+            Name of the folder.
         source : str
-            Where it comes from, as users are told.
+            Where the results come from, for users.
         make : callable
-            Takes the folder that is to be made, and returns its report as JSON.
+            Creates the folder at the path that it is called with, and returns its report as JSON.
         """
         while (found := self.held(key)) is None:
             lock = self._open_lock(key)
             try:
                 self._lock(lock, fcntl.LOCK_EX)
-                if _read(self._place(key)) is None:  # else another process has made it meanwhile
+                if _read(self._place(key)) is None:  # otherwise another process has created it meanwhile
                     self._make(self._place(key), key, name, source, make)
             finally:
                 os.close(lock)
@@ -155,7 +155,7 @@ class Cache:
 
     def _make(self, place: Path, key: str, name: str, source: str, make: Callable[[Path], str]) -> None:
         place.mkdir(exist_ok=True)
-        # What an archive was unpacked to by a process that was killed.
+        # Archives that a killed process had unpacked.
         for left in place.glob(".*.source-*"):
             shutil.rmtree(left, ignore_errors=True)
         write_whole(place / "report.json", make(place / name))
@@ -166,18 +166,18 @@ class Cache:
         return self.root / "suites" / key
 
     def entries(self) -> list[tuple[Entry, Path]]:
-        """List the entries, those that were used last first, each with its folder."""
+        """List the entries with their folders, most recently used first."""
         used: dict[Path, float] = {}
         for place in (self.root / "suites").iterdir():
-            with suppress(FileNotFoundError):  # begun, or cleared meanwhile
+            with suppress(FileNotFoundError):  # unfinished, or cleared meanwhile
                 used[place] = (place / _ENTRY).stat().st_mtime
         places = sorted(used, key=used.__getitem__, reverse=True)
         return [(entry, place) for place in places if (entry := _read(place))]
 
     def clear(self, names: Collection[str] = ()) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-        """Remove entries by name or key, and without any all that is in the cache.
+        """Remove entries by name or key, or everything in the cache.
 
-        What another process reads, or is making, is kept.
+        Entries that another process uses or is creating are kept.
 
         Returns
         -------
@@ -187,11 +187,11 @@ class Cache:
         removed: list[tuple[str, str]] = []
         kept: list[tuple[str, str]] = []
         try:
-            of = {place.name: entry.name for entry, place in self.entries()}
+            names_by_key = {place.name: entry.name for entry, place in self.entries()}
             for place in sorted((self.root / "suites").iterdir()):
-                told = of.get(place.name, "begun"), place.name
-                if not names or not set(names).isdisjoint(told):
-                    (removed if self._remove(place) else kept).append(told)
+                name_and_key = names_by_key.get(place.name, "begun"), place.name
+                if not names or not set(names).isdisjoint(name_and_key):
+                    (removed if self._remove(place) else kept).append(name_and_key)
             if not names:
                 for place in sorted((self.root / "downloads").iterdir()):
                     (removed if self._remove(place) else kept).append(("download", place.name))
@@ -202,21 +202,21 @@ class Cache:
         return removed, kept
 
     def _remove(self, place: Path) -> bool:
-        """Remove a folder that nobody holds."""
+        """Remove a folder unless it is locked; return whether it was removed."""
         lock = self._open_lock(place.name)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         else:
-            (place / _ENTRY).unlink(missing_ok=True)  # first: what is left is no entry
+            (place / _ENTRY).unlink(missing_ok=True)  # first, so that a partly removed folder is not an entry
             shutil.rmtree(place)
             return True
         finally:
             os.close(lock)
 
     def known(self, address: str) -> KnownAddress | None:
-        """Return what lay at an address when it was asked last, None where its entry is not there any more."""
+        """Return the last known contents of an address, or None if their entry no longer exists."""
         try:
             found = KnownAddress.model_validate_json(self._address_file(address).read_bytes())
         except (OSError, ValidationError):
@@ -224,7 +224,7 @@ class Cache:
         return found if _read(self._place(found.key)) else None
 
     def note(self, address: str, key: str, fingerprint: str | None) -> None:
-        """Note what lies at an address."""
+        """Store the contents of an address."""
         known = KnownAddress(key=key, fingerprint=fingerprint, fetched=datetime.now(UTC))
         write_whole(self._address_file(address), known.model_dump_json())
 
@@ -233,7 +233,7 @@ class Cache:
 
     @contextmanager
     def downloading(self, address: str) -> Iterator[Path]:
-        """Give one process at a time the folder of what is fetched from an address; gone when the block ends well."""
+        """Yield the download folder of an address to one process at a time; it is removed if the block succeeds."""
         name = digest(address)
         lock = self._open_lock(name)
         try:
@@ -257,18 +257,18 @@ class Cache:
 
 
 def folder() -> Path:
-    """Return where the cache lies."""
+    """Return the folder of the cache."""
     named = os.environ.get(FOLDER)
     return Path(named).absolute() if named else platformdirs.user_cache_path("absorption-explorer")
 
 
 def digest(text: str) -> str:
-    """Write a text as a name of fixed length."""
+    """Return a hash of a text that is a valid file name of fixed length."""
     return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:_KEY_LENGTH]
 
 
 def _read(place: Path) -> Entry | None:
-    """Return what is kept of an entry; one that is not there, or damaged, is made again when it is asked for."""
+    """Return the metadata of an entry, or None if it is missing or damaged; such entries are created again."""
     try:
         return Entry.model_validate_json((place / _ENTRY).read_bytes())
     except (OSError, ValidationError):
@@ -276,7 +276,7 @@ def _read(place: Path) -> Entry | None:
 
 
 def write_whole(file: Path, text: str) -> None:
-    """Write a file that nobody reads half of."""
+    """Write a file atomically."""
     part = file.with_name(f"{file.name}.{os.getpid()}.part")
     part.write_text(text, encoding="utf-8")
     part.replace(file)

@@ -1,4 +1,4 @@
-"""The catalogue: public suites and results by name, in one file that is added to by hand."""
+"""The catalogue: public suites and results by name, in a file that is maintained by hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from queries.schema import ID_PATTERN
 CATALOGUE = Path(__file__).with_name("catalogue.toml")
 VERSION = 1
 
-#: Names of `ingest.importer.READERS`, and what is a suite already.
+#: The names in `ingest.importer.READERS`, and "suite".
 Format = Literal["suite", "published", "sae-spelling", "saebench", "absorption-atlas", "tables"]
 
 
@@ -28,23 +28,23 @@ class Entry(Record):
     Attributes
     ----------
     name : str
-        By which it is opened, and which its suite has.
+        The name by which it is opened, which its suite gets, too.
     title, holds : str
-        What it is, and what is in it.
+        Title, and a description of the contents.
     licence : str or None
-        None where its publishers name none.
+        None if its publishers state none.
     size_mb : int or None
-        What has to be fetched; None where it was never looked at.
+        Size of the download; None if unknown.
     format : str
     address : str
     files : tuple of str
-        Patterns of what is fetched of a folder, in which * stands for slashes, too; all where there are none.
+        Shell patterns of the files to download from a folder, in which * also matches slashes; empty for all files.
     folder : str
-        Where the results lie in an archive.
+        Folder of the results in an archive.
     opened : date or None
-        When this was opened last, with this program; None where it never was.
+        When it was last opened with this program; None if never.
     how : str
-        From where it was opened, and what came of it.
+        From where it was opened, and with what result.
     """
 
     name: str = Field(pattern=f"^{ID_PATTERN}$")
@@ -61,11 +61,11 @@ class Entry(Record):
 
     @property
     def when(self) -> str:
-        """Say when it was opened last, and how."""
+        """When and how it was last opened, as text."""
         return f"{self.opened:%-d %B %Y}, {self.how}" if self.opened else self.how
 
     @model_validator(mode="after")
-    def _says_never(self) -> Entry:
+    def _check_opened(self) -> Entry:
         if self.opened is None and not self.how.startswith("never"):
             message = f"{self.name} has no date in opened, so how begins with never; open it, or say so"
             raise ValueError(message)
@@ -85,7 +85,7 @@ def read_catalogue(file: Path = CATALOGUE) -> Catalogue:
     Raises
     ------
     SuiteError
-        Where it cannot be read; one line that names the place and the fix.
+        If it cannot be read; the message is one line that names the place and the fix.
     """
     try:
         with file.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""The cosines of one SAE: an npz file for each letter becomes one parquet file."""
+"""Convert the cosines of one SAE, an npz file per letter, to one parquet file."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 _WHAT = "npz file"
 _MEMBER = "arr_0.npy"
 _HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-#: Bytes that hold the header of an array, and more.
+#: Number of bytes that surely contain the header of an array.
 _BEGINNING = 16 * 1024
-#: A cosine may exceed 1 by what float16 rounds.
+#: A cosine may exceed 1 by the rounding of float16.
 _LARGEST = 1.001
 
 
 def count_latents(root: Path, files: Mapping[str, Path]) -> int | None:
-    """Return how many latents most of the arrays of one SAE have; None where none can be read."""
+    """Return the most common length of the arrays of one SAE; None if none can be read."""
     lengths: Counter[int] = Counter()
     for file in files.values():
         try:
             with reading(root, file, _WHAT, limits.FILE) as stream, _member(stream) as (member, _):
                 shape, _, _ = _header(member)
-        except UnreadableError:  # which the job that converts it reports
+        except UnreadableError:  # reported by the job that converts it
             continue
         if len(shape) == 1 and 0 < shape[0] <= MAX_LATENTS:
             lengths[shape[0]] += 1
@@ -47,23 +47,23 @@ def count_latents(root: Path, files: Mapping[str, Path]) -> int | None:
 
 
 def write_arrays(folder: Path, sae: str, n_latents: int, root: Path, files: Mapping[str, Path]) -> Outcome:
-    """Write the cosines of one SAE into the suite that grows in `folder`.
+    """Write the cosines of one SAE into the unfinished suite in `folder`.
 
     Parameters
     ----------
     folder : Path
     sae : str
     n_latents : int
-        Length that the arrays must have.
+        Required length of the arrays.
     root : Path
-        The source; files are links to nowhere else.
+        Folder of the source; files must not be links to outside of it.
     files : mapping of str to Path
-        An npz file for each concept.
+        An npz file per concept.
 
     Returns
     -------
     Outcome
-        The file, and the arrays that were omitted; no file where none is left.
+        The file, and the arrays that were omitted; no file if all of them were.
     """
     rejected: list[tuple[Path, str]] = []
 
@@ -88,7 +88,7 @@ def write_arrays(folder: Path, sae: str, n_latents: int, root: Path, files: Mapp
 
 
 def _read(stream: BinaryIO, n_latents: int) -> tuple[pa.Array, str]:
-    """Read one array; also say what had to be left empty. UnreadableError where it cannot stand."""
+    """Return one array, and a remark about values that became NULL; UnreadableError if it is invalid."""
     with _member(stream) as (member, others):
         shape, kind, beginning = _header(member)
         if shape != (n_latents,):
@@ -100,18 +100,18 @@ def _read(stream: BinaryIO, n_latents: int) -> tuple[pa.Array, str]:
         content = beginning.read()
         content += member.read(n_latents * kind.itemsize - len(content))
         values = np.frombuffer(content, kind, n_latents)
-    strange = ~(np.abs(values) <= _LARGEST)  # NaN compares as false
-    empty = int(strange.sum())
+    invalid = ~(np.abs(values) <= _LARGEST)  # NaN compares as false
+    empty = int(invalid.sum())
     if empty == n_latents:
         raise UnreadableError("no value of the array is a cosine; download it again")
     remarks = [f"{empty:,} values are not cosines (not finite, or beyond 1) and are left empty"] if empty else []
     remarks += [f"holds other arrays beside {_MEMBER}, which are not imported: {', '.join(others)}"] if others else []
-    return pa.array(values.astype(np.float32), mask=strange), "; ".join(remarks)
+    return pa.array(values.astype(np.float32), mask=invalid), "; ".join(remarks)
 
 
 @contextmanager
 def _member(stream: BinaryIO) -> Iterator[tuple[IO[bytes], list[str]]]:
-    """Open the array in an npz file, which is no larger than such a file may hold; and name the other arrays there."""
+    """Open the array in an npz file, if its size is plausible; also return the names of other arrays in the file."""
     size = os.fstat(stream.fileno()).st_size
     with Portions(stream) as portions, ZipFile(portions) as archive, archive.open(_MEMBER) as member:
         if archive.getinfo(_MEMBER).file_size > limits.RATIO * size:
@@ -121,7 +121,7 @@ def _member(stream: BinaryIO) -> Iterator[tuple[IO[bytes], list[str]]]:
 
 
 def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], BytesIO]:
-    """Read shape and type of an array, and what follows of the beginning of the file."""
+    """Return shape and type of an array, and the bytes after the header that were already read."""
     beginning = BytesIO(member.read(_BEGINNING))
     version = np.lib.format.read_magic(beginning)
     if version not in _HEADER_READERS:

@@ -1,4 +1,4 @@
-"""CSV files of a source: the columns that a contract has, each value as its type."""
+"""Read CSV files of a source: the columns of a contract, converted to its types."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 _WHAT = "CSV file"
 _SHOWN_ROWS = 3
-#: Characters of a value that are shown.
+#: Maximum number of characters of a value in messages.
 _SHOWN = 40
-#: Rows that are held as Python's values.
+#: Number of rows that are in memory as Python objects.
 _BATCH = 16_384
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-#: What a value of a type is, to follow "is no".
+#: Descriptions of types, for "no ..." in messages.
 _KINDS = {
     "INTEGER": "integer such as 17",
     "BIGINT": "integer such as 17",
@@ -43,7 +43,7 @@ _BITS = {"INTEGER": 31, "BIGINT": 63}
 
 
 def header(source: Source, file: Path) -> list[str]:
-    """Return the names of the columns of a CSV file; none, and a word in the report, where there are none."""
+    """Return the column names of a CSV file; if there are none, report that and return an empty list."""
     try:
         with _opened(source, file) as rows:
             names: list[str] = next(rows, [])
@@ -62,26 +62,26 @@ def header(source: Source, file: Path) -> list[str]:
 def read_csv(source: Source, file: Path, table: Table) -> pa.Table | None:
     """Read the columns of `table` that a CSV file has.
 
-    Lists and maps are JSON, an empty field is NULL. A value that is none of its type is left empty, a row of another
-    length than the header is omitted; both are reported.
+    Lists and maps are JSON; an empty field is NULL. Values that cannot be converted become NULL, and rows of another
+    length than the header are omitted; both are reported.
 
     Returns
     -------
     pyarrow.Table or None
-        Rows that meet the contract; None where the file was rejected.
+        Rows that conform to the contract; None if the file was rejected.
     """
     names = header(source, file)
     if not names:
         return None
     known = {column.name for column in table.columns}
     columns = [_Column(table.column(name), place) for place, name in enumerate(names) if name in known]
-    odd: list[int] = []
+    wrong_length: list[int] = []
     try:
         with _opened(source, file) as rows:
             next(rows)
             for row, fields in enumerate(filter(None, rows)):
                 if len(fields) != len(names):
-                    odd.append(row)
+                    wrong_length.append(row)
                     continue
                 for column in columns:
                     column.add(row, fields[column.place])
@@ -90,9 +90,9 @@ def read_csv(source: Source, file: Path, table: Table) -> pa.Table | None:
     except UnreadableError as error:
         source.reject(file, str(error))
         return None
-    if odd:
+    if wrong_length:
         fix = f"not {len(names):,} fields as the header has; put fields that hold commas into quotes"
-        source.report.reject(file, f"{_rows(odd)} {fix}; omitted")
+        source.report.reject(file, f"{_rows(wrong_length)} {fix}; omitted")
     for column in columns:
         if column.faults:
             row, text = next(iter(column.faults.items()))
@@ -102,7 +102,7 @@ def read_csv(source: Source, file: Path, table: Table) -> pa.Table | None:
 
 
 class _Column:
-    """A column while it is read; values are held as Arrow holds them, for Python's take ten times as much."""
+    """A column while it is read; values are converted to Arrow in batches, which need a tenth of the memory."""
 
     def __init__(self, column: Column, place: int) -> None:
         self.name, self.type, self.place = column.name, column.type, place
@@ -132,7 +132,7 @@ class _Column:
 
 
 def _check_size(row: int, columns: list[_Column]) -> None:
-    """Hold what is read so far to the limits of a table."""
+    """Check the rows read so far against the limits of a table."""
     for column in columns:
         column.flush()
     if row >= limits.ROWS or sum(column.size for column in columns) > limits.TABLE:
@@ -142,13 +142,13 @@ def _check_size(row: int, columns: list[_Column]) -> None:
 
 @contextmanager
 def _opened(source: Source, file: Path) -> Iterator[Iterator[list[str]]]:
-    """Give the rows of a CSV file as texts, its header first."""
+    """Yield the rows of a CSV file as lists of strings, header first."""
     with source.opened(file, _WHAT, limits.CSV) as stream:
         text = io.TextIOWrapper(stream, "utf-8-sig", "replace", newline="")
         try:
             yield csv.reader(text, strict=True)
         finally:
-            text.detach()  # it would close the stream
+            text.detach()  # otherwise it would close the stream
 
 
 def _rows(rows: list[int]) -> str:
@@ -157,7 +157,7 @@ def _rows(rows: list[int]) -> str:
 
 
 def _parser(duckdb_type: str) -> Callable[[str], Any]:
-    """Return what makes a value of a type of a text."""
+    """Return a function that parses text into a value of a type."""
     if duckdb_type.endswith("[]"):
         item = duckdb_type.removesuffix("[]")
         return lambda text: [_item(value, item) for value in _list(json.loads(text))]
@@ -189,7 +189,7 @@ def _pairs(text: str) -> list[tuple[str, str]]:
     if not isinstance(value, dict):
         raise TypeError(type(value))
     pairs = [(str(name), str(of)) for name, of in value.items()]
-    # A lone surrogate, which JSON may name, cannot be stored.
+    # A lone surrogate, which JSON may contain, cannot be stored; encoding it raises an error.
     "".join(part for pair in pairs for part in pair).encode()
     return pairs
 
@@ -201,7 +201,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _item(value: Any, duckdb_type: str) -> Any:
-    """Return a number as its type has it; ValueError or TypeError where it is none of that type."""
+    """Convert a number to a type; ValueError or TypeError if that is impossible."""
     if isinstance(value, bool) or not isinstance(value, int | float | None):
         raise TypeError(type(value))
     if value is None or duckdb_type not in _BITS:

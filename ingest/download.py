@@ -1,4 +1,4 @@
-"""Files from an address into a folder: several at a time, within limits, and going on where they were cut off."""
+"""Download files to a folder: several at a time, within limits; interrupted downloads are resumed."""
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int], None]
 
-#: Files that are fetched at a time.
-_TOGETHER = 8
-#: How long is waited, in seconds, before a server is asked again for what it has cut off; each try that brings more
-#: starts again.
+#: Number of simultaneous downloads.
+_PARALLEL = 8
+#: Seconds to wait before each retry of an interrupted download; any progress resets the sequence.
 PAUSES: Sequence[float] = (1, 2, 5, 10)
-#: What a server answers that may answer otherwise a little later.
-_LATER = {
+#: Status codes of errors that may be temporary.
+_TEMPORARY = {
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -40,18 +39,18 @@ _LATER = {
 
 
 class _CutOffError(Exception):
-    """A file has not come whole; what came is kept."""
+    """A download was interrupted; the part that was received is kept."""
 
 
 class _Fetch:
-    """What the threads share.
+    """The state that download threads share.
 
     Parameters
     ----------
     files : sequence of RemoteFile
     folder : Path
     progress : callable
-        Told what is being done, how many MB are there and how many there will be.
+        Called with the name of the step, and the received and total number of MB.
     """
 
     def __init__(self, files: Sequence[RemoteFile], folder: Path, progress: Progress) -> None:
@@ -73,7 +72,7 @@ class _Fetch:
             raise RemoteError(f"has {has}, more than the {most} that {self._why}")
 
     def note(self, file: RemoteFile, size: int) -> None:
-        """Note how much of a file is there."""
+        """Record the number of received bytes of a file."""
         with self._lock:
             self._sum += size - self._here.get(file.path, 0)
             self._here[file.path] = size
@@ -82,39 +81,40 @@ class _Fetch:
 
 
 def download(files: Sequence[RemoteFile], folder: Path, progress: Progress) -> None:
-    """Fetch files into a folder.
+    """Download files to a folder.
 
-    What an earlier call has brought there is not fetched again: `folder` is to be of these files as they are now.
+    Files that an earlier call has downloaded are not downloaded again, so use a new folder if the files have changed.
 
     Parameters
     ----------
     files : sequence of RemoteFile
     folder : Path
-        Is there.
+        An existing folder.
     progress : callable
-        Told what is being done, how many MB are there and how many there will be.
+        Called with the name of the step, and the received and total number of MB.
 
     Raises
     ------
     RemoteError
-        Where not all can be had, or they are larger than `ingest.limits` and the disk allow. What came is kept.
+        If a file cannot be downloaded, or their size exceeds `ingest.limits` or the free disk space. Files and parts
+        that were received are kept.
     OSError
-        Where the folder cannot be written.
+        If the folder cannot be written.
     """
     fetch = _Fetch(files, folder, progress)
-    with ThreadPoolExecutor(_TOGETHER) as pool:
+    with ThreadPoolExecutor(_PARALLEL) as pool:
         tasks = [pool.submit(_fetch, fetch, file) for file in files]
         try:
             for task in as_completed(tasks):
                 task.result()
-        except BaseException:  # an interruption, too
+        except BaseException:  # including KeyboardInterrupt
             fetch.stopped.set()
             pool.shutdown(cancel_futures=True)
             raise
 
 
 def _fetch(fetch: _Fetch, file: RemoteFile) -> None:
-    """Fetch one file, however often its server cuts it off as long as each try brings more of it."""
+    """Download one file; retry as long as tries make progress, and a few times more."""
     target = fetch.folder / file.path
     if target.exists():
         fetch.note(file, target.stat().st_size)
@@ -141,13 +141,13 @@ def _fetch(fetch: _Fetch, file: RemoteFile) -> None:
 
 
 def _fetch_rest(fetch: _Fetch, file: RemoteFile, part: Path) -> None:
-    """Fetch what is missing of a file."""
+    """Download the missing part of a file."""
     here = _size_of(part)
     if here and here == file.size:
         return
     with file.open(here) as response:
         _check_answer(file, response)
-        # Servers without ranges send all of it; one that sends another part does not keep to what was asked.
+        # Servers without support for ranges send the whole file; a part other than the requested one is an error.
         ranged = response.status_code == HTTPStatus.PARTIAL_CONTENT
         if ranged != bool(here) or (ranged and not _starts_at(response, here)):
             here = 0
@@ -172,7 +172,7 @@ def _fetch_rest(fetch: _Fetch, file: RemoteFile, part: Path) -> None:
 
 def _check_answer(file: RemoteFile, response: requests.Response) -> None:
     status = response.status_code
-    if status in _LATER:
+    if status in _TEMPORARY:
         raise _CutOffError(status_line(response))
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or (file.is_served and identity(response) != file.identity):
         raise RemoteError(f"{file.path}: changed during the download; run the command again")
@@ -185,7 +185,7 @@ def _starts_at(response: requests.Response, start: int) -> bool:
 
 
 def _size_of(path: Path) -> int:
-    """Return the bytes of a file, or of all files in a folder; 0 where there is none."""
+    """Return the size of a file, or of all files in a folder, in bytes; 0 if it does not exist."""
     if path.is_dir():
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return path.stat().st_size if path.exists() else 0

@@ -1,7 +1,7 @@
-"""The one door to the files of a source: what is no plain file within it is not opened, what cannot be read is said.
+"""Safe access to the files of a source, the only place that opens them: regular files within the source only.
 
-A stranger made the source. A link may lead to any file of the importing user's, a pipe keeps whoever opens it waiting,
-a device acts or never ends, and bytes that are not what their name says make libraries raise anything.
+The source is not trusted. A link may lead to any file of the importing user, opening a pipe may block, a device may
+have side effects or be endless, and unexpected bytes make libraries raise any exception.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: Endings of what importers read, besides licences.
+#: Suffixes of the files that importers read, besides licences.
 _READ = (".json", ".parquet", ".csv", ".npz", ".html", ".toml")
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -34,20 +34,20 @@ _SHOWN = 200
 
 
 class UnreadableError(Exception):
-    """A file of a source cannot be read; the message is the reason and the fix, in one line."""
+    """A file of a source cannot be read; the message is one line with the reason and the fix."""
 
 
 class Portions(io.BufferedReader):
-    """A file that is read in portions.
+    """A file with a limit on the size of single reads.
 
-    The readers of archives ask at once for a list of contents, or a name, of whatever length an archive claims.
+    The readers of archives read a list of contents, or a name, of any length that the archive claims, at once.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
-        super().__init__(stream)  # type: ignore[arg-type]  # takes whatever can be read into a buffer
+        super().__init__(stream)  # type: ignore[arg-type]  # accepts any object with readinto
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read `size` bytes, or all that are left; UnreadableError where they are more than a portion."""
+        """Read `size` bytes, or all remaining ones; UnreadableError if they exceed the limit."""
         content = super().read(size if size is not None and 0 <= size <= limits.AT_ONCE else limits.AT_ONCE + 1)
         if len(content) > limits.AT_ONCE:
             raise UnreadableError("its list of contents, or a name in it, is too long; download it again")
@@ -56,22 +56,22 @@ class Portions(io.BufferedReader):
 
 @contextmanager
 def reading(root: Path, file: Path, what: str, most: int) -> Iterator[BinaryIO]:
-    """Open `file` for the block, in which it is read and decoded; whatever fails there is an UnreadableError.
+    """Open `file` for a block that reads and decodes it; any exception in the block becomes an UnreadableError.
 
     Parameters
     ----------
     root : Path
-        The source.
+        Folder of the source.
     file : Path
     what : str
-        What the file should be, as in "parquet file".
+        The expected kind of file, such as "parquet file", for messages.
     most : int
-        Bytes that it may have.
+        Maximum size in bytes.
 
     Raises
     ------
     UnreadableError
-        Where it is no plain file within `root`, or is too large, or cannot be read.
+        If it is not a regular file within `root`, or is too large, or cannot be read.
     """
     try:
         with _opened(root, file, what, most) as stream:
@@ -86,13 +86,13 @@ def reading(root: Path, file: Path, what: str, most: int) -> Iterator[BinaryIO]:
 
 
 def is_read(name: str) -> bool:
-    """Tell by its name whether any importer reads a file."""
+    """Return whether any importer reads files of this name."""
     return name.lower().endswith(_READ) or name.rpartition("/")[2].startswith("LICENSE")
 
 
 def reason(error: BaseException) -> str:
-    """Say what went wrong: the first line of what `error` says."""
-    # That of the system also names the file, which the report does by itself.
+    """Return the first line of an error's message."""
+    # The message of an OSError contains the file name, which the report already has.
     text = error.strerror if isinstance(error, OSError) and error.filename else str(error)
     line = next(iter((text or "").splitlines()), "")
     return line[:_SHOWN] if line else type(error).__name__
@@ -100,13 +100,13 @@ def reason(error: BaseException) -> str:
 
 @contextmanager
 def _opened(root: Path, file: Path, what: str, most: int) -> Iterator[BinaryIO]:
-    """Open a plain file within `root`."""
+    """Open a regular file within `root`."""
     path = file.resolve(strict=True)
     if not path.is_relative_to(root.resolve()):
         message = f"is a link out of the source and is not followed; put the {what} itself there"
         raise UnreadableError(message)
     _check_kind(path.lstat().st_mode, what)
-    # Should it have become something else by now, it neither keeps this process waiting nor leads elsewhere.
+    # These flags prevent blocking and following a link if the file was replaced meanwhile.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
         status = os.fstat(stream.fileno())
         _check_kind(status.st_mode, what)

@@ -1,4 +1,4 @@
-"""What a format's reader hands to the importer: small tables as they are, the bulk as files still to be read."""
+"""The result of a format's reader: small tables in memory, and paths of the bulk of the files, which are read later."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Findings:
-    """One source, read.
+    """The contents of a source, for one suite.
 
     Attributes
     ----------
     manifest : Manifest
-        What the suite says of itself; `tables` is empty.
+        Metadata of the suite, with empty `tables`.
     tables : mapping of str to pyarrow.Table
-        Rows by table name; they need not be in order. The SAEs are in the manifest.
+        Rows by table name, in any order. The SAEs are in the manifest.
     arrays : mapping of str to mapping of str to Path
-        By SAE and concept, the npz file of its cosines.
+        By SAE and concept, the npz file of cosines.
     pages : mapping of str to mapping of int to Path
-        By SAE and latent, its HTML dashboard.
+        By SAE and latent, the HTML dashboard.
     files : mapping of str to bytes
-        Content of files to be taken over as they are, by their path in the suite.
+        Content of files to be copied unchanged, by path in the suite.
     """
 
     manifest: Manifest

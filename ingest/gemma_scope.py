@@ -1,4 +1,4 @@
-"""What is known of Gemma Scope: which of its SAEs Neuronpedia hosts, and how many latents a nominal width has."""
+"""Facts about Gemma Scope: its SAEs on Neuronpedia, and the number of latents of each nominal width."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from queries.manifest import Neuronpedia
 
 MODEL = "gemma-2-2b"
-#: Latents by nominal width.
+#: Number of latents by nominal width.
 N_LATENTS = {
     16_000: 16_384,
     32_000: 32_768,
@@ -21,22 +21,22 @@ N_LATENTS = {
     524_000: 524_288,
     1_000_000: 1_048_576,
 }
-#: An SAE as SAE Lens and SAEBench call it: release and id, slashes possibly replaced.
+#: Name of an SAE in SAELens and SAEBench: release and id, with slashes possibly replaced.
 _NAME = re.compile(
     r"(?:.*[/_])?gemma-scope-(?P<release>[0-9]+b-[a-z]+-[a-z]+)(?:-canonical)?[/_]"
     r"layer_(?P<layer>[0-9]{1,3})[/_]width_(?P<width>[0-9]{1,4})(?P<unit>[km])[/_](?:average_l0_(?P<l0>[0-9]{1,5})|canonical)"
 )
-#: The residual SAEs of Gemma-2-2B, which are those that `canonical` lists.
+#: The release with the residual SAEs of Gemma-2-2B, which `canonical` lists.
 _RESIDUAL = "2b-pt-res"
 _UNITS = {"k": 1_000, "m": 1_000_000}
 
 
-#: What the SAEs of a release read, by the end of its name; all are JumpReLU SAEs.
+#: Hook points by the end of a release's name; all are JumpReLU SAEs.
 _HOOKS = {"res": "hook_resid_post", "mlp": "hook_mlp_out", "att": "attn.hook_z"}
 
 
 class Place(NamedTuple):
-    """Which SAE of Gemma Scope it is: where it reads, nominal width, published L0, and where Neuronpedia hosts it."""
+    """An SAE of Gemma Scope: model, layer, hook point, nominal width, published L0, and its id on Neuronpedia."""
 
     model: str
     layer: int
@@ -47,7 +47,7 @@ class Place(NamedTuple):
 
 
 def place(name: str) -> Place | None:
-    """Find the SAE that SAEBench calls `name`, such as gemma-scope-2b-pt-res/layer_3/width_16k/average_l0_59."""
+    """Parse SAEBench's name of an SAE, as in gemma-scope-2b-pt-res/layer_3/width_16k/average_l0_59; None if unknown."""
     found = _NAME.fullmatch(name)
     if found is None:
         return None
@@ -64,7 +64,7 @@ def place(name: str) -> Place | None:
 
 
 def is_model(name: str) -> bool:
-    """Tell whether a model, named with its organisation or without, is the one of the SAEs that are known here."""
+    """Return whether a model, named with or without its organisation, is Gemma-2-2B."""
     return name.rpartition("/")[2] == MODEL
 
 
@@ -81,15 +81,15 @@ def canonical() -> dict[tuple[int, int, int], Neuronpedia]:
 
 
 def nominal_width(width: int) -> int:
-    """Return the nominal width of what may be given as a number of latents: 16000 for 16384."""
+    """Return the nominal width of a number of latents, as 16000 for 16384; other numbers are returned unchanged."""
     return next((nominal for nominal, count in N_LATENTS.items() if count == width), width)
 
 
 def count_latents(width: int, highest_latent: int) -> int:
-    """Return the number of latents of a nominal width, where no array tells it."""
+    """Estimate the number of latents from the nominal width and the highest known latent."""
     return max(N_LATENTS.get(width, width), highest_latent + 1)
 
 
 def is_counted(width: int, n_latents: int) -> bool:
-    """Tell whether `count_latents` knew that number: widths of whole thousands are rounded, unless they are listed."""
+    """Return whether the number from `count_latents` is exact; unlisted multiples of 1,000 are rounded widths."""
     return n_latents == N_LATENTS.get(width) or (n_latents == width and width % 1_000 != 0)

@@ -1,4 +1,4 @@
--- One row per SAE: the highest number of a latent that any table names.
+-- One row per SAE: the highest latent in any table, -1 if there is none.
 SELECT sae, coalesce(max(latent), -1) AS latent
 FROM (
     SELECT sae, list_max(split_latents) AS latent FROM measurements

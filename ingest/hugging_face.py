@@ -1,4 +1,4 @@
-"""Repositories of data sets on Hugging Face: what lies in them, at one commit."""
+"""List the files of data set repositories on Hugging Face, at one commit."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ingest.web import RemoteError, RemoteFile, first_bytes, get, status_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Environment variables, as Hugging Face's own programs have them.
+#: Environment variables of Hugging Face's own programs.
 _ENDPOINT, _TOKEN = "HF_ENDPOINT", "HF_TOKEN"
 _ADDRESS = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+))?")
 
 
 def list_repository(url: str, *, is_file: bool) -> Iterator[RemoteFile]:
-    """List the files of a repository, of a folder of it, or the one file that is meant.
+    """List the files of a repository or of a folder in it, or a single file.
 
     Parameters
     ----------
     url : str
-        As in hf://datasets/OWNER/NAME[@REVISION][/PATH].
+        hf://datasets/OWNER/NAME[@REVISION][/PATH]
     is_file : bool
         Whether the path is that of a file.
     """
@@ -37,8 +37,8 @@ def list_repository(url: str, *, is_file: bool) -> Iterator[RemoteFile]:
     folder = inside.rpartition("/")[0] if is_file else inside
     endpoint = os.environ.get(_ENDPOINT, "https://huggingface.co").rstrip("/")
     try:
-        # All files of one commit, whatever is committed while they are fetched.
-        commit = _ask(f"{endpoint}/api/datasets/{repository}/revision/{quote(revision, safe='')}")[0]["sha"]
+        # All files are of the same commit, even if others are committed meanwhile.
+        commit = _request(f"{endpoint}/api/datasets/{repository}/revision/{quote(revision, safe='')}")[0]["sha"]
         for entry in _entries(endpoint, f"{repository}/tree/{commit}/{folder}", recursive=not is_file):
             path = entry["path"]
             if entry["type"] == "file" and (not is_file or path == inside):
@@ -48,7 +48,7 @@ def list_repository(url: str, *, is_file: bool) -> Iterator[RemoteFile]:
                     where=partial(_where, url),
                     size=int(entry["size"]),
                     identity=entry["oid"],
-                    is_served=False,  # large files are served by another host, which tells of them what it likes
+                    is_served=False,  # large files are served by another host with other headers
                     checksum=(entry.get("lfs") or {}).get("oid", ""),
                 )
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -56,11 +56,11 @@ def list_repository(url: str, *, is_file: bool) -> Iterator[RemoteFile]:
 
 
 def _entries(endpoint: str, place: str, *, recursive: bool) -> Iterator[dict[str, Any]]:
-    """Go through what is listed, page by page."""
+    """Yield the entries of a listing, page by page."""
     page: str | None = f"{endpoint}/api/datasets/{quote(place.rstrip('/'))}?recursive={str(recursive).lower()}"
     number = 0
-    while page and page.startswith(f"{endpoint}/"):  # the token is for the hub alone
-        entries, page = _ask(page)
+    while page and page.startswith(f"{endpoint}/"):  # never send the token to another host
+        entries, page = _request(page)
         number += len(entries)
         if number > limits.ENTRIES:
             raise RemoteError(f"holds more than {limits.ENTRIES:,} files; give the address of the results only")
@@ -70,18 +70,18 @@ def _entries(endpoint: str, place: str, *, recursive: bool) -> Iterator[dict[str
 
 
 def _where(url: str) -> tuple[str, dict[str, str]]:
-    return url, _rights()
+    return url, _authorization()
 
 
-def _rights() -> dict[str, str]:
-    """Return what a request to Hugging Face carries; requests takes it off before it follows to another host."""
+def _authorization() -> dict[str, str]:
+    """Return the headers with the user's token; `requests` removes them when it is redirected to another host."""
     token = os.environ.get(_TOKEN)
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-def _ask(url: str) -> tuple[Any, str | None]:
-    """Return what the hub answers, and the address of the next page."""
-    with get(url, _rights()) as response:
+def _request(url: str) -> tuple[Any, str | None]:
+    """Return the parsed answer of the hub, and the address of the next page."""
+    with get(url, _authorization()) as response:
         if not response.ok:
             token = "" if os.environ.get(_TOKEN) else f"; where it is not public, put a token into {_TOKEN}"
             raise RemoteError(f"{status_line(response)}{token}")

@@ -1,4 +1,4 @@
-"""Somebody's results become a suite: find the format, read, do the bulk on all cores, put the whole in place."""
+"""Import results as a suite: detect the format, read small files, convert large ones on all cores, write the suite."""
 
 from __future__ import annotations
 
@@ -57,34 +57,34 @@ def import_results(
     path : Path
         Folder of the results, one file of it, or an archive (zip, tar) of it.
     target : Path
-        Where the suite goes; its last part is the suite's name. Results on several language models become a suite for
-        each, in folders of `target` that are called like the models.
+        Folder of the suite; its last component is the suite's name. Results for several language models become one
+        suite each, in folders of `target` named after the models.
     format : str
-        Name of a reader, or "auto" to find out.
+        Name of a reader, or "auto" to detect it.
     only : str, optional
-        Takes in only the SAEs whose names match this glob (SAEBench).
+        Import only the SAEs whose names match this glob (SAEBench).
     force : bool
-        Replace the suite that is at `target`.
+        Replace an existing suite at `target`.
     progress : callable
-        Told what is being done, how much of it is done, and how much there is.
+        Called with the name of the current step, the work done, and the total.
 
     Returns
     -------
     tuple of Manifest and Report
-        The suite's manifest as written (of several suites, one that has all their SAEs and counts all their rows); what
-        was read, skipped and rejected.
+        The suite's manifest as written (for several suites, one with all their SAEs and numbers of rows); and what was
+        read, skipped and rejected.
 
     Raises
     ------
     IngestError
-        Where nothing can be imported; one line that names the file and the fix. Nothing is left behind.
+        If nothing can be imported; the message is one line that names the file and the fix. Nothing is left behind.
     """
     try:
         return _import(path, target, format, only, force=force, progress=progress)
     except IngestError:
         raise
     except Exception as error:
-        # Each file's faults are met where it is read. What is left is none of a user's to read as a traceback.
+        # Errors in files are handled where they are read. Users should not see a traceback for any other error, either.
         message = f"{path}: cannot be imported ({type(error).__name__}: {reason(error)}); nothing was written"
         raise IngestError(message) from error
 
@@ -120,11 +120,11 @@ def _import(
             message = f"{changed[0]}: changed while it was read; import again when nothing writes there"
             raise IngestError(message)
         progress("Done", 1, 1)
-    return _together(manifests, suite_name(target.name)), source.report
+    return _merged(manifests, suite_name(target.name)), source.report
 
 
-def _together(manifests: list[Manifest], name: str) -> Manifest:
-    """Return the manifest of one suite; of several, one with all their SAEs and rows."""
+def _merged(manifests: list[Manifest], name: str) -> Manifest:
+    """Return the manifest of one suite, or for several suites one with all their SAEs and numbers of rows."""
     first, *others = manifests
     if not others:
         return first
@@ -143,7 +143,7 @@ def _suite(
     findings = _keep_rules(source, findings)
     jobs = _jobs(source, findings)
     remarks = Counter[str]()
-    # Closed whatever ends this: no process may write to the folder any more.
+    # Closed in any case, so that no worker process writes to the folder afterwards.
     with closing(run_jobs(folder, jobs)) as outcomes:
         for done, outcome in enumerate(outcomes, 1):
             for file, reason in outcome.rejected:
@@ -164,7 +164,7 @@ def _suite(
 
 
 def detect(source: Source) -> str:
-    """Name the format of `source`; IngestError where it is none, or several."""
+    """Return the name of the format of `source`; IngestError if there is none, or several."""
     found = [name for name, reader in READERS.items() if reader.detects(source)]
     if len(found) == 1:
         return found[0]
@@ -182,23 +182,23 @@ def detect(source: Source) -> str:
 
 
 def suite_name(text: str) -> str:
-    """Make a valid suite's name of `text`."""
+    """Turn `text` into a valid name of a suite."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._") or "suite"
 
 
 def _keep_rules(source: Source, findings: Findings) -> Findings:
-    """Omit what contradicts the suite as a whole, such as latents that an SAE does not have."""
+    """Omit rows that contradict the suite as a whole, such as latents that an SAE does not have."""
     tables = {}
     for name, rows in findings.tables.items():
         kept = keep_rules(with_metric(rows, TABLES[name], findings.manifest), TABLES[name], findings.manifest.saes)
-        for refused in kept.refused:
-            source.report.rejected.append((f"table {name}", refused))
+        for message in kept.messages:
+            source.report.rejected.append((f"table {name}", message))
         tables[name] = kept.rows.filter(kept.good)
     return replace(findings, tables=tables)
 
 
 def _jobs(source: Source, findings: Findings) -> list[Job]:
-    """List the bulk of the work: one job for the cosines of an SAE, some for its pages."""
+    """List the jobs for large files: one for the cosines of each SAE, and several for its pages."""
     n_latents = {sae.id: sae.n_latents for sae in findings.manifest.saes}
     jobs = []
     for sae, arrays in findings.arrays.items():
@@ -208,14 +208,14 @@ def _jobs(source: Source, findings: Findings) -> list[Job]:
             jobs.append(Job(f"cosines-{sae}", tuple(files.values()), write))
     for sae, pages in findings.pages.items():
         for nth, piece in enumerate(pieces(pages)):
-            held = source.readable(piece, "page", limits.PAGE)
-            work = partial(write_pages, sae=sae, piece=nth, root=source.root, files=held)
-            jobs.append(Job(f"pages-{sae}-{nth}", tuple(held.values()), work))
+            of_piece = source.readable(piece, "page", limits.PAGE)
+            work = partial(write_pages, sae=sae, piece=nth, root=source.root, files=of_piece)
+            jobs.append(Job(f"pages-{sae}-{nth}", tuple(of_piece.values()), work))
     return jobs
 
 
 def _write(folder: Path, findings: Findings, name: str) -> Manifest:
-    """Write what the jobs did not, and the manifest."""
+    """Write the tables that the jobs did not write, and the manifest."""
     tables: dict[str, pa.Table | Iterator[pa.Table]] = dict(findings.tables)
     for table in PAGE_TABLES:
         files = [

@@ -1,4 +1,4 @@
-"""The bulk of an import: independent pieces of work, on all cores, that a killed import need not do again."""
+"""Run the independent jobs of an import on all cores; an import that was killed does not repeat finished jobs."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from queries.suite import checksum
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
-#: Where a growing suite keeps what is known of finished jobs; gone when it is whole.
+#: Folder with records of finished jobs in an unfinished suite; removed when the suite is complete.
 DONE = ".done"
-#: Bytes of sources up to which the work is done here: workers take longer to start.
+#: Total size of sources, in bytes, up to which jobs run in this process, because starting workers takes longer.
 SMALL = 16 * limits.MB
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job wrote, the files of the source that it omitted with the reason, and remarks with a count each."""
+    """The files that a job wrote, source files that it omitted with the reason, and numbers of remarks by text."""
 
     written: tuple[Path, ...]
     rejected: tuple[tuple[Path, str], ...] = ()
@@ -38,16 +38,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Job:
-    """One piece of work.
+    """A unit of work.
 
     Attributes
     ----------
     name : str
-        A valid file name, the same whenever the same is to be done.
+        A valid file name that identifies the job across runs.
     sources : tuple of Path
         The files that it reads.
     work : callable
-        Takes the folder of the growing suite; may be sent to another process.
+        Called with the folder of the unfinished suite; must be picklable.
     """
 
     name: str
@@ -56,40 +56,40 @@ class Job:
 
 
 def run_jobs(folder: Path, jobs: Sequence[Job]) -> Generator[Outcome]:
-    """Do `jobs` in the growing suite at `folder`, those first that were finished before an interruption.
+    """Run `jobs` on the unfinished suite at `folder`, except those that were finished before an interruption.
 
-    A finished job is kept if its sources are the same, by size and time, and what it wrote has the same checksum.
+    A finished job is not repeated if the size and time of its sources and the checksums of its output are unchanged.
 
     Yields
     ------
     Outcome
-        In the order in which jobs end.
+        First those of finished jobs, then the others in the order of completion.
     """
     (folder / DONE).mkdir(exist_ok=True)
-    ahead = []
+    pending = []
     for job in jobs:
-        kept = _kept(folder, job)
-        if kept is None:
-            ahead.append(job)
+        outcome = _previous_outcome(folder, job)
+        if outcome is None:
+            pending.append(job)
         else:
-            yield kept
-    if sum(file.stat().st_size for job in ahead for file in job.sources) <= SMALL:
-        yield from (_do(folder, job) for job in ahead)
+            yield outcome
+    if sum(file.stat().st_size for job in pending for file in job.sources) <= SMALL:
+        yield from (_run(folder, job) for job in pending)
     else:
-        yield from _by_workers(folder, ahead)
+        yield from _run_parallel(folder, pending)
 
 
-def _by_workers(folder: Path, jobs: Sequence[Job]) -> Generator[Outcome]:
-    """Do `jobs` on all cores."""
-    # Not forked: this process has threads (DuckDB's, the progress bar's), whose locks a fork would copy.
+def _run_parallel(folder: Path, jobs: Sequence[Job]) -> Generator[Outcome]:
+    """Run `jobs` on all cores."""
+    # Not forked, because a fork would copy the locks of this process's threads (DuckDB's, the progress bar's).
     context = multiprocessing.get_context("spawn")
     workers = min(os.cpu_count() or 1, len(jobs))
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(folder,)) as pool:
         try:
-            for future in as_completed([pool.submit(_do, folder, job) for job in jobs]):
+            for future in as_completed([pool.submit(_run, folder, job) for job in jobs]):
                 yield future.result()
         except BrokenProcessPool as error:
-            message = f"{folder}: a process that writes there was ended, most likely for want of memory; make more free"
+            message = f"{folder}: a worker process was killed, most likely for lack of memory; free some memory"
             raise IngestError(message) from error
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -97,22 +97,22 @@ def _by_workers(folder: Path, jobs: Sequence[Job]) -> Generator[Outcome]:
 
 
 def _start(folder: Path) -> None:
-    """Begin a worker, which must not outlive the process that started it: it would write into a resumed import."""
-    hold(folder)  # first: an import that begins after this waits for the end of this process
+    """Initialise a worker, which must not outlive its parent, because it would write into a resumed import."""
+    hold(folder)  # first, so that an import that starts after this waits for the end of this process
     parent = multiprocessing.parent_process()
     if parent is None or not parent.is_alive():
         os._exit(1)
-    Thread(target=_follow, args=[parent], daemon=True).start()
+    Thread(target=_exit_with, args=[parent], daemon=True).start()
 
 
-def _follow(parent: multiprocessing.process.BaseProcess) -> None:
-    """End this process with the one that started it, be that killed."""
+def _exit_with(parent: multiprocessing.process.BaseProcess) -> None:
+    """End this process when its parent ends, even if that is killed."""
     parent.join()
     os._exit(1)
 
 
-def _do(folder: Path, job: Job) -> Outcome:
-    """Do one job and note it as done."""
+def _run(folder: Path, job: Job) -> Outcome:
+    """Run one job and record it as done."""
     stamps = [stamp(file) for file in job.sources]
     outcome = job.work(folder)
     record = {
@@ -121,15 +121,15 @@ def _do(folder: Path, job: Job) -> Outcome:
         "rejected": [[str(file), reason] for file, reason in outcome.rejected],
         "remarks": dict(outcome.remarks),
     }
-    note = folder / DONE / f"{job.name}.json"
-    growing = note.with_suffix(".part")
-    growing.write_text(json.dumps(record), encoding="utf-8")
-    growing.replace(note)
+    file = folder / DONE / f"{job.name}.json"
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps(record), encoding="utf-8")
+    part.replace(file)
     return outcome
 
 
-def _kept(folder: Path, job: Job) -> Outcome | None:
-    """Return what a job did before, if all of it is still true."""
+def _previous_outcome(folder: Path, job: Job) -> Outcome | None:
+    """Return the recorded outcome of a job, if its sources and output have not changed since."""
     try:
         record = json.loads((folder / DONE / f"{job.name}.json").read_text(encoding="utf-8"))
         written = {folder / name: known for name, known in record["written"]}
@@ -138,5 +138,5 @@ def _kept(folder: Path, job: Job) -> Outcome | None:
             return None
         rejected = tuple((Path(file), reason) for file, reason in record["rejected"])
         return Outcome(tuple(written), rejected, record["remarks"])
-    except (OSError, ValueError, KeyError):  # no note, or one that was cut off
+    except (OSError, ValueError, KeyError):  # no record, or an incomplete one
         return None

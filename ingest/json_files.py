@@ -1,4 +1,4 @@
-"""JSON files of a source, in whatever Unicode encoding their byte-order mark names."""
+"""Read JSON files of a source, in the Unicode encoding of their byte-order mark."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MARKS = {
 
 
 def peek_json(source: Source, file: Path) -> bytes:
-    """Return the text of a JSON file as UTF-8 without counting it as read; nothing where it cannot be read."""
+    """Return the content of a JSON file as UTF-8, or b"" if it is unreadable; the report does not count it as read."""
     try:
         with reading(source.root, file, _WHAT, limits.JSON) as stream:
             return _utf8(stream.read())
@@ -44,7 +44,7 @@ def read_json(source: Source, file: Path, parse: Callable[[Any], _Parsed]) -> _P
     Raises
     ------
     UnreadableError
-        Where it is no JSON, holds more values than memory is there for, or `parse` fails.
+        If it is not JSON, has too many values (`limits.JSON_VALUES`), or `parse` fails.
     """
     with source.opened(file, _WHAT, limits.JSON) as stream:
         content = _utf8(stream.read())
@@ -55,7 +55,7 @@ def read_json(source: Source, file: Path, parse: Callable[[Any], _Parsed]) -> _P
 
 
 def number_names(content: Any, name: str = "") -> set[str]:
-    """Name the numbers in parsed JSON by the keys that lead to them, as in ``sparsity.l0``; lists have no keys."""
+    """Return the paths of the numbers in parsed JSON, as in ``sparsity.l0``; list indices are not part of a path."""
     return set(_number_names(content, name))
 
 

@@ -1,6 +1,6 @@
-"""The wide tables of k-sparse probing: a row a letter, and beside each other the scores and latents of every k.
+"""The wide tables of k-sparse probing: one row per letter, with columns for the scores and latents of every k.
 
-sae-spelling writes them, one file an SAE; SAEBench does too; the published explorer has those of all SAEs in one file.
+sae-spelling and SAEBench write one file per SAE; the published explorer has those of all SAEs in one file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _STEP = re.compile(rf"(?:{'|'.join(SCORES)})_sparse_sae_([1-9][0-9]?)")
 _KEY = ("sae", "concept")
 _PROBES = {"split_feats": "split_latents"} | {f"{score}_probe": f"probe_{score}" for score in SCORES}
 
-#: The file beside the scores, with the latents in a row for each k.
+#: The file with the latents, which accompanies the scores and has one row per k.
 METADATA = Table(
     "metadata",
     "one SAE, one concept and one k",
@@ -37,20 +37,20 @@ METADATA = Table(
     ),
 )
 METADATA_COLUMNS: Columns = same("letter", "k", "feats")
-#: The other file beside the scores, of whose thousand columns the test split's tokens are taken.
+#: Another file that accompanies the scores; of its thousand columns, only the test split's tokens are read.
 RAW_COLUMNS: Columns = {"token": "token", "letter": "answer_letter"}
 
-#: By concept and k, the latents that the probe may use.
+#: The latents of the probe, by concept and k.
 Ranked = dict[tuple[str, int], list[int]]
 
 
 def k_values(names: Iterable[str]) -> list[int]:
-    """Return every k that columns called `names` have scores of."""
+    """Return the values of k with scores, from the names of columns."""
     return sorted({int(found[1]) for name in names if (found := _STEP.fullmatch(name))})
 
 
 def has_latents(names: Iterable[str]) -> bool:
-    """Tell whether columns called `names` list the latents of any k."""
+    """Return whether any of the columns `names` lists the latents of a k."""
     return bool(set(names) & {_feats(k) for k in k_values(names)})
 
 
@@ -62,14 +62,14 @@ def read_wide(source: Source, file: Path, keys: Columns, **constants: object) ->
     source : Source
     file : Path
     keys : dict of str to str or tuple of str
-        Where layer, width, l0 and letter are found, as far as the file has them.
+        Columns with layer, width, l0 and letter, if the file has them.
     **constants
-        Those that it does not have.
+        Values for those that it lacks.
 
     Returns
     -------
     pyarrow.Table or None
-        A row for each SAE and concept, scores and latents under the file's names; None where there is no such file or
+        One row per SAE and concept, with scores and latents under the file's names; None if there is no such file or
         it was rejected.
     """
     names = source.columns(file) if source.has(file) else {}
@@ -77,15 +77,15 @@ def read_wide(source: Source, file: Path, keys: Columns, **constants: object) ->
     if found is None:
         return None
     table, own = found
-    # The lists go by a shorter name as well: sparse_sae_50_feats.
+    # The lists have an alternative, shorter name: sparse_sae_50_feats.
     names_of = {name: (name, name.replace("_k_", "_")) for name in own}
     return source.read(file, table, {**keys, **names_of}, **constants)
 
 
 def wide_contract(source: Source, file: Path, names: Iterable[str]) -> tuple[Table, Columns] | None:
-    """Say what a file with columns called `names` may hold, and where it has what names no SAE and letter.
+    """Return the contract of a file with columns `names`, and the columns besides those of SAE and letter.
 
-    A file that has scores of some k but not its F1 is rejected: None.
+    A file with scores but no F1 for some k is rejected, and the result is None.
     """
     ks = k_values(names)
     missing = [f"f1_sparse_sae_{k}" for k in ks or (1,) if f"f1_sparse_sae_{k}" not in names]
@@ -103,7 +103,7 @@ def wide_contract(source: Source, file: Path, names: Iterable[str]) -> tuple[Tab
 
 
 def probes(wide: pa.Table) -> pa.Table:
-    """Return rows of the table measurements: the linear probe's scores, and the split latents where `wide` has them."""
+    """Return rows of the table measurements: the linear probe's scores, and the split latents if `wide` has them."""
     present = [name for name in (*_KEY, *_PROBES) if name in wide.column_names]
     return wide.select(present).rename_columns([_PROBES.get(name, name) for name in present])
 
@@ -111,20 +111,20 @@ def probes(wide: pa.Table) -> pa.Table:
 def steps(wide: pa.Table, ranked: Ranked | None = None) -> pa.Table:
     """Turn the columns of each k into rows.
 
-    The latent of a step is the one that its list has beyond that of the step before. Files without a list for every k
-    have it from a longer list, or, as far as they reach, from the split latents.
+    The latent of a row is the one that the list for k has in addition to that for k - 1. If there is no list for a k,
+    it is taken from a longer list, or from the split latents.
 
     Parameters
     ----------
     wide : pyarrow.Table
-        As `read_wide` returns it.
+        The result of `read_wide`.
     ranked : dict of (str, int) to list of int, optional
-        Latents by concept and k that another file tells.
+        Latents by concept and k, from another file.
 
     Returns
     -------
     pyarrow.Table
-        Rows of the table k_sparse; sae is there where `wide` has it.
+        Rows of the table k_sparse, with a column sae if `wide` has it.
     """
     ks = k_values(wide.column_names)
     rows: list[dict[str, Any]] = []
@@ -140,7 +140,7 @@ def steps(wide: pa.Table, ranked: Ranked | None = None) -> pa.Table:
 
 
 def ranked_latents(metadata: pa.Table) -> Ranked:
-    """Return the latents by concept and k that rows of `METADATA` tell."""
+    """Return the latents by concept and k from rows of `METADATA`."""
     return {(row["concept"], row["k"]): row["feats"] for row in metadata.to_pylist()}
 
 
@@ -149,13 +149,13 @@ def _feats(k: int) -> str:
 
 
 def _lists(row: Mapping[str, Any], ks: Sequence[int], ranked: Ranked) -> list[list[int]]:
-    """Return every list of latents that is known of a concept, the shortest first."""
-    told = [row.get(_feats(k)) or ranked.get((row["concept"], k)) for k in ks]
-    return sorted(filter(None, [*told, row.get("split_feats")]), key=len)
+    """Return all known lists of a concept's latents, shortest first."""
+    lists = [row.get(_feats(k)) or ranked.get((row["concept"], k)) for k in ks]
+    return sorted(filter(None, [*lists, row.get("split_feats")]), key=len)
 
 
 def _added(lists: Sequence[list[int]], k: int) -> int | None:
-    """Return the latent that step `k` adds."""
+    """Return the latent that is added at `k`."""
     own = next((one for one in lists if len(one) >= k), None)
     if own is None:
         return None

@@ -1,4 +1,4 @@
-"""What several files say of the same letters, words and latents, taken together."""
+"""Merge what several files contain about the same letters, words and latents."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ingest.source import Source
 
 
-#: A token's row as files have it, which need not number them and say the letter of each.
+#: The contract of a token's row in files, in which the id is optional and there is a column with its concept.
 TOKENS = replace(
     TABLES["tokens"],
     key=("token",),
@@ -32,7 +32,7 @@ TOKENS = replace(
 
 
 def first_known(key: Iterable[str], *tables: pa.Table) -> pa.Table:
-    """Make one row of all that have the same `key`, with the first value of each column that is known."""
+    """Merge rows with the same `key`: each column has its first value that is not NULL."""
     names = tuple(key)
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in (row for table in tables for row in table.to_pylist()):
@@ -42,12 +42,12 @@ def first_known(key: Iterable[str], *tables: pa.Table) -> pa.Table:
 
 
 def numbered_tokens(*pieces: pa.Table | None) -> pa.Table:
-    """List the distinct tokens of test splits, each with its concept, and number them.
+    """List and number the distinct tokens of test splits.
 
     Parameters
     ----------
     *pieces : pyarrow.Table or None
-        Columns token and concept.
+        Tables with columns token and concept.
 
     Returns
     -------
@@ -69,23 +69,23 @@ def numbered_tokens(*pieces: pa.Table | None) -> pa.Table:
 
 
 def with_concepts(tables: Mapping[str, pa.Table], *others: str) -> dict[str, pa.Table]:
-    """Complete the tables of a suite of first letters, whose tokens are rows of `TOKENS`; omit those without rows.
+    """Add token_concepts and concepts to the tables of a suite of first letters, and omit empty tables.
 
-    Concepts that no table names are given as `others`.
+    The table tokens has rows of `TOKENS`. `others` are concepts that occur in no table.
     """
     tokens = tables["tokens"]
-    told = tokens.select(["token_id", "concept"])
-    every = {**tables, "tokens": tokens.drop_columns("concept"), "token_concepts": told}
+    token_concepts = tokens.select(["token_id", "concept"])
+    every = {**tables, "tokens": tokens.drop_columns("concept"), "token_concepts": token_concepts}
     columns = [
         rows[name] for rows in tables.values() for name in ("concept", "top_concept") if name in rows.column_names
     ]
     named = chain.from_iterable(pc.unique(column).to_pylist() for column in columns)
-    every["concepts"] = first_letters([*named, *others], told)
+    every["concepts"] = first_letters([*named, *others], token_concepts)
     return {name: rows for name, rows in every.items() if rows.num_rows or TABLES[name].required}
 
 
 def highest_latents(tables: Mapping[str, pa.Table]) -> dict[str, int]:
-    """Return the highest latent that any of `tables` names, -1 for none, by SAE ("" where they do not tell it)."""
+    """Return the highest latent in any of `tables`, -1 if there is none, by SAE ("" if tables have no SAE)."""
     complete = {
         name: with_all_columns(TABLES[name], tables.get(name))
         for name in ("measurements", "tested_tokens", "k_sparse", "encoder_top", "latents")
@@ -95,7 +95,7 @@ def highest_latents(tables: Mapping[str, pa.Table]) -> dict[str, int]:
 
 
 def uncounted(sae: str, n_latents: int) -> str:
-    """Say in a sentence that the number of latents of an SAE is not counted anywhere."""
+    """Return a sentence which states that the number of latents of an SAE is an estimate."""
     return (
         f"{sae}: no file counts its latents. Its width, or the highest latent that its results name, gives"
         f" {n_latents:,}; it may have more."
@@ -103,6 +103,6 @@ def uncounted(sae: str, n_latents: int) -> str:
 
 
 def nothing_importable(source: Source, fix: str) -> str:
-    """Say in one line that nothing of `source` can be imported, and why."""
+    """Return a one-line message that nothing of `source` can be imported, and why."""
     because = "".join(f" ({file}: {reason})" for file, reason in source.report.rejected[:1])
     return f"{source.root}: holds no letter that can be read{because}; {fix}"

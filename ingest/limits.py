@@ -1,25 +1,25 @@
-"""What the results of a stranger may hold, stated once: far above what is known, below what harms the reader."""
+"""Limits on untrusted results: far above all known results, and low enough to protect the importing machine."""
 
 from __future__ import annotations
 
 MB = 2**20
 
-#: Files and folders of a source. The published results of 185 SAEs with 20,000 dashboards have some 25,000.
+#: Number of files and folders in a source. The published results of 185 SAEs with 20,000 dashboards have some 25,000.
 ENTRIES = 100_000
-#: Folders within each other. Names of SAEs hold some slashes; programs that clear folders away fail at 1,000.
+#: Depth of nested folders. Names of SAEs contain some slashes; programs that delete folders fail at a depth of 1,000.
 DEPTH = 32
 
-#: Bytes of all files in an archive together. The published results have some 3 GB.
+#: Total size of the files in an archive, in bytes. The published results have some 3 GB.
 UNPACKED = 64 * 1024 * MB
-#: How many times larger than its archive, or than the file around it, unpacked data may be. Arrays shrink by 2, JSON
-#: and HTML by 10 to 40; data made to burst by 1,000 and more.
+#: Maximum compression ratio of an archive or npz file. Arrays are compressed by 2, JSON and HTML by 10 to 40, but zip
+#: bombs by 1,000 and more.
 RATIO = 100
-#: Bytes that may be unpacked whatever the ratio: a few empty tables shrink well too.
+#: Size in bytes that may be unpacked at any ratio, because a few empty tables are compressed well, too.
 UNPACKED_ANYWAY = 256 * MB
-#: Share of the free disk that may be filled: the suite needs room beside the unpacked archive.
+#: Share of the free disk space that may be used, because the suite needs space besides the unpacked archive.
 FREE_SHARE = 0.75
-#: Bytes that are read at once from an archive or an npz file: its list of contents, a long name. 200,000 entries with
-#: names of 100 characters have 15 MB.
+#: Size of single reads from an archive or npz file, such as of its list of contents or a long name, in bytes. 200,000
+#: entries with names of 100 characters have 15 MB.
 AT_ONCE = 32 * MB
 
 #: Bytes of a manifest; one of 1,040 SAEs has half a megabyte.
@@ -41,8 +41,8 @@ LICENCE = 1 * MB
 
 #: Bytes of a parquet file or an npz file.
 FILE = 16 * 1024 * MB
-#: Rows of a parquet file. The tested tokens of 185 SAEs are 140,000, and ten times as many with a row for each latent.
+#: Rows of a parquet file. The tested tokens of 185 SAEs have 140,000, or ten times as many with one row per latent.
 ROWS = 10_000_000
-#: Bytes that the columns which are read of a parquet file take in memory; several times as many are worked with. The
+#: Size of the imported columns of a parquet file in memory, in bytes; processing takes several times as much. The
 #: tested tokens of 185 SAEs have 53 MB.
 TABLE = 512 * MB

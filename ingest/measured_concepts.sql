@@ -1,5 +1,5 @@
--- One row per SAE, concept and metric that measurements or tested tokens name: the measurement, its tested tokens counted
--- where it does not say how many there are.
+-- One row per SAE, concept and metric in measurements or tested tokens: the measurement. If num_tested is missing, it is
+-- the number of tested tokens.
 SELECT * EXCLUDE (num_rows) REPLACE (coalesce(num_tested, num_rows) AS num_tested)
 FROM measurements
 FULL JOIN (

@@ -1,4 +1,4 @@
-"""Buckets of S3, and of stores that speak its protocol: what lies in them, and signed addresses."""
+"""List the files of S3 buckets, also on other stores with its protocol, and sign their addresses."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from queries.location import s3_endpoint
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-#: How long a signed address holds; each is made when it is asked for.
+#: Validity of a signed address; each is created just before it is used.
 _SIGNED = timedelta(hours=1)
 _RETRIES = 2
 
 
 def list_bucket(url: str, *, is_file: bool) -> Iterator[RemoteFile]:
-    """List the files below an address, or the one file that is meant.
+    """List the files below an address, or a single file.
 
     Credentials come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION);
-    without any, requests are not signed. AWS_ENDPOINT_URL names a store that is not Amazon's.
+    without them, requests are not signed. AWS_ENDPOINT_URL selects a store other than Amazon's.
 
     Parameters
     ----------
     url : str
-        As in s3://BUCKET/PATH.
+        s3://BUCKET/PATH
     is_file : bool
         Whether the path is that of a file.
     """
@@ -40,7 +40,7 @@ def list_bucket(url: str, *, is_file: bool) -> Iterator[RemoteFile]:
     except ImportError as error:
         message = "needs the package obstore; install it with pip install 'absorption-explorer[remote]'"
         raise RemoteError(message) from error
-    # Without credentials the library would look for some in the network.
+    # Without skip_signature, the library would request credentials from the network if there are none.
     is_signed = "AWS_ACCESS_KEY_ID" in os.environ
     try:
         store = import_module("obstore.store").S3Store(
@@ -78,6 +78,6 @@ def _unsigned(bucket: str, path: str) -> str:
 
 
 def _failure(error: Any) -> RemoteError:
-    """Say what a store answered; the library tells it last in a line, behind the address and what it tried."""
-    said = str(error).partition("\n")[0].rpartition(" - ")[2].strip(" :")
-    return UnreachableError("no answer from its store") if said.startswith("HTTP error") else RemoteError(said)
+    """Return the error with the store's answer, which is the end of the first line of the library's message."""
+    answer = str(error).partition("\n")[0].rpartition(" - ")[2].strip(" :")
+    return UnreachableError("no answer from its store") if answer.startswith("HTTP error") else RemoteError(answer)

@@ -1,4 +1,4 @@
-"""Whatever somebody wants to look at: suites where they are, and results of others as suites of the cache."""
+"""Open a source given by a user: suites in place, and results in other formats imported into the cache."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class _Results:
     where : str
         Address or path.
     shown : str
-        What users are told it is.
+        Its name in messages.
     name : str
-        Of the suite that it becomes.
+        Name of the resulting suite.
     files : tuple of str
-        Patterns of what is fetched; all where there are none.
+        Patterns of the files to download; empty for all files.
     folder : str
-        Where the results lie in an archive.
+        Folder of the results in an archive.
     format : str
         Name of a reader, or "auto".
     """
@@ -66,7 +66,7 @@ class _Results:
 
     @property
     def how(self) -> list[object]:
-        """What decides, beside the content, on the suite."""
+        """Everything besides the content that the resulting suite depends on."""
         return [PROGRAM, self.name, self.folder, self.format]
 
 
@@ -77,29 +77,29 @@ def suites_of(
     say: Say = lambda _: None,
     fetch_suites: bool = False,
 ) -> list[Location]:
-    """Return where the suites lie that a source is, or that its results become.
+    """Return the locations of the suites of a source; import its results if necessary.
 
     Parameters
     ----------
     source : Path or str
         A suite or a folder of suites, results in any format that can be imported (a folder, a file, an archive), the
-        address of either, or a name of the catalogue.
+        address of either, or a name in the catalogue.
     progress : callable
-        Told what is being done, how much of it is done and how much there is.
+        Called with the name of the current step, the work done, and the total.
     say : callable
-        Told, in a line, what a reader should know of an import.
+        Called with lines of text about an import.
     fetch_suites : bool
-        Whether suites at an address are fetched into the cache as well, in place of being read where they are.
+        Whether suites at an address are downloaded into the cache instead of being read in place.
 
     Returns
     -------
     list of Path or str
-        Suites as they are; what was imported as folders of the cache.
+        Paths or addresses of suites; imported ones are in the cache.
 
     Raises
     ------
     SuiteError
-        Where there is neither a suite nor results; one line that names the source and the fix.
+        If there is neither a suite nor results; the message is one line that names the source and the fix.
     """
     text = str(source)
     try:
@@ -134,7 +134,7 @@ def suites_of(
 
 
 def _name(path: str) -> str:
-    """Make a suite's name of the last part of a path."""
+    """Derive a suite's name from the last component of a path."""
     name = path.rstrip("/").rpartition("/")[2]
     while name.lower().endswith((*_ARCHIVES, ".json", ".parquet", ".csv")):
         name = name.rpartition(".")[0]
@@ -142,12 +142,12 @@ def _name(path: str) -> str:
 
 
 def _local(path: Path) -> list[Location]:
-    """Return the suites at a path, none where something else is there."""
+    """Return the suites at a path; empty if there is something else."""
     if not path.is_dir():
         return []
     if _is_suite(path):
         return [path]
-    # What no importer reads, as a note about the suites, may lie beside them.
+    # Files that no importer reads, such as a readme, may accompany suites.
     inside = sorted(
         each for each in path.iterdir() if not each.name.startswith(".") and (each.is_dir() or is_read(each.name))
     )
@@ -155,7 +155,7 @@ def _local(path: Path) -> list[Location]:
 
 
 def _is_suite(folder: Path) -> bool:
-    """Tell whether a folder is a suite, be it a damaged one."""
+    """Return whether a folder is a suite, possibly a damaged one."""
     file = folder / MANIFEST
     if not file.exists():
         return False
@@ -172,13 +172,13 @@ def _is_suite(folder: Path) -> bool:
 
 
 class _Opening:
-    """One source on its way into the cache.
+    """Brings one source into the cache.
 
     Parameters
     ----------
     results : _Results
     progress, say : callable
-        As those of `suites_of`.
+        As in `suites_of`.
     """
 
     def __init__(self, results: _Results, progress: Progress, say: Say) -> None:
@@ -186,16 +186,16 @@ class _Opening:
         self._key = ""
 
     def here(self, path: Path) -> list[Location]:
-        """Return the suites of results on this machine."""
+        """Return the suites of local results."""
         if path.is_dir() or is_result(path):
             try:
-                detect(Source(path))  # before all of it is read
+                detect(Source(path))  # before all files are read for the digest
             except IngestError as error:
-                message = f"{self._told(error, path)}, or the folder of a suite, which holds {MANIFEST}"
+                message = f"{self._message(error, path)}, or the folder of a suite, which holds {MANIFEST}"
                 raise SuiteError(message) from error
         try:
             cache = Cache(self._progress)
-            self._key = digest(json.dumps([self._content(path), *self._results.how]))
+            self._key = digest(json.dumps([self._digest(path), *self._results.how]))
             return _suites_in(
                 cache.keep(self._key, self._results.name, self._results.shown, partial(self._import, path))
             )
@@ -203,7 +203,7 @@ class _Opening:
             raise cache.unwritable(error) from error
 
     def at_address(self, *, fetch_suites: bool) -> list[Location]:
-        """Return the suites at an address, or of the results there."""
+        """Return the suites at an address, or those of the results there."""
         results = self._results
         address = json.dumps([results.where, results.files, *results.how])
         try:
@@ -220,7 +220,7 @@ class _Opening:
             raise SuiteError(f"{results.shown}: {error}") from error
 
     def _listed(self, address: str, listing: Listing, *, fetch_suites: bool) -> list[Location]:
-        """Return the suites of what is listed."""
+        """Return the suites of a listing."""
         if listing.is_suite and not fetch_suites:
             return [self._results.where.rstrip("/")]
         if listing.is_suite:
@@ -231,13 +231,16 @@ class _Opening:
         return self._fetched(address, listing, self.here)
 
     def _fetched(self, address: str, listing: Listing, use: Callable[[Path], list[Location]]) -> list[Location]:
-        """Return what is made of the files at an address, which are fetched only where they have changed."""
+        """Return the suites of the files at an address, which are downloaded only if they have changed.
+
+        `use` is called with the path of the downloaded files, and returns the suites.
+        """
         cache = Cache(self._progress)
         try:
             if found := _unchanged(cache, address, listing):
                 return found
             with cache.downloading(address) as place:
-                if found := _unchanged(cache, address, listing):  # another process has fetched them meanwhile
+                if found := _unchanged(cache, address, listing):  # another process has downloaded them meanwhile
                     return found
                 folder = place / digest(listing.fingerprint or "")
                 for former in place.iterdir():
@@ -252,18 +255,18 @@ class _Opening:
             raise cache.unwritable(error) from error
 
     def _copied(self, folder: Path) -> list[Location]:
-        """Return the copy of a suite."""
+        """Move a downloaded suite into the cache, and return its path."""
 
         def move(target: Path) -> str:
-            shutil.rmtree(target, ignore_errors=True)  # of a process that was killed
+            shutil.rmtree(target, ignore_errors=True)  # left by a process that was killed
             folder.rename(target)
             return "{}"
 
-        self._key = digest(json.dumps([self._content(folder), self._results.name]))
+        self._key = digest(json.dumps([self._digest(folder), self._results.name]))
         return [Cache(self._progress).keep(self._key, self._results.name, self._results.shown, move)]
 
-    def _content(self, path: Path) -> str:
-        """Return what differs as soon as anything in a source does that an importer might read."""
+    def _digest(self, path: Path) -> str:
+        """Return a hash of all files that an importer might read."""
         source = Source(path)
         whole = hashlib.sha256()
         is_folder = path.is_dir()
@@ -279,7 +282,7 @@ class _Opening:
         return whole.hexdigest()
 
     def _import(self, path: Path, target: Path) -> str:
-        """Make a suite of results; return the report."""
+        """Import results as a suite; return the report as JSON."""
         results = self._results
         inside = path
         try:
@@ -289,25 +292,25 @@ class _Opening:
                     raise SuiteError(f"{results.shown}: holds no folder {results.folder!r}")
                 _, report = import_results(inside, target, format=results.format, force=True, progress=self._progress)
         except IngestError as error:
-            if isinstance(error.__cause__, OSError):  # the cache cannot be written, which is said of it as a whole
+            if isinstance(error.__cause__, OSError):  # the cache cannot be written; the caller reports that
                 raise error.__cause__ from error
-            raise SuiteError(self._told(error, inside)) from error
-        told = report.as_dict()
+            raise SuiteError(self._message(error, inside)) from error
+        summary = report.as_dict()
         self._say(
-            f"{results.shown}: imported; {told['read']:,} files read, {told['skipped']:,} skipped,"
-            f" {len(told['rejected']):,} rejected: {target.parent / 'report.json'}"
+            f"{results.shown}: imported; {summary['read']:,} files read, {summary['skipped']:,} skipped,"
+            f" {len(summary['rejected']):,} rejected: {target.parent / 'report.json'}"
         )
-        return json.dumps(told, indent=1)
+        return json.dumps(summary, indent=1)
 
-    def _told(self, error: IngestError, path: Path) -> str:
-        """Write an error of an import for those who never said where it reads."""
-        # Of a file that is results by itself, the importer names the folder.
+    def _message(self, error: IngestError, path: Path) -> str:
+        """Return an import error's message with the source's name in place of a path, which may be in the cache."""
+        # If the results are a single file, messages contain the path of its folder.
         place = path.resolve().parent if is_result(path) else path.resolve()
         return str(error).replace(str(place), self._results.shown)
 
 
 def _unchanged(cache: Cache, address: str, listing: Listing) -> list[Location]:
-    """Return what the cache has of an address, where that is as it was."""
+    """Return the cached suites of an address if its files have not changed, else an empty list."""
     known = cache.known(address)
     if known is None or known.fingerprint is None or known.fingerprint != listing.fingerprint:
         return []
@@ -316,12 +319,12 @@ def _unchanged(cache: Cache, address: str, listing: Listing) -> list[Location]:
 
 
 def _suites_in(folder: Path) -> list[Location]:
-    """Return the suite in a folder of the cache, or the suites."""
+    """Return the suite or suites in a folder of the cache."""
     return [folder] if (folder / MANIFEST).exists() else sorted(folder.iterdir())
 
 
 def _files_of_suite(url: str) -> Listing:
-    """List what the manifest of a suite on a web server names."""
+    """List the files of a suite on a web server, which are named in its manifest."""
     manifest = read_manifest(url)
     names = [MANIFEST, *(name for table in contracts(manifest).values() for name in table_files(manifest, table))]
     root = url.rstrip("/")

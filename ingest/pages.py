@@ -1,4 +1,4 @@
-"""The HTML dashboards of one SAE: each page's data becomes latent evidence, the page itself is kept beside it."""
+"""Import the HTML dashboards of one SAE: the evidence in each page's data, and the page itself."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-#: Pages of one piece of work, and bytes of them all: a worker holds their contexts at once.
+#: Maximum number and total size of the pages of one job, whose contexts are in memory at once.
 PAGES = 250
 _PIECE = 64 * limits.MB
-#: Bytes of a page that a suite keeps.
+#: Maximum size of a page in a suite, in bytes.
 _LONGEST = TABLES["dashboards"].max_text
-#: Where a growing suite keeps what was read of pages, a folder a piece of work; gone when it is whole.
+#: Folder in an unfinished suite with the tables from pages, one folder per job; removed when the suite is complete.
 EVIDENCE = ".evidence"
-#: The tables that pages fill.
+#: The tables with data from pages.
 PAGE_TABLES = ("latents", "contexts", "logits", "histograms", "dashboards")
 
 
 def pieces(files: Mapping[int, Path]) -> list[dict[int, Path]]:
-    """Cut the pages of one SAE, in the order of their latents, into pieces of work."""
+    """Divide the pages of one SAE, in the order of latents, into jobs."""
     cut: list[dict[int, Path]] = []
     size = _PIECE + 1
     for latent in sorted(files):
@@ -46,17 +46,17 @@ def pieces(files: Mapping[int, Path]) -> list[dict[int, Path]]:
 
 
 def write_pages(folder: Path, sae: str, piece: int, root: Path, files: Mapping[int, Path]) -> Outcome:
-    """Read some pages of one SAE into parquet files that the tables are put together from.
+    """Convert some pages of one SAE to parquet files, which are later merged into tables.
 
     Parameters
     ----------
     folder : Path
-        The growing suite.
+        The unfinished suite.
     sae : str
     piece : int
-        Number of this piece of the SAE's pages.
+        Index of this job among those of the SAE.
     root : Path
-        The source; pages are links to nowhere else.
+        Folder of the source; pages must not be links to outside of it.
     files : mapping of int to Path
         The page of each latent.
     """
@@ -87,13 +87,13 @@ def write_pages(folder: Path, sae: str, piece: int, root: Path, files: Mapping[i
     written = []
     for name, some in rows.items():
         if some:
-            data, good, refused = keep_rules(conform(pa.Table.from_pylist(some), TABLES[name]), TABLES[name])
-            remarks.update(f"parts of dashboards, table {name}: {reason}" for reason in refused)
+            data, good, messages = keep_rules(conform(pa.Table.from_pylist(some), TABLES[name]), TABLES[name])
+            remarks.update(f"parts of dashboards, table {name}: {message}" for message in messages)
             kept = data.filter(good)
             written.append(write_file(evidence_file(folder, sae, piece, name), TABLES[name], [kept]))
     return Outcome(tuple(written), tuple(rejected), remarks)
 
 
 def evidence_file(folder: Path, sae: str, piece: int, table: str) -> Path:
-    """Return where the rows of `table` that a piece of the pages of one SAE gave are kept."""
+    """Return the path of a job's rows of `table`."""
     return folder / EVIDENCE / f"{sae}-{piece}" / f"{table}.parquet"

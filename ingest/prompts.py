@@ -1,4 +1,4 @@
-"""Prompts in full become templates that tokens share."""
+"""Turn full prompts into templates that tokens share."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PLACE = "{token}"
-#: Characters of a prompt, which is ten examples and a word, and places at which a token may stand in it.
+#: Maximum length of a prompt in characters (it has ten examples and a word), and of occurrences of a token in it.
 _LONGEST = 10_000
 _MOST = 32
 
 
 def with_prompts(tested: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Give a number to each template of the prompts in which tokens were tested.
+    """Replace the prompts of tested tokens by ids of templates.
 
     Parameters
     ----------
     tested : pyarrow.Table
-        Rows of tested_tokens, and the prompt in full as `prompt`, NULL where it is not known.
+        Rows of tested_tokens with the full prompt in `prompt`, NULL if unknown.
 
     Returns
     -------
     tested : pyarrow.Table
-        The same rows with prompt_id in place of `prompt`; NULL where the token does not stand in its prompt.
+        The same rows with prompt_id in place of `prompt`; NULL if the token does not occur in its prompt.
     prompts : pyarrow.Table
         Rows of the table prompts.
     """
@@ -42,9 +42,9 @@ def with_prompts(tested: pa.Table) -> tuple[pa.Table, pa.Table]:
 
 
 def templates(prompts: Sequence[str | None], tokens: Sequence[str]) -> list[str | None]:
-    """Put the place-holder where each token stands in its prompt; None where it does not."""
+    """Replace each token in its prompt by the placeholder; None if it does not occur there."""
     spans = [_spans(prompt or "", token) for prompt, token in zip(prompts, tokens, strict=True)]
-    # A short token stands in other words too ("a" in "has"), but all prompts go on alike after the word that is meant.
+    # A short token occurs in other words, too ("a" in "has"), but all prompts have the same text after the right one.
     endings = Counter(
         hash(prompt[end:]) for prompt, found in zip(prompts, spans, strict=True) if prompt for _, end in found
     )
@@ -59,11 +59,11 @@ def _template(prompt: str, spans: list[tuple[int, int]], endings: Counter[int]) 
 
 
 def _spans(prompt: str, token: str) -> list[tuple[int, int]]:
-    """Return where `token` stands in the last line of `prompt`, or else in all of it where it stands last."""
+    """Return the spans of `token` in the last line of `prompt`, or else its last occurrence anywhere."""
     if len(prompt) > _LONGEST:
         return []
     last_line = prompt.rfind("\n") + 1
-    for word in filter(None, (token, token.strip())):  # spaces may be written otherwise in the prompt
+    for word in filter(None, (token, token.strip())):  # leading spaces may differ in the prompt
         starts = [place for place in range(last_line, len(prompt)) if prompt.startswith(word, place)]
         if not starts and word in prompt:
             starts = [prompt.rindex(word)]

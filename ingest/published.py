@@ -1,4 +1,4 @@
-"""The published explorer's data folder: tables over all SAEs, an npz file an SAE and letter, HTML dashboards."""
+"""The published explorer's data folder: tables of all SAEs, one npz file per SAE and letter, HTML dashboards."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ _ARRAY = re.compile(r"layer_([0-9]{1,9})/width_(\w+)/l0_([0-9]{1,9})/letter_([A-
 _PAGES = "non_canonical_dashboards/layer_*/width_*/*.html"
 _PAGE = re.compile(r"layer_([0-9]{1,9})/width_(\w+)/average_l0_([0-9]{1,9})_feature_([0-9]{1,9})\.html\Z")
 _NUM_ENCODER_TOP = 3
-#: Numbers of the folder's manifest that are taken.
-_SAID = (
+#: Numbers in the folder's manifest that are imported.
+_IMPORTED = (
     *("d_model", "num_layers", "tau", "thresholds.cos", "thresholds.margin"),
     *(f"saes.{name}" for name in ("layer", "sae_width", "sae_l0", "l0_measured", "variance_explained")),
     *(f"saes.{name}" for name in ("ce_loss_recovered", "dead_fraction", "tokens_seen")),
@@ -89,7 +89,7 @@ _SIMPLE: dict[str, tuple[str, Columns]] = {
 
 
 def detects(source: Source) -> bool:
-    """Tell whether `source` is laid out like the published explorer's data."""
+    """Return whether `source` has the layout of the published explorer's data."""
     return any(source.has(source.root / f"{stem}.parquet") for stem in _FILES) or bool(source.find(_ARRAYS))
 
 
@@ -99,7 +99,7 @@ def read(source: Source, *, only: str | None = None) -> list[Findings]:
     Raises
     ------
     IngestError
-        Where it holds no SAE that can be read, or `only` is given: the folder holds one family of SAEs.
+        If no SAE can be read, or `only` is given, because the folder has one family of SAEs.
     """
     if only is not None:
         message = f"{source.root}: is one family of SAEs and is imported as a whole; omit --only"
@@ -163,13 +163,13 @@ def read(source: Source, *, only: str | None = None) -> list[Findings]:
 
 
 def _read(source: Source, stem: str, table: Table, columns: Columns, **constants: object) -> pa.Table:
-    """Read one file with all columns of `table`; no rows where there is no such file."""
+    """Read one file with all columns of `table`; empty if there is no such file."""
     file = source.root / f"{stem}.parquet"
     return with_all_columns(table, source.read(file, table, columns, **constants) if source.has(file) else None)
 
 
 def _tested(source: Source) -> pa.Table:
-    """Read the tested tokens; no rows where there is no file of them."""
+    """Read the tested tokens; empty if there is no such file."""
     file = source.root / "feature_absorption_results.parquet"
     keys = _SAE_LETTER | same("token_id", "prompt_id")
     return with_all_columns(TESTED, read_tested(source, file, keys) if source.has(file) else None)
@@ -195,7 +195,7 @@ def _encoder_top(source: Source) -> pa.Table:
 
 
 def _vocabulary(source: Source) -> pa.Table:
-    """Read the tokens; where the file does not number them, their rows do."""
+    """Read the tokens; if the file has no ids, they are the row numbers."""
     stem = next(
         (stem for stem in ("english_tokens", "alpha_tokens") if source.has(source.root / f"{stem}.parquet")), ""
     )
@@ -210,7 +210,7 @@ def _vocabulary(source: Source) -> pa.Table:
 def _located(
     source: Source, pattern: str, name: re.Pattern[str], item: Callable[[str], Any]
 ) -> dict[str, dict[Any, Path]]:
-    """Find the files of each SAE, by what they are of (a concept, a latent)."""
+    """Find the files of each SAE, by concept or latent; `item` parses that part of the file's name."""
     found: dict[str, dict[Any, Path]] = {}
     for file in source.find(pattern):
         parts = name.search(file.as_posix())
@@ -242,7 +242,7 @@ def _pages_of(
 
 
 def _licences(source: Source) -> dict[str, bytes]:
-    """Read the licences that lie beside the tables."""
+    """Read the licence files in the folder."""
     found = {}
     for file in source.find("LICENSE*"):
         try:
@@ -254,7 +254,7 @@ def _licences(source: Source) -> dict[str, bytes]:
 
 
 def _saes(source: Source, tables: Mapping[str, pa.Table], arrays: Mapping[str, Mapping[str, Path]]) -> dict[str, int]:
-    """List the SAEs that tables or cosines speak of, with their numbers of latents."""
+    """Return the SAEs in tables or cosines, with their numbers of latents."""
     counted = {key: count for key, letters in arrays.items() if (count := count_latents(source.root, letters))}
     highest = highest_latents(tables)
     widths = {sae: width for sae, (_, width, _) in source.places.items()}
@@ -262,7 +262,7 @@ def _saes(source: Source, tables: Mapping[str, pa.Table], arrays: Mapping[str, M
 
 
 def _uncounted(source: Source, saes: Mapping[str, int], arrays: Mapping[str, Mapping[str, Path]]) -> list[str]:
-    """List the SAEs whose number of latents neither arrays nor their width tell."""
+    """List the SAEs whose number of latents follows neither from arrays nor from their width."""
     return [
         sae
         for sae, count in sorted(saes.items())
@@ -271,19 +271,19 @@ def _uncounted(source: Source, saes: Mapping[str, int], arrays: Mapping[str, Map
 
 
 def _manifest(source: Source) -> Manifest:
-    """Take over what the folder says of itself, which is Gemma Scope on Gemma-2-2B where it says nothing."""
+    """Convert the folder's own manifest; without one, it is Gemma Scope on Gemma-2-2B."""
     file = source.root / MANIFEST
     if source.has(file):
         try:
             with source.opened(file, "manifest", limits.MANIFEST) as stream:
-                said = json.load(stream)
-                if isinstance(said, dict) and "model" in said:
-                    source.report.hold(file, number_names(said))
-                    source.report.take(file, _SAID)
-                    manifest = _described(source, said)
-                    manifest.model_dump_json()  # which refuses what no file can hold
+                content = json.load(stream)
+                if isinstance(content, dict) and "model" in content:
+                    source.report.hold(file, number_names(content))
+                    source.report.take(file, _IMPORTED)
+                    manifest = _converted(source, content)
+                    manifest.model_dump_json()  # raises an error for values that JSON cannot store
                     return manifest
-            source.report.skip(file)  # such as a list of the files that lie there
+            source.report.skip(file)  # another kind of manifest, such as a list of files
         except UnreadableError as error:
             source.reject(file, f"{error}; the suite is imported without it")
     return Manifest(
@@ -297,29 +297,29 @@ def _manifest(source: Source) -> Manifest:
     )
 
 
-def _described(source: Source, said: Mapping[str, Any]) -> Manifest:
-    """Turn the folder's own manifest into a suite's."""
-    thresholds = said.get("thresholds", {})
-    own = Method(metric=said.get("metric", "ig_ablation"))
+def _converted(source: Source, content: Mapping[str, Any]) -> Manifest:
+    """Convert the folder's own manifest to that of a suite."""
+    thresholds = content.get("thresholds", {})
+    own = Method(metric=content.get("metric", "ig_ablation"))
     return Manifest(
         format_version=FORMAT_VERSION,
         name=NAME,
         model=Model(
-            name=said["model"],
-            licence=said.get("model_licence"),
-            weights=said.get("model_weights"),
-            d_model=said.get("d_model"),
-            num_layers=said.get("num_layers"),
+            name=content["model"],
+            licence=content.get("model_licence"),
+            weights=content.get("model_weights"),
+            d_model=content.get("d_model"),
+            num_layers=content.get("num_layers"),
         ),
         method=Method(
             metric=own.metric,
-            tau=said.get("tau", own.tau),
+            tau=content.get("tau", own.tau),
             cosine_threshold=thresholds.get("cos", own.cosine_threshold),
             effect_margin=thresholds.get("margin", own.effect_margin),
         ),
-        saes=[_sae(source, record) for record in said.get("saes", [])],
+        saes=[_sae(source, record) for record in content.get("saes", [])],
         tables={},
-        provenance=Provenance(date=said.get("date"), corpus=said.get("corpus", [])),
+        provenance=Provenance(date=content.get("date"), corpus=content.get("corpus", [])),
     )
 
 

@@ -1,5 +1,5 @@
--- One row per SAE and concept that any of the files knows: what each of them says of it.
--- split, probes and tested are the three files, with a suite's names for their columns.
+-- One row per SAE and concept in any of the files, merged from all of them.
+-- split, probes and tested are the three files, with their columns renamed to a suite's names.
 SELECT sae, concept,
     coalesce(split.split_latents, probes.split_latents, counted.split_latents) AS split_latents,
     coalesce(split.num_probe_true_positives, counted.num_probe_true_positives) AS num_probe_true_positives,

@@ -1,6 +1,6 @@
--- One row per tested token, of files with one row per token and ranked latent: the first rank has the verdict, and without
--- one the token is omitted. All ranks together are the list of latents with the largest effects; where the file does
--- not name the runner-up, it is the second of them.
+-- One row per tested token, from files with one row per token and ranked latent. The verdict is that of the first rank;
+-- tokens without one are omitted. The ranks become the lists of latents; if the file has no runner-up, it is the second
+-- rank.
 SELECT ranked.* EXCLUDE (feat_order, top_activation, latents, effects, activations, cosines) REPLACE (
         coalesce(second_latent, listed.latents[2]) AS second_latent,
         coalesce(second_effect, listed.effects[2]) AS second_effect,

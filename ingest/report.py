@@ -1,4 +1,4 @@
-"""What an import read, passed over and refused, and why."""
+"""The report of an import: what was read, skipped and rejected, and why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-#: What names that differ only in a letter or a number have there, as in score_probe_a.
+#: The part in which names may differ only in a letter or a number, as in score_probe_a.
 _PLACES = re.compile(r"(?<=_)([a-zA-Z]|[0-9]+)(?=_|$)")
 
 
@@ -26,13 +26,13 @@ class Report:
     read : set of str
         Files whose content is in the suite.
     skipped : set of str
-        Files that hold nothing a suite has a place for.
+        Files without data that a suite can store.
     rejected : list of (str, str)
-        File and reason, for whole files and for single rows; everything else of them was imported.
+        File and reason, for whole files or single rows; the remaining rows of a file were imported.
     notes : list of str
-        What was made of the data that a reader of the suite should know.
+        Remarks on the conversion that users of the suite should know.
     held, taken : dict of str to set of str
-        By file, the names of the numbers that it holds, and of those that the suite has a place for.
+        By file, the names of the numbers in it, and of those that were imported.
     """
 
     root: Path
@@ -44,37 +44,37 @@ class Report:
     taken: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def name(self, file: Path) -> str:
-        """Name a file of the source; bytes that are no text as their codes."""
+        """Return the name of a file relative to the source; bytes that are not text are escaped."""
         name = file.relative_to(self.root).as_posix() if file.is_relative_to(self.root) else str(file)
         return name.encode("utf-8", "backslashreplace").decode()
 
     def reject(self, file: Path, reason: str) -> None:
-        """Note that `file`, or the rows that `reason` names, were omitted."""
-        if (entry := (self.name(file), reason)) not in self.rejected:  # a file may be looked at twice
+        """Record that `file`, or the rows that `reason` names, were omitted."""
+        if (entry := (self.name(file), reason)) not in self.rejected:  # a file may be read twice
             self.rejected.append(entry)
 
     def skip(self, *files: Path) -> None:
-        """Note that `files` hold nothing that the suite has a place for."""
+        """Record that `files` have no data that a suite can store."""
         names = {self.name(file) for file in files}
         self.read -= names
         self.skipped |= names
 
     def note(self, text: str) -> None:
-        """Note something once."""
+        """Add a remark, unless it is there already."""
         if text not in self.notes:
             self.notes.append(text)
 
     def hold(self, file: Path, names: Iterable[str]) -> None:
-        """Note that `file` holds numbers called `names`; those that are never taken are reported."""
+        """Record the names of the numbers in `file`; those that are never taken are reported as unused."""
         self.held[self.name(file)].update(names)
 
     def take(self, file: Path, names: Iterable[str]) -> None:
-        """Note that the numbers called `names` in `file` go into the suite."""
+        """Record that the numbers called `names` in `file` are imported."""
         self.taken[self.name(file)].update(names)
 
     @property
     def unused(self) -> dict[tuple[str, ...], list[str]]:
-        """The numbers that were not imported from files that were read: files by the short names of such numbers."""
+        """The numbers in imported files that were not imported: lists of files, by the short names of the numbers."""
         found: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
         for file in sorted(self.read):
             names = _short({name.rpartition(".")[2] for name in self.held[file] - self.taken[file]})
@@ -94,7 +94,7 @@ class Report:
 
 
 def _short(names: set[str]) -> tuple[str, ...]:
-    """Write names that differ only in a letter or a number as one."""
+    """Merge names that differ only in a letter or a number."""
     alike: defaultdict[str, list[str]] = defaultdict(list)
     for name in names:
         alike[_PLACES.sub("*", name)].append(name)

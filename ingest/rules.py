@@ -1,4 +1,4 @@
-"""What is read is held to the rules that `check` holds a suite to: what these refuse does not become part of it."""
+"""Apply the rules of the command `check` to imported rows, and omit or empty what violates them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _SHOWN_ROWS = 3
 
 
 class Kept(NamedTuple):
-    """Rows as they may stand, which of them stay, and what is said of the rest."""
+    """The result of `keep_rules`: rows with invalid values emptied, a mask of the valid rows, and messages."""
 
     rows: pa.Table
     good: pa.Array
-    refused: list[str]
+    messages: list[str]
 
 
 def keep_rules(data: pa.Table, table: Table, saes: Iterable[Sae] | None = None, good: pa.Array | None = None) -> Kept:
-    """Find what `check` would refuse of `data`.
+    """Find the values of `data` that `check` would reject.
 
-    A value that is not allowed omits its row where the row cannot be without it; elsewhere it is left empty.
+    The row of an invalid value is omitted if its column is required; otherwise the value becomes NULL.
 
     Parameters
     ----------
@@ -39,15 +39,15 @@ def keep_rules(data: pa.Table, table: Table, saes: Iterable[Sae] | None = None, 
         Columns of `table` with the contract's types.
     table : Table
     saes : iterable of Sae, optional
-        Those of the suite. Where they are not known yet, no latent is too high and no SAE unknown.
+        The SAEs of the suite, to find unknown SAEs and latents that do not exist. Omit it if they are not known yet.
     good : pyarrow.Array, optional
-        False for each row that is omitted already.
+        Mask that is False for rows that are already omitted.
     """
     good = pa.array([True] * data.num_rows, pa.bool_()) if good is None else good
     required = {None, *table.key, *(column.name for column in table.columns if column.required)}
     possible = {*data.column_names, *(() if saes is None else (None,))}
     rules = [rule for rule in (*conditions(table), *_too_long(table)) if rule.column in possible]
-    refused = []
+    messages = []
     for rule, flags in zip(rules, _broken(data, table, rules, saes), strict=True):
         places = pc.indices_nonzero(pc.and_(good, flags)).to_pylist()
         if not places:
@@ -56,17 +56,17 @@ def keep_rules(data: pa.Table, table: Table, saes: Iterable[Sae] | None = None, 
         where = f"{len(places):,} {'row' if len(places) == 1 else 'rows'} (row {shown})"
         if rule.column in required:
             good = pc.and_not(good, flags)
-            refused.append(f"{where} omitted: {rule.column or 'it'} {rule.message}")
+            messages.append(f"{where} omitted: {rule.column or 'it'} {rule.message}")
         else:
             values = data[rule.column].combine_chunks()
             emptied = pc.if_else(flags, pa.scalar(None, values.type), values)
             data = data.set_column(data.column_names.index(rule.column), rule.column, emptied)
-            refused.append(f"{rule.column} of {where} left empty: it {rule.message}")
-    return Kept(data, good, refused)
+            messages.append(f"{rule.column} of {where} left empty: it {rule.message}")
+    return Kept(data, good, messages)
 
 
 def _too_long(table: Table) -> Iterator[Condition]:
-    """List the texts that a suite does not hold, which `check` looks for before it asks DuckDB."""
+    """Return conditions for texts that are too long, which `check` finds before it queries DuckDB."""
     for column in table.columns:
         if column.type == "VARCHAR":
             message = f"has more than {table.max_text:,} bytes; shorten it"
@@ -74,14 +74,14 @@ def _too_long(table: Table) -> Iterator[Condition]:
 
 
 def _broken(data: pa.Table, table: Table, rules: list[Condition], saes: Iterable[Sae] | None) -> list[pa.Array]:
-    """Tell of each rule which rows break it."""
+    """Return a mask of the rows that violate each rule."""
     if not rules or not data.num_rows:
         return [pa.array([], pa.bool_())] * len(rules)
     has_sae = saes is not None and "sae" in table.key
     n_latents = "n_latents, is_listed IS NULL AS no_sae" if has_sae else "NULL AS n_latents, false AS no_sae"
     join = "LEFT JOIN (SELECT *, true AS is_listed FROM saes) USING (sae)" if has_sae else ""
     columns = ", ".join(f"coalesce({rule.sql}, false) AS rule_{place}" for place, rule in enumerate(rules))
-    # The columns that a rule compares with; of very many rows, no others are made up.
+    # Only missing columns that occur in a rule are added, because there may be very many rows.
     text = " ".join(rule.sql for rule in rules)
     compared = [name for column in table.columns if (name := column.name) not in data.column_names and name in text]
     rows = pa.concat_tables(

@@ -1,7 +1,7 @@
-"""Read the evidence that a page of SAEDashboard (or sae_vis, which it grew from) carries in its script.
+"""Read the evidence in a page of SAEDashboard (or of sae_vis, from which it was derived).
 
-Such a page is drawn from one JSON object. It is decoded here, in place, and nothing of the page is ever run; its texts
-are left as they are, for the explorer escapes whatever it shows.
+Such a page is rendered by a script from one JSON object, which is decoded here without running any script. Texts are
+not escaped, because the explorer escapes all texts that it shows.
 """
 
 from __future__ import annotations
@@ -16,44 +16,45 @@ from ingest import limits
 _Kind = TypeVar("_Kind", dict[str, Any], list[Any], str)
 _KINDS = {dict: "object", list: "list", str: "text"}
 
-# JSON knows no NaN and no infinity, Python's writer writes them; raw line breaks in strings are forgiven.
+# Accepts NaN and infinity, which Python writes although they are not JSON, and raw line breaks in strings.
 _DECODER = json.JSONDecoder(parse_constant=lambda _: None, strict=False)
 
-# Possessive quantifiers (++, *+) never walk back, so each pattern is linear on any page.
+# Possessive quantifiers (++, *+) do not backtrack, so matching takes linear time on any page.
 _DATA = re.compile(r'\s*+(?=\{\s*+"(?:AGGDATA|DASHBOARD_DATA)")')
 _DENSITY = re.compile(r"DENSITY\s*+=\s*+(\d++(?:\.\d++)?)\s*+%")
 _MAX = re.compile(r"MAX\s*+=\s*+(\d++(?:\.\d++)?)")
 _TAG = re.compile(r"<[^<>]*+>")
 
-_LARGEST_FLOAT, _LARGEST_INTEGER = 3.4028234e38, 2**31 - 1  # what the columns' types hold
-_UNEVEN = 0.1  # of a bin: centres are rounded to five decimals, other spacings than equal ones are far off
+_LARGEST_FLOAT, _LARGEST_INTEGER = 3.4028234e38, 2**31 - 1  # maxima of the columns' types
+#: Tolerance for equal spacing, relative to the bin width; the rounding of centres to five decimals is far below it.
+_UNEVEN = 0.1
 
 
 class DashboardError(ValueError):
-    """A page holds no evidence; the message is one clause that says why."""
+    """A page has no evidence; the message is one clause that says why."""
 
 
 def evidence(html: str, latent: int) -> dict[str, list[dict[str, Any]]]:
-    """Return what a page knows of a latent, as rows of the suite's tables.
+    """Return the evidence on a latent in a page, as rows of the suite's tables.
 
     Parameters
     ----------
     html : str
         The whole page.
     latent : int
-        A page may show several latents.
+        The latent, because a page may show several.
 
     Returns
     -------
     dict
-        Rows by table name, without the columns of the SAE: one of latents, where density and max_activation are None
-        if unknown, and those of contexts, logits and histograms. A table for which the page has nothing is omitted;
-        so are a histogram without equal bins and whole counts, and output tokens without a logit.
+        Rows by table name, without the columns of the SAE: one of latents, in which density and max_activation are None
+        if unknown, and those of contexts, logits and histograms. Tables without data are omitted, as are histograms
+        without equal bins or with fractional counts, and output tokens without a logit.
 
     Raises
     ------
     DashboardError
-        Where the page holds no data on the latent, or not in the form that SAEDashboard gives it.
+        If the page has no data on the latent, or not in SAEDashboard's format.
     """
     data = _decode(html)
     pages = _typed(data.get("DASHBOARD_DATA"), dict, "DASHBOARD_DATA")
@@ -89,7 +90,7 @@ def evidence(html: str, latent: int) -> dict[str, list[dict[str, Any]]]:
 
 
 def _decode(html: str) -> dict[str, Any]:
-    """Return the object that the page's script returns; the first that starts like it counts."""
+    """Return the JSON object that the page's script returns, recognised by its first key."""
     place = 0
     while (place := html.find("return", place)) >= 0:
         place += len("return")
@@ -100,16 +101,16 @@ def _decode(html: str) -> dict[str, Any]:
                 return _DECODER.raw_decode(html, start.end())[0]
             except RecursionError:
                 raise DashboardError("the page's data is nested too deeply") from None
-            except ValueError:  # a number of thousands of digits is one too
+            except ValueError:  # also raised for a number with thousands of digits
                 raise DashboardError("the page's data is cut off or no JSON") from None
     raise DashboardError("the page holds no data of SAEDashboard")
 
 
 def _aggregate(data: dict[str, Any], name: str, latent: int) -> float | None:
-    """Return the latent's figure among those of the run, which tell whose they are by their order alone."""
+    """Return the latent's value in a list of values for all latents of the page, in the same order."""
     values = _typed(_typed(data.get("AGGDATA"), dict, "AGGDATA").get(name), list, name)
     shown = list(data["DASHBOARD_DATA"])
-    # A page of one latent may list the figures of all that were computed with it.
+    # A page of one latent may list the values of all latents that were computed together, without saying which is its.
     return _number(values[shown.index(str(latent))]) if len(values) == len(shown) else None
 
 
@@ -117,16 +118,16 @@ def _written(pattern: re.Pattern[str], title: str, *, per: int = 1) -> float | N
     return float(found[1]) / per if (found := pattern.search(title)) else None
 
 
-def _known(most: float, *figures: float | None) -> float | None:
-    """Return the first figure that is possible: an odd page must not break the contract of all."""
-    return next((figure for figure in figures if figure is not None and 0 <= figure <= most), None)
+def _known(most: float, *values: float | None) -> float | None:
+    """Return the first value from 0 to `most`, so that a faulty page does not violate the contract."""
+    return next((value for value in values if value is not None and 0 <= value <= most), None)
 
 
 def _contexts(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return each window once, strongest first: the top activations, then a few of every interval of the activation."""
+    """Return the distinct windows of all groups (top activations, then samples per interval), strongest first."""
     windows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for place, group in enumerate(groups):
-        # The intervals are drawn at random, so they repeat windows of the first group, which has no source to name.
+        # Windows of intervals are sampled, so some are also in the first group, which has no source.
         source = _plain(_title(group)) or None if place else None
         for context in _typed(group.get("data"), list, "data"):
             if window := _window(context):
@@ -146,12 +147,12 @@ def _contexts(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _window(context: Any) -> tuple[list[str], list[float], int] | None:
-    """Return tokens, activations and the place of the token that the window was chosen for; None where it is empty."""
+    """Return tokens, activations and the position of the token that the window was chosen for; None if it is empty."""
     entries = [_typed(entry, dict, "token") for entry in _typed(context, list, "context")]
     if not entries:
         return None
     tokens = [_token(entry.get("tok")) for entry in entries]
-    activations = [_number(entry.get("featAct")) or 0.0 for entry in entries]  # silent tokens have none
+    activations = [_number(entry.get("featAct")) or 0.0 for entry in entries]  # missing for tokens without activation
     bold = (place for place, entry in enumerate(entries) if entry.get("isBold") is True)
     return tokens, activations, next(bold, activations.index(max(activations)))
 
@@ -167,7 +168,7 @@ def _logits(table: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _histograms(histogram: dict[str, Any]) -> list[dict[str, Any]]:
-    """Turn centres of bins into the edges of the first and the last."""
+    """Convert the centres of bins to the outer edges of the first and the last bin."""
     centres = [_number(value) for value in _typed(histogram.get("x"), list, "x")]
     counts = [_number(value) for value in _typed(histogram.get("y"), list, "y")]
     known = [centre for centre in centres if centre is not None]
@@ -182,7 +183,7 @@ def _histograms(histogram: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _typed(value: Any, kind: type[_Kind], name: str) -> _Kind:
-    """Return `value`, which must be of a kind; what is absent or null counts as empty."""
+    """Check the type of `value` and return it; None becomes an empty value of the type."""
     if value is None:
         return kind()
     if not isinstance(value, kind):
@@ -191,13 +192,13 @@ def _typed(value: Any, kind: type[_Kind], name: str) -> _Kind:
 
 
 def _only(page: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return the part of the page called `name`, which lies under the number of its place on the page."""
+    """Return the first component of the page called `name`; components are keyed by their position on the page."""
     parts = _typed(page.get(name), dict, name)
     return _typed(next(iter(parts.values()), None), dict, name)
 
 
 def _number(value: Any) -> float | None:
-    """Return a number, which may be written as text ("+0.52"); None where it is unknown or beyond its column."""
+    """Return a number, also from text ("+0.52"); None if it is unknown or too large for its column."""
     if value is None:
         return None
     try:
@@ -210,9 +211,9 @@ def _number(value: Any) -> float | None:
 
 
 def _token(value: Any) -> str:
-    """Return a token's text: the marks that tokenizers write for a space become one."""
+    """Return a token's text, in which the characters that tokenizers use for a space are replaced."""
     text = _typed(value, str, "token").replace("▁", " ").replace("Ġ", " ")
-    # Half a character (a lone surrogate, which JSON may hold) fits no file.
+    # Lone surrogates, which JSON may contain, are replaced, because they cannot be stored.
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
@@ -221,6 +222,6 @@ def _title(part: dict[str, Any]) -> str:
 
 
 def _plain(title: str) -> str:
-    """Return a title without its tags, which are line breaks."""
+    """Return a title with commas in place of its tags, which are line breaks."""
     lines = (line.strip() for line in _TAG.split(title.encode("utf-8", "replace").decode()))
     return ", ".join(line for line in lines if line)

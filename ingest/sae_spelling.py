@@ -1,4 +1,4 @@
-"""The outputs of sae-spelling, the paper's own code: a parquet file for each SAE and experiment."""
+"""The outputs of sae-spelling, the paper's own code: one parquet file per SAE and experiment."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ if TYPE_CHECKING:
     from ingest.source import Columns, Source
 
 NAME = "sae-spelling"
-#: Layer, nominal width, L0, and of a file of scores what it holds.
+#: Layer, nominal width, L0, and the kind of a file of scores.
 _FILE = re.compile(
     r"layer_([0-9]{1,9})_(?:width_)?([0-9]{1,6}[km]?)_(?:l0_)?([0-9]{1,9})(?:_(auroc_f1|metadata|raw_results))?\.parquet"
 )
 _RANK = re.compile(r"(f1|precision|recall|auc)_sae_top_([0-9]{1,2})")
 _COSINE = re.compile(r"cos_probe_sae_(?:enc|dec)_[A-Za-z]_top_[0-9]{1,2}")
-#: A folder that is called like a model; those of SAEs have no number after the family's name.
+#: Names of folders that are names of models; those of SAEs have no number after the family's name.
 _MODEL = re.compile(r"(?:gemma|pythia|llama|qwen|mistral|smollm|gpt)-?\d[\w.-]*", re.IGNORECASE)
 
 _SAE: Columns = {"layer": "layer", "width": "sae_width", "l0": "sae_l0"}
@@ -64,7 +64,7 @@ _SAE: Columns = {"layer": "layer", "width": "sae_width", "l0": "sae_l0"}
 
 @dataclass(frozen=True)
 class _File:
-    """A file of one SAE; `kind` is the experiment that wrote it, or what it holds beside an experiment's results."""
+    """A file of one SAE; `kind` is the experiment that wrote it, or the kind of an accompanying file."""
 
     path: Path
     kind: str
@@ -72,28 +72,28 @@ class _File:
 
     @property
     def name(self) -> str:
-        """The SAE as files name it."""
+        """The SAE's name in file names."""
         return "layer_" + "_".join(map(str, self.place))
 
 
 def detects(source: Source) -> bool:
-    """Tell whether `source` holds files that are called like sae-spelling's."""
+    """Return whether `source` contains files with sae-spelling's names."""
     return bool(_located(source))
 
 
 def read(source: Source, *, only: str | None = None) -> list[Findings]:
-    """Read every experiment that `source` holds.
+    """Read all experiments in `source`.
 
     Parameters
     ----------
     source : Source
     only : str, optional
-        A glob over SAEs, each named as files name it: layer_3_16000_59.
+        A glob over the SAEs' names in file names, such as layer_3_16000_59.
 
     Raises
     ------
     IngestError
-        Where no file tells of a letter.
+        If no file has results on a letter.
     """
     located = _located(source)
     files = [file for file in located if only is None or fnmatchcase(file.name, only)]
@@ -146,7 +146,7 @@ def read(source: Source, *, only: str | None = None) -> list[Findings]:
 
 
 def _located(source: Source) -> list[_File]:
-    """Find the files by their names; which experiment wrote scores, their columns tell later."""
+    """Find the files by their names; the experiment of files with scores is later inferred from their columns."""
     return [
         _File(path, name[4] or "feature_absorption", (int(name[1]), parse_width(name[2]), int(name[3])))
         for path in source.find("**/layer_*.parquet")
@@ -155,7 +155,7 @@ def _located(source: Source) -> list[_File]:
 
 
 def _found(source: Source, files: list[_File]) -> defaultdict[str, list[pa.Table]]:
-    """Read `files`: rows by kind as the files have them, and those of k_sparse."""
+    """Read `files`; return tables by kind of file, and those of k_sparse."""
     found: defaultdict[str, list[pa.Table]] = defaultdict(list)
     taken: dict[tuple[str, str], _File] = {}
     metadata = {file.name: file for file in reversed(files) if file.kind == "metadata"}
@@ -172,18 +172,18 @@ def _found(source: Source, files: list[_File]) -> defaultdict[str, list[pa.Table
         if rows is None:
             continue
         found[kind].append(rows)
-        if kind != "raw_results":  # two experiments keep these, of the same tokens
+        if kind != "raw_results":  # two experiments write these for the same tokens
             taken[kind, file.name] = file
         if kind == "k_sparse_probing":
-            beside = None if has_latents(rows.column_names) else metadata.get(file.name)
-            found["k_sparse"].append(steps(rows, _ranked(source, beside) if beside else {}))
-            needed.append(beside)
+            with_ranks = None if has_latents(rows.column_names) else metadata.get(file.name)
+            found["k_sparse"].append(steps(rows, _ranked(source, with_ranks) if with_ranks else {}))
+            needed.append(with_ranks)
     source.report.skip(*(file.path for file in files if file.kind == "metadata" and file not in needed))
     return found
 
 
 def _experiment(source: Source, file: _File) -> str:
-    """Name the experiment that wrote `file`: two call their scores alike, but not the columns."""
+    """Return the experiment that wrote `file`; two use the same file names, but different columns."""
     if file.kind != "auroc_f1":
         return file.kind
     names = source.columns(file.path)
@@ -197,16 +197,16 @@ def _experiment(source: Source, file: _File) -> str:
 
 
 def _of_its_sae(source: Source, file: _File, read: Callable[..., pa.Table | None]) -> pa.Table | None:
-    """Read rows of the SAE that the file's name tells; none where its columns tell another."""
+    """Read the rows of a file; reject it if its columns name another SAE than its file name."""
     names = source.columns(file.path)
     own = {name: given for name, given in _SAE.items() if given in names}
     constants = {name: value for name, value in zip(_SAE, file.place, strict=True) if name not in own}
     rows = read(source, file.path, own | same("letter"), **constants)
     if rows is None:
         return None
-    told = {source.places[sae] for sae in rows["sae"].to_pylist()} - {file.place}
-    if told:
-        other = "layer_" + "_".join(map(str, min(told)))
+    others = {source.places[sae] for sae in rows["sae"].to_pylist()} - {file.place}
+    if others:
+        other = "layer_" + "_".join(map(str, min(others)))
         source.reject(file.path, f"its columns are of {other}, which its name is not; rename it or download it again")
         return None
     return rows
@@ -228,13 +228,13 @@ def _tested(source: Source, file: _File) -> pa.Table | None:
 
 
 def _ranked(source: Source, file: _File) -> Ranked:
-    """Read the latents that the k-sparse probes use from the file beside their scores."""
+    """Read the latents of the k-sparse probes from the file that accompanies their scores."""
     rows = _rows(source, file, METADATA, METADATA_COLUMNS)
     return {} if rows is None else ranked_latents(rows)
 
 
 def _vocabulary(source: Source, file: _File) -> pa.Table | None:
-    """Read the test split's tokens, and none of the thousand columns of scores."""
+    """Read the test split's tokens, without the thousand columns of scores."""
     return source.read(file.path, TOKENS, RAW_COLUMNS)
 
 
@@ -243,7 +243,7 @@ def _rank_numbers(names: Iterable[str]) -> list[int]:
 
 
 def _encoder_top(source: Source, file: _File) -> pa.Table | None:
-    """Read the scores of the latents closest to each probe, under the file's names."""
+    """Read the scores of the latents with the highest encoder cosines per probe, under the file's column names."""
     names = source.columns(file.path)
     ranks = _rank_numbers(names)
     for missing in (f"{score}_sae_top_{rank}" for rank in ranks for score in ("precision", "recall")):
@@ -283,14 +283,14 @@ def _ranks(wide: pa.Table) -> pa.Table:
 
 
 def _cosine(row: dict[str, Any], direction: str, rank: int) -> float | None:
-    """Return the cosine with the probe of the row's own letter: the columns of the other letters are empty."""
+    """Return the cosine with the probe of the row's letter; the columns of other letters are empty."""
     letter = letter_of(row["concept"])
     names = (f"cos_probe_sae_{direction}_{each}_top_{rank}" for each in (letter, letter.upper()))
     return next((row[name] for name in names if row.get(name) is not None), None)
 
 
 def _model(source: Source, files: list[_File]) -> str:
-    """Name the model, where a folder is called like one."""
+    """Return the model's name if exactly one folder has the name of a model, else "unknown"."""
     folders = {folder for file in files for folder in file.path.relative_to(source.root.parent).parts[:-1]}
     names = sorted(folder for folder in folders if _MODEL.fullmatch(folder))
     if len(names) == 1:

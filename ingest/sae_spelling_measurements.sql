@@ -1,4 +1,4 @@
--- One row per SAE and concept: what its tested tokens tell of it. Files without a portion tested every candidate.
+-- One row per SAE and concept, from its tested tokens. In files without sample_portion, every candidate was tested.
 SELECT sae, concept, split_latents, num_probe_true_positives, num_tested, sample_portion,
     TRY_CAST(round(num_tested / sample_portion) AS INTEGER) AS num_candidates
 FROM (

@@ -1,4 +1,4 @@
-"""SAEBench's absorption evaluation: for each SAE a JSON file of results, and the tables that these were made from."""
+"""SAEBench's absorption evaluation: for each SAE, a JSON file with results, and the tables behind them."""
 
 from __future__ import annotations
 
@@ -58,17 +58,17 @@ _SHOWN_NAMES = 3
 _RECORDS = TypeAdapter(list[dict[str, Any]])
 
 
-# What the suite calls a column -> what the files call it, in all their forms.
+# A column in suites -> its names in the different versions of the files.
 _LETTER: Columns = same("letter")
 _DETAILS: Columns = {
     "letter": "first_letter",
-    # Here all split latents are counted; in SAEBench's tables a column of this name has one less.
+    # Here all split latents are counted; in SAEBench's tables a column of the same name has one fewer.
     "num_split_latents": ("num_split_features", "num_feature_splits"),
     "num_probe_true_positives": "num_probe_true_positives",
     "num_absorbed": ("num_full_absorption", "num_absorption"),
     "absorption_fraction": "mean_absorption_fraction",
 }
-#: The same as num_absorbed / num_probe_true_positives.
+#: Columns that equal num_absorbed / num_probe_true_positives.
 _RATES = ("full_absorption_rate", "absorption_rate")
 _LATENTS: Columns = {
     "latent": "index",
@@ -95,24 +95,24 @@ _TESTED: Columns = {
 _NOTES = (
     "Full absorption: every split latent is silent, the latent with the largest projection on the probe has a cosine of"
     " at least 0.025 with it, and it makes up at least 0.4 of the token's total projection.\n"
-    "The total projection is not stored, so the verdicts stand as published: they cannot be decided again exactly under"
+    "The total projection is not stored, so the verdicts are the published ones; they cannot be recomputed exactly for"
     " other thresholds.\n"
-    "The absorption fraction has two versions that are not comparable and are metrics of their own here: from 0.3.0 to"
-    " 0.4.0 (the metric fraction-0.3) it has no thresholds, since 0.4.1 it has them and counts three absorbing latents"
-    " at most. One SAE has 0.155 in the one and 0.016 in the other.\n"
-    "Every token that the linear probe gets right is tested; before 13 January 2025 only those of them on which every"
+    "The absorption fraction has two versions that are not comparable and are separate metrics here: from 0.3.0 to"
+    " 0.4.0 (the metric fraction-0.3) it has no thresholds; since 0.4.1 it has thresholds and counts three absorbing"
+    " latents at most. One SAE has 0.155 in the former and 0.016 in the latter.\n"
+    "Every true positive of the linear probe is tested; before 13 January 2025 only those on which every"
     " split latent is silent have a row. SAEBench's own means omit letters whose linear probe"
-    " is poor (by default an F1 of 0.6 or less); where the tables of an SAE are imported, these letters are here too."
+    " is poor (by default an F1 of 0.6 or less); if the tables of an SAE are imported, these letters are included here."
 ).splitlines()
 
 
 def detects(source: Source) -> bool:
-    """Tell whether `source` holds results or tables of the absorption evaluation."""
+    """Return whether `source` contains results or tables of the absorption evaluation."""
     return holds_absorption(source)
 
 
 def other_evaluations(source: Source) -> list[str]:
-    """Name the evaluations of SAEBench that `source` holds, with a file of each."""
+    """Return messages about other evaluations of SAEBench in `source`, with a file of each."""
     found = {eval_type(source, file): file for file in reversed(source.find("**/*.json"))}
     return [
         f"{source.report.name(file)} has results of SAEBench's evaluation {kind!r}, only {ABSORPTION!r} is imported"
@@ -122,18 +122,18 @@ def other_evaluations(source: Source) -> list[str]:
 
 
 def read(source: Source, *, only: str | None = None) -> list[Findings]:
-    """Read every SAE of `source`: a suite for each language model.
+    """Read all SAEs of `source`, as one suite per language model.
 
     Parameters
     ----------
     source : Source
     only : str, optional
-        A glob over SAEs, each named release/sae_id.
+        A glob over the SAEs' names, release/sae_id.
 
     Raises
     ------
     IngestError
-        Where no SAE can be read.
+        If no SAE can be read.
     """
     chosen = _selected(source, only)
     found = [suite for model, saes in _by_model(chosen).items() if (suite := _read_model(source, model, saes, chosen))]
@@ -143,7 +143,7 @@ def read(source: Source, *, only: str | None = None) -> list[Findings]:
 
 
 class _Read(NamedTuple):
-    """An SAE as its files describe it, and its rows, which do not say yet which SAE they are of."""
+    """The files of an SAE, its metadata, and its tables, still without the column `sae`."""
 
     files: SaeFiles
     facts: dict[str, Any]
@@ -151,7 +151,7 @@ class _Read(NamedTuple):
 
 
 def _read_model(source: Source, model: str, chosen: list[SaeFiles], every: list[SaeFiles]) -> Findings | None:
-    """Read the SAEs of one language model; None where none of them can be read."""
+    """Read the SAEs of one language model; None if none of them can be read."""
     known = []
     for files in chosen:
         tables = _tables(source, files)
@@ -159,14 +159,12 @@ def _read_model(source: Source, model: str, chosen: list[SaeFiles], every: list[
         try:
             Sae(sae="any", **facts)
         except ValidationError as error:
-            _leave_out(
-                source, files, f"a suite cannot store its description of the SAE ({first_problem(error)})", every
-            )
+            _omit(source, files, f"a suite cannot store its description of the SAE ({first_problem(error)})", every)
             continue
         if tables["measurements"].num_rows:
             known.append(_Read(files, facts, tables))
         else:
-            _leave_out(source, files, "it contains no readable letter; download the complete file", every)
+            _omit(source, files, "it contains no readable letter; download the complete file", every)
     if not known:
         return None
     saes = [Sae(sae=sae, **one.facts) for sae, one in zip(sae_ids([one.facts for one in known]), known, strict=True)]
@@ -200,7 +198,7 @@ def _read_model(source: Source, model: str, chosen: list[SaeFiles], every: list[
         "tested_tokens": tested,
         "tokens": numbered_tokens(*found["tokens"]),
         "prompts": prompts,
-        # They are very many: columns that nothing is known of are added as they are written.
+        # Because there are very many rows, missing columns are added only when they are written.
         "latents": pa.concat_tables(found["latents"], promote_options="permissive"),
     }
     manifest = Manifest(
@@ -216,7 +214,7 @@ def _read_model(source: Source, model: str, chosen: list[SaeFiles], every: list[
 
 
 def _selected(source: Source, only: str | None) -> list[SaeFiles]:
-    """Return the SAEs that `only` asks for."""
+    """Return the SAEs whose names match `only`."""
     saes = collect(source)
     chosen = [sae for sae in saes if only is None or fnmatchcase(sae.name, only)]
     if saes and not chosen:
@@ -230,7 +228,7 @@ def _selected(source: Source, only: str | None) -> list[SaeFiles]:
 
 
 def _by_model(saes: list[SaeFiles]) -> dict[str, list[SaeFiles]]:
-    """Group SAEs by language model. Where all that name one name the same, the others are of that one, too."""
+    """Group SAEs by language model. If only one model is named, SAEs without a model's name belong to it."""
     names = {sae.model for sae in saes if sae.model}
     models = {_same_model(name, names) for name in names}
     unnamed = models.pop() if len(models) == 1 else "unknown"
@@ -241,14 +239,14 @@ def _by_model(saes: list[SaeFiles]) -> dict[str, list[SaeFiles]]:
 
 
 def _same_model(name: str, names: set[str]) -> str:
-    """Return one name for a model that is called with its organisation in one file and without it in another."""
+    """Return a common name for a model that some files name with its organisation and others without it."""
     bare = name.rpartition("/")[2]
     organisations = {other for other in names if other.rpartition("/")[2] == bare and other != bare}
     return name if len(organisations) > 1 or (organisations and bare not in names) else bare
 
 
-def _leave_out(source: Source, sae: SaeFiles, reason: str, saes: list[SaeFiles]) -> None:
-    """Report that an SAE is not imported; its files may hold others that are."""
+def _omit(source: Source, sae: SaeFiles, reason: str, saes: list[SaeFiles]) -> None:
+    """Report that an SAE is not imported; its files may contain other SAEs that are."""
     for file in sae.files.values():
         if sum(file in other.files.values() for other in saes) > 1:
             source.report.reject(file, f"{sae.name} is omitted: {reason}")
@@ -257,7 +255,7 @@ def _leave_out(source: Source, sae: SaeFiles, reason: str, saes: list[SaeFiles])
 
 
 def _facts(files: SaeFiles, tables: Mapping[str, pa.Table]) -> dict[str, Any]:
-    """Return what is known of an SAE, by the names of `queries.manifest.Sae`."""
+    """Return the metadata of an SAE, as arguments of `queries.manifest.Sae`."""
     named = files.in_gemma_scope
     nominal = named.l0 if named else None
     return {
@@ -279,7 +277,7 @@ def _facts(files: SaeFiles, tables: Mapping[str, pa.Table]) -> dict[str, Any]:
 
 
 def _legacy_variance(used: list[SaeFiles]) -> Iterator[str]:
-    """Say so where the variance explained is by a formula that SAEBench gave up."""
+    """Yield a warning if the variance explained was computed with SAEBench's former formula."""
     number = sum(files.has_legacy_variance for files in used)
     if number:
         yield (
@@ -289,7 +287,7 @@ def _legacy_variance(used: list[SaeFiles]) -> Iterator[str]:
 
 
 def _tau(source: Source, saes: list[SaeFiles]) -> float:
-    """Return the threshold of splitting that most SAEs were measured with."""
+    """Return the most common tau of the SAEs."""
     counts = Counter(sae.tau for sae in saes if sae.tau is not None)
     tau = counts.most_common(1)[0][0] if counts else Method(metric=_METRIC).tau
     for sae in saes:
@@ -302,7 +300,7 @@ def _tau(source: Source, saes: list[SaeFiles]) -> float:
 
 
 def _version(source: Source, saes: list[SaeFiles]) -> str | None:
-    """Return the version of SAEBench that measured all SAEs, if it is one."""
+    """Return the version of SAEBench if it is the same for all SAEs, else None."""
     versions = {sae.version for sae in saes}
     if len(versions) == 1:
         return versions.pop()
@@ -312,7 +310,7 @@ def _version(source: Source, saes: list[SaeFiles]) -> str | None:
 
 
 def _tables(source: Source, sae: SaeFiles) -> dict[str, pa.Table]:
-    """Read the tables of one SAE, none of which says yet which one that is."""
+    """Read the tables of one SAE, without the column `sae`."""
 
     def read(kind: str, table: Table, columns: Columns) -> pa.Table:
         file = sae.files.get(kind)
@@ -325,11 +323,11 @@ def _tables(source: Source, sae: SaeFiles) -> dict[str, pa.Table]:
         ranked = ranked_latents(read("metadata", METADATA, METADATA_COLUMNS))
     elif "metadata" in sae.files:
         source.report.skip(sae.files["metadata"])
-    told = [_details(source, sae), *map(probes, reversed(wide))]
+    measurements = [_details(source, sae), *map(probes, reversed(wide))]
     if tested.num_rows:
-        told.insert(1, join("saebench_measurements", tested=tested))
+        measurements.insert(1, join("saebench_measurements", tested=tested))
     return {
-        "measurements": first_known(("concept",), *told),
+        "measurements": first_known(("concept",), *measurements),
         "k_sparse": with_all_columns(TABLES["k_sparse"], *(steps(rows, ranked) for rows in wide[:1])),
         "tested_tokens": tested,
         "latents": _latents(source, sae),
@@ -343,12 +341,12 @@ def _metrics(source: Source, sae: SaeFiles) -> pa.Table | None:
 
 
 def _keys(names: Iterable[str]) -> Columns:
-    """Say where scores of k-sparse probing name letter and layer; older files name no layer."""
+    """Return the columns of letter and layer in scores of k-sparse probing; older files have no layer."""
     return _LETTER | (same("layer") if "layer" in names else {})
 
 
 def _records(source: Source, sae: SaeFiles) -> pa.Table | None:
-    """Read the scores of k-sparse probing from their JSON file, which also has the split latents."""
+    """Read the scores of k-sparse probing and the split latents from their JSON file."""
     file = sae.files.get("records")
     if file is None:
         return None
@@ -365,7 +363,7 @@ def _records(source: Source, sae: SaeFiles) -> pa.Table | None:
 
 
 def _of_one_layer(source: Source, sae: SaeFiles, file: Path, rows: pa.Table | None) -> pa.Table | None:
-    """Keep the rows of the layer that most are of, for a file has one SAE; note which one it is."""
+    """Keep the rows of the most common layer, because a file has one SAE; store the layer in `sae`."""
     if rows is None or not rows.num_rows or "layer" not in rows.column_names:
         return rows
     (layer, number), *others = Counter(rows["layer"].to_pylist()).most_common()
@@ -378,7 +376,7 @@ def _of_one_layer(source: Source, sae: SaeFiles, file: Path, rows: pa.Table | No
 
 
 def _details(source: Source, sae: SaeFiles) -> pa.Table:
-    """Return the published numbers of each letter."""
+    """Return rows of measurements with the published numbers of each letter."""
     table, file = TABLES["measurements"], sae.files.get(ABSORPTION)
     details = sae.absorption.eval_result_details if sae.absorption else []
     if file is None or not details:
@@ -389,7 +387,7 @@ def _details(source: Source, sae: SaeFiles) -> pa.Table:
 
 
 def _absorbed(detail: Mapping[str, Any]) -> int | None:
-    """Return the number of absorbed tokens that a letter's rate tells."""
+    """Compute the number of absorbed tokens from a letter's rate."""
     rates = (detail.get(name) for name in _RATES)
     rate = next((rate for rate in rates if isinstance(rate, int | float) and 0 <= rate <= 1), None)
     of = whole(detail.get("num_probe_true_positives"))
@@ -397,16 +395,16 @@ def _absorbed(detail: Mapping[str, Any]) -> int | None:
 
 
 def _latents(source: Source, sae: SaeFiles) -> pa.Table:
-    """Return what the core evaluation tells of each latent."""
+    """Return rows of latents from the core evaluation."""
     latents, file = TABLES["latents"], sae.files.get(CORE)
-    told = sae.core.latents if sae.core else {}
+    values_by_name = sae.core.latents if sae.core else {}
     none = with_all_columns(latents, None).select(["latent"])
-    if file is None or "index" not in told:
+    if file is None or "index" not in values_by_name:
         return none
     columns = {
-        name: pa.chunked_array([_array([None if value == UNKNOWN else value for value in told[given]])])
+        name: pa.chunked_array([_array([None if value == UNKNOWN else value for value in values_by_name[given]])])
         for name, given in _LATENTS.items()
-        if given in told
+        if given in values_by_name
     }
     return source.conform(file, latents, columns) or none
 
@@ -414,7 +412,7 @@ def _latents(source: Source, sae: SaeFiles) -> pa.Table:
 def _conformed(
     source: Source, file: Path, table: Table, columns: Columns, records: list[dict[str, Any]], *, within: str = ""
 ) -> pa.Table | None:
-    """Do for the records of a JSON file, which lie `within` a part of it, what Source.read does for a parquet file."""
+    """Validate records of a JSON file as `Source.read` does for a parquet file; `within` is their path in the JSON."""
     present = {name for record in records for name in record if record[name] is not None}
     names = {name: (given,) if isinstance(given, str) else given for name, given in columns.items()}
     found = {name: next((one for one in given if one in present), None) for name, given in names.items()}
@@ -435,7 +433,7 @@ def _conformed(
 
 
 def _array(values: list[Any]) -> pa.Array:
-    """Make a column of `values`: of text, where they are of several types and cannot be anything else."""
+    """Make a column of `values`; mixed types are converted to text."""
     try:
         return pa.array(values)
     except (pa.ArrowException, OverflowError):

@@ -1,4 +1,4 @@
-"""Which files of SAEBench belong to which SAE, and what its JSON files say of the SAE itself."""
+"""Group SAEBench's files by SAE, and read the metadata of SAEs from its JSON files."""
 
 from __future__ import annotations
 
@@ -30,51 +30,51 @@ if TYPE_CHECKING:
 
     from ingest.source import Source
 
-#: What the core evaluation writes where it did not measure.
+#: The core evaluation's value for what it did not measure.
 UNKNOWN = -1
 _RESULTS = "_eval_results"
-#: Characters of an attribute of an SAE.
+#: Maximum length of an attribute of an SAE, in characters, and maximum number of attributes.
 _SHORT = 200
 _MOST = 100
 _RECORDS = "_k_sparse_probing.json"
-#: In the path of a table, the name of the SAE, which may hold slashes, occurs twice.
+#: The path of a table contains the name of the SAE, which may contain slashes, twice.
 _TABLE = re.compile(
     r"(?:.*/)?(?P<sae>[^/].*)/layer_(?P<layer>[0-9]{1,9})_(?P=sae)(?:_(?P<kind>metrics|metadata|raw_results))?\.parquet"
 )
 _LAYER = re.compile(r"(?:blocks\.|layer[_-])([0-9]{1,9})(?![0-9])")
 _HOOK = re.compile(r"blocks\.[0-9]{1,9}\.(?:hook_(?:resid_(?:pre|mid|post)|mlp_out|attn_out)|attn\.hook_z)")
-#: Trainers that a name may hold -> the architecture as SAEBench calls it.
+#: Trainers in names of SAEs, and the names that SAEBench uses for some of them.
 _TRAINER = re.compile(
     r"(?<![A-Za-z])(matryoshka_?batch_?topk|batch_?topk|topk|jumprelu|gated|p_?anneal)(?:sae|trainer)?(?![A-Za-z])"
 )
 _ARCHITECTURES = {"matryoshkabatchtopk": "matryoshka_batch_topk", "batchtopk": "batch_topk", "panneal": "p_anneal"}
-#: What an SAE says of itself that has a column of its own, or says nothing of the SAE.
+#: Fields of an SAE's configuration that have their own column, or are not about the SAE.
 _USED = {
     *("model_name", "hook_name", "hook_layer", "d_sae", "architecture", "neuronpedia_id", "training_tokens", "seed"),
     *("device", "metadata"),
 }
-#: Nominal widths are counted in thousands from here on.
+#: Nominal widths from this one on are rounded to thousands.
 _THOUSANDS_FROM = 10_000
 _WIDTH = re.compile(r"width[_-](?:2pow([12]?[0-9])|([0-9]{1,5}k|[0-9]{1,2}m))(?![0-9])")
 
 
 @dataclass
 class SaeFiles:
-    """One SAE as its files tell it.
+    """One SAE and its files.
 
     Attributes
     ----------
     name : str
-        release/sae_id; where no results tell them apart, both as the files' names join them.
+        release/sae_id; without results, both as they are joined in file names.
     files : dict of str to Path
         "absorption_first_letter" and "core" (results), "records" (of k-sparse probing), all JSON; the tables "tested",
         "metrics", "metadata" and "raw_results".
     evals : list of Absorption and Core
         The results, those of absorption first.
     layer_in_path : int, optional
-        The layer that the tables' names tell.
+        The layer in the file names of its tables.
     layer_in_rows : int, optional
-        The layer that rows of its tables tell.
+        The layer in the rows of its tables.
     """
 
     name: str
@@ -99,34 +99,34 @@ class SaeFiles:
 
     @property
     def config(self) -> dict[str, Any]:
-        """What the SAE says of itself; newer ones say part of it under metadata."""
-        said = next((one.sae_cfg_dict for one in self.evals if one.sae_cfg_dict), {})
-        metadata = said.get("metadata")
-        known = {name: value for name, value in said.items() if value is not None}
+        """The SAE's configuration; that of newer ones has a part of the fields under metadata."""
+        cfg = next((one.sae_cfg_dict for one in self.evals if one.sae_cfg_dict), {})
+        metadata = cfg.get("metadata")
+        known = {name: value for name, value in cfg.items() if value is not None}
         return metadata | known if isinstance(metadata, dict) else known
 
     @property
     def model(self) -> str | None:
         """The language model."""
         names = (self.config.get("model_name"), *(one.eval_config.model_name for one in self.evals))
-        said = next((str(name) for name in names if name), None)
-        return said or (self.in_gemma_scope.model if self.in_gemma_scope else None)
+        given = next((str(name) for name in names if name), None)
+        return given or (self.in_gemma_scope.model if self.in_gemma_scope else None)
 
     def _text(self, name: str) -> str | None:
-        """Return what the SAE says of itself under `name`, where that is a word."""
-        said = self.config.get(name)
-        return said if isinstance(said, str) and said else None
+        """Return the field `name` of the SAE's configuration if it is a non-empty text."""
+        value = self.config.get(name)
+        return value if isinstance(value, str) and value else None
 
     @property
     def hook(self) -> str | None:
-        """The point of the model that it reads."""
+        """The hook point that it was trained on."""
         found = _HOOK.search(self.name)
         named = self.in_gemma_scope.hook if self.in_gemma_scope else found[0] if found else None
         return self._text("hook_name") or named
 
     @property
     def architecture(self) -> str | None:
-        """Its architecture as SAEBench calls it."""
+        """SAEBench's name of its architecture."""
         if self.in_gemma_scope:
             return self._text("architecture") or "jumprelu"
         found = _TRAINER.search(self.name.lower())
@@ -135,16 +135,17 @@ class SaeFiles:
 
     @property
     def attributes(self) -> dict[str, str]:
-        """What else it says of itself, as far as that is a word, a number or a truth value."""
-        said = sorted(self.config.items())
-        told = (
-            (name, str(value)) for name, value in said if name not in _USED and _is_plain(name) and _is_plain(value)
+        """Other fields of its configuration whose values are short texts, numbers or booleans."""
+        plain = (
+            (name, str(value))
+            for name, value in sorted(self.config.items())
+            if name not in _USED and _is_plain(name) and _is_plain(value)
         )
-        return dict(islice(told, _MOST))
+        return dict(islice(plain, _MOST))
 
     @property
     def tokens_seen(self) -> int | None:
-        """Tokens it was trained on; SAEBench writes -1 where it does not know."""
+        """Number of tokens it was trained on; SAEBench writes -1 if unknown."""
         return whole(self.config.get("training_tokens"), BIGINT_MAX) or None
 
     @property
@@ -154,31 +155,31 @@ class SaeFiles:
 
     @property
     def in_gemma_scope(self) -> gemma_scope.Place | None:
-        """Where it stands in Gemma Scope, if it is called like one of these SAEs."""
+        """The SAE of Gemma Scope with this name, if there is one."""
         return gemma_scope.place(self.name)
 
     @property
     def layer(self) -> int | None:
-        """The layer, from the first that tells it."""
+        """The layer, from the first source that has it."""
         found = (_LAYER.search(str(self.config.get("hook_name"))), _LAYER.search(self.name))
-        told = (
+        layers = (
             whole(self.config.get("hook_layer")),
             self.layer_in_path,
             *(int(one[1]) for one in found if one),
             *(whole(one.eval_config.layer) for one in self.evals),
             self.layer_in_rows,
         )
-        return next((layer for layer in told if layer is not None), None)
+        return next((layer for layer in layers if layer is not None), None)
 
     def width(self, highest: int) -> dict[str, Any]:
-        """Return nominal width, number of latents and whether it is counted; else the `highest` latent is the last."""
-        said, found = whole(self.config.get("d_sae"), MAX_LATENTS), _WIDTH.search(self.name)
-        if found and found[1] and not said:
-            said = whole(2 ** int(found[1]), MAX_LATENTS)
-        if said:
-            nominal = gemma_scope.nominal_width(said)
+        """Return nominal width, number of latents, and whether that is exact or estimated from the `highest` latent."""
+        exact, found = whole(self.config.get("d_sae"), MAX_LATENTS), _WIDTH.search(self.name)
+        if found and found[1] and not exact:
+            exact = whole(2 ** int(found[1]), MAX_LATENTS)
+        if exact:
+            nominal = gemma_scope.nominal_width(exact)
             width = nominal // 1000 * 1000 if nominal >= _THOUSANDS_FROM else nominal
-            return {"width": width, "n_latents": said, "n_latents_counted": True}
+            return {"width": width, "n_latents": exact, "n_latents_counted": True}
         named = whole(parse_width(found[2]), MAX_LATENTS) if found and found[2] else None
         if named:
             n_latents = gemma_scope.count_latents(named, highest)
@@ -193,18 +194,18 @@ class SaeFiles:
 
     @property
     def variance_explained(self) -> float | None:
-        """Share of the variance that the SAE explains."""
+        """Share of the variance that the SAE's reconstruction explains."""
         return _score(self._metrics.reconstruction_quality.explained_variance)
 
     @property
     def has_legacy_variance(self) -> bool:
-        """Whether the variance explained is by the formula that SAEBench used at first, and calls incorrect today."""
+        """Whether the variance explained was computed with SAEBench's first formula, which it now calls incorrect."""
         legacy = self._metrics.reconstruction_quality.explained_variance_legacy
         return self.variance_explained is not None and legacy is None
 
     @property
     def loss_recovered(self) -> float | None:
-        """Share of the model's loss that the SAE wins back."""
+        """Share of the model's loss that the SAE's reconstruction recovers."""
         return _score(self._metrics.model_performance_preservation.ce_loss_score)
 
     @property
@@ -215,17 +216,17 @@ class SaeFiles:
 
     @property
     def tau(self) -> float | None:
-        """The rise in F1 that a further split latent had to bring."""
+        """The minimum F1 gain of a further split latent."""
         return _measured(0, 1, self.absorption.eval_config.f1_jump_threshold) if self.absorption else None
 
     @property
     def version(self) -> str | None:
-        """The version of SAEBench that measured absorption, as far as its results tell."""
+        """The version of SAEBench that measured absorption, as far as it can be inferred from the results."""
         return self.absorption.version if self.absorption else None
 
     @property
     def neuronpedia(self) -> Neuronpedia | None:
-        """Where Neuronpedia hosts it, if it says so itself or is one of Gemma Scope's SAEs that are known there."""
+        """Its id on Neuronpedia, from its configuration or the list of Gemma Scope's SAEs."""
         model, _, source = str(self.config.get("neuronpedia_id") or "").partition("/")
         if model and source and "/" not in source:
             return Neuronpedia(model=model, source=source)
@@ -233,7 +234,7 @@ class SaeFiles:
 
 
 def _is_plain(value: object) -> bool:
-    """Tell whether a value says something in a few words."""
+    """Return whether a value is a boolean, a short text or a number in the integer range."""
     match value:
         case bool():
             return True
@@ -250,12 +251,12 @@ def _score(value: float | None) -> float | None:
 
 
 def _measured(least: float, most: float, value: float | None) -> float | None:
-    """Return a number that lies between bounds; others, NaN among them, were not measured."""
+    """Return a number within bounds; None for other values and NaN, which mean that it was not measured."""
     return value if value is not None and least <= value <= most else None
 
 
 def holds_absorption(source: Source) -> bool:
-    """Tell whether `source` holds anything of the absorption evaluation."""
+    """Return whether `source` contains any file of the absorption evaluation."""
     return (
         any(_tables(source))
         or bool(source.find(f"**/*{_RECORDS}"))
@@ -264,11 +265,11 @@ def holds_absorption(source: Source) -> bool:
 
 
 def collect(source: Source) -> list[SaeFiles]:
-    """Find every SAE that has anything of the absorption evaluation, in the order of their names."""
+    """Find all SAEs with files of the absorption evaluation, sorted by name."""
     saes: dict[str, SaeFiles] = {}
 
-    def of(name: str, kind: str, file: Path) -> SaeFiles | None:
-        """Note that `file` is of the SAE called `name`, unless it has such a file already."""
+    def add(name: str, kind: str, file: Path) -> SaeFiles | None:
+        """Add `file` to the SAE called `name`; reject it and return None if the SAE already has such a file."""
         sae = saes.setdefault(_joined(name), SaeFiles(name))
         if kind in sae.files:
             first = source.report.name(sae.files[kind])
@@ -279,14 +280,14 @@ def collect(source: Source) -> list[SaeFiles]:
 
     for file, results in _evals(source):
         name = results.sae_name or results.sae_lens_id or file.name.removesuffix(".json").removesuffix(_RESULTS)
-        if sae := of(name, CORE if isinstance(results, Core) else ABSORPTION, file):
+        if sae := add(name, CORE if isinstance(results, Core) else ABSORPTION, file):
             sae.evals = sorted([*sae.evals, results], key=lambda one: isinstance(one, Core))
             sae.name = name if "/" in name else sae.name
     for file, table in _tables(source):
-        if sae := of(table["sae"], table["kind"] or "tested", file):
+        if sae := add(table["sae"], table["kind"] or "tested", file):
             sae.layer_in_path = int(table["layer"])
     for file in source.find(f"**/*{_RECORDS}"):
-        of(file.name.removesuffix(_RECORDS), "records", file)
+        add(file.name.removesuffix(_RECORDS), "records", file)
     for sae in saes.values():
         if sae.files.keys() == {CORE}:
             source.report.skip(*sae.files.values())
@@ -294,12 +295,12 @@ def collect(source: Source) -> list[SaeFiles]:
 
 
 def _joined(name: str) -> str:
-    """Write release and id as files' names join them, slashes replaced."""
+    """Join release and id as in file names, with slashes replaced."""
     return name.replace("/", "_")
 
 
 def whole(value: object, most: int = INTEGER_MAX) -> int | None:
-    """Return a count that is no more than a column holds, be it written as a float."""
+    """Return an integer from 0 to `most`, also from an integral float; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
         return None
     return int(value) if value == int(value) else None
@@ -312,7 +313,7 @@ def _tables(source: Source) -> Iterator[tuple[Path, re.Match[str]]]:
 
 
 def _evals(source: Source) -> Iterator[tuple[Path, Absorption | Core]]:
-    """Read the results of the absorption and core evaluations, and pass over those of others."""
+    """Read the results of the absorption and core evaluations, and skip those of others."""
     for file in source.find("**/*.json"):
         if file.name.endswith(_RECORDS):
             continue

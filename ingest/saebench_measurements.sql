@@ -1,4 +1,4 @@
--- One row per concept: what the probe's true positives of one SAE, which are all tested, tell of it.
+-- One row per concept, from the probe's true positives on one SAE, which are all tested.
 SELECT concept,
     any_value(split_latents) AS split_latents,
     any_value(num_probe_true_positives) AS num_probe_true_positives,

@@ -1,18 +1,18 @@
-"""SAEBench's result files: every form in which it ever wrote those of its evaluations absorption and core.
+"""SAEBench's result files: all formats that its evaluations absorption and core have had.
 
 ========================  ==============================================================================================
 from 5 October 2024       one file for several SAEs: ``custom_eval_results`` by SAE and letter, ``custom_eval_config``
-from 11 October 2024      the same, its letters called ``absorption_first_letter_a``
-from 16 October 2024      one file for each SAE: ``eval_results`` by letter, ``eval_type_id`` "absorption"; one more
-                          file has these of all SAEs, by name
+from 11 October 2024      the same, with letters called ``absorption_first_letter_a``
+from 16 October 2024      one file per SAE: ``eval_results`` by letter, ``eval_type_id`` "absorption"; another file has
+                          those of all SAEs, by name
 from 24 October 2024      ``eval_result_details``, a list of letters; ``eval_type_id`` "absorption_first_letter"
 from 28 November 2024     the same with ``sae_cfg_dict``
 from 13 January 2025      ``num_absorption`` and ``absorption_rate`` are called ``num_full_absorption`` and
                           ``full_absorption_rate``, and there is an absorption fraction
 ========================  ==============================================================================================
 
-The results of core, from 26 October 2024, had lists in place of a record per latent until 4 November 2024. Their
-variance explained was averaged over tokens until 7 March 2025: where the file has no ``explained_variance_legacy``.
+The results of core, from 26 October 2024, had lists in place of a record per latent until 4 November 2024. Until 7
+March 2025 (in files without ``explained_variance_legacy``), their variance explained was averaged over tokens.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ ABSORPTION = "absorption_first_letter"
 CORE = "core"
 _OLD_ABSORPTION = "absorption"
 _EVAL_TYPE = re.compile(rb'"eval_type_id"\s*:\s*"([^"]*)"')
-#: All keys of results start so, apart from those of several SAEs.
+#: The start of all keys of results, except in files for several SAEs.
 _RESULTS = b"eval_result"
 _BY_SAE = re.compile(rb'"custom_eval_results"\s*:')
 _COUNT = re.compile(rb'"num_absorption"\s*:')
 _LETTER = re.compile(r"(?:absorption_first_letter_)?([a-zA-Z])")
 _DETAILS = "eval_result_details"
-#: What is taken of each latent, of which the results of core tell more.
+#: The fields per latent that are imported from the results of core.
 _OF_LATENT = ("index", "feature_density", "encoder_decoder_cosine_sim")
 
 
 class _Part(BaseModel, extra="allow"):
-    """A part of a result file. Its fields are what is read of it; all else is kept, to be named in the report."""
+    """A part of a result file. Declared fields are read; others are kept, to be named in the report."""
 
-    def left(self, name: str = "") -> set[str]:
-        """Name the numbers that are not read."""
+    def unread(self, name: str = "") -> set[str]:
+        """Return the paths of the numbers that are not read."""
         names = number_names(self.model_extra or {}, name)
         for key, value in self:
             if isinstance(value, _Part):
-                names |= value.left(f"{name}.{key}" if name else key)
+                names |= value.unread(f"{name}.{key}" if name else key)
         return names
 
 
@@ -65,7 +65,7 @@ class _Config(_Part):
 
 
 class _Results(_Part):
-    """What every evaluation says of its SAE; older files say less."""
+    """The fields about the SAE in results of all evaluations; older files have fewer."""
 
     eval_config: _Config = _Config()
     sae_lens_id: str | None = None
@@ -74,7 +74,7 @@ class _Results(_Part):
 
     @property
     def sae_name(self) -> str | None:
-        """The SAE's name, where the file gives both parts of it."""
+        """The SAE's name, release/id; None if one of them is missing."""
         parts = (self.sae_lens_release_id, self.sae_lens_id)
         return "/".join(filter(None, parts)) if all(parts) else None
 
@@ -86,9 +86,9 @@ class Absorption(_Results):
 
     @property
     def version(self) -> str | None:
-        """Since when SAEBench has measured as it did here, as far as the fields tell.
+        """The version of SAEBench, inferred from the fields.
 
-        Its own sae_bench_commit_hash is the commit of whatever folder it was started in.
+        The field sae_bench_commit_hash is not used: it is the commit of the folder that SAEBench was started in.
         """
         fields = {name for detail in self.eval_result_details for name in detail}
         if self.eval_config.min_GT_probe_f1 is not None:
@@ -116,7 +116,7 @@ class _Misc(_Part):
 
 
 class CoreMetrics(_Part):
-    """What is read of the metrics of the core evaluation, by SAEBench's names."""
+    """The metrics of the core evaluation that are read, by SAEBench's names."""
 
     sparsity: _Sparsity = _Sparsity()
     reconstruction_quality: _Reconstruction = _Reconstruction()
@@ -125,14 +125,14 @@ class CoreMetrics(_Part):
 
 
 class Core(_Results):
-    """Results of the core evaluation; `latents` has a list by each of its names for what is measured of a latent."""
+    """Results of the core evaluation; `latents` has a list with the values of all latents per field."""
 
     eval_result_metrics: CoreMetrics = CoreMetrics()
     latents: dict[str, list[Any]] = {}
 
 
 def eval_type(source: Source, file: Path) -> str | None:
-    """Return which evaluation wrote `file`, without parsing it: those of other evaluations are large."""
+    """Return the evaluation that wrote `file`, without parsing it, because those of other evaluations are large."""
     content = peek_json(source, file)
     if _RESULTS not in content:
         return None
@@ -144,7 +144,7 @@ def eval_type(source: Source, file: Path) -> str | None:
 
 
 def read_absorption(source: Source, file: Path) -> list[Absorption]:
-    """Read results of absorption, of one SAE or of several; UnreadableError where they are in no form of SAEBench."""
+    """Read results of absorption, of one SAE or several; UnreadableError if they have none of SAEBench's formats."""
     found = read_json(source, file, lambda content: [*map(Absorption.model_validate, _each(content))])
     for results in found:
         source.report.hold(file, number_names(results.eval_result_details, _DETAILS))
@@ -153,12 +153,12 @@ def read_absorption(source: Source, file: Path) -> list[Absorption]:
 
 
 def read_core(source: Source, file: Path) -> Core:
-    """Read results of core; UnreadableError where there are none."""
+    """Read results of core; UnreadableError if there are none."""
 
     def parse(content: Any) -> Core:
         if not isinstance(content, dict):
             return Core.model_validate(content)
-        # An SAE has very many latents: what is not read of them is let go at once.
+        # There are very many latents, so the fields that are not read are freed at once.
         details = content.pop(_DETAILS, None)
         source.report.hold(file, number_names(details, _DETAILS))
         return Core.model_validate(content | {"latents": _by_name(details)})
@@ -170,17 +170,17 @@ def read_core(source: Source, file: Path) -> Core:
 
 
 def _report(source: Source, file: Path, results: _Results) -> None:
-    """Name the numbers of `results` that are not read."""
-    said = results.sae_cfg_dict or {}
-    source.report.hold(file, results.left() | number_names(said, "sae_cfg_dict"))
-    # All that it says in a word or a number is kept.
-    metadata = said.get("metadata")
-    source.report.take(file, (f"sae_cfg_dict.{name}" for name in said))
+    """Report the numbers of `results` that are not read."""
+    cfg = results.sae_cfg_dict or {}
+    source.report.hold(file, results.unread() | number_names(cfg, "sae_cfg_dict"))
+    # All fields with a short text or a number become attributes.
+    metadata = cfg.get("metadata")
+    source.report.take(file, (f"sae_cfg_dict.{name}" for name in cfg))
     source.report.take(file, (f"sae_cfg_dict.metadata.{name}" for name in metadata or () if isinstance(metadata, dict)))
 
 
 def _by_name(details: Any) -> dict[str, list[Any]]:
-    """Return what is read of each latent as lists, which the details were themselves at first."""
+    """Return the fields that are read of each latent as lists; in the first format, the details are lists already."""
     records = [one for one in details if isinstance(one, dict)] if isinstance(details, list) else []
     if len(records) == 1 and any(isinstance(value, list) for value in records[0].values()):
         lists = {name: records[0][name] for name in _OF_LATENT if isinstance(records[0].get(name), list)}
@@ -191,7 +191,7 @@ def _by_name(details: Any) -> dict[str, list[Any]]:
 
 
 def _each(content: Any) -> Iterator[Any]:
-    """Give the results of each SAE in the form that they have today."""
+    """Yield the results of each SAE in the current format."""
     if "custom_eval_results" in _object(content):
         config = _object(content.get("custom_eval_config", {}))
         releases = _object(config.get("selected_saes_dict", {}))
@@ -211,7 +211,7 @@ def _each(content: Any) -> Iterator[Any]:
 
 
 def _modern(content: Any) -> Any:
-    """Give the results of one SAE, whose letters were an object before they were a list."""
+    """Return the results of one SAE in the current format; formerly, letters were an object rather than a list."""
     if _DETAILS in _object(content) or "eval_results" not in content:
         return content
     kept = {name: value for name, value in content.items() if name != "eval_results"}
@@ -219,7 +219,7 @@ def _modern(content: Any) -> Any:
 
 
 def _as_list(letters: Any) -> dict[str, Any]:
-    """Turn an object of letters, and of their means, into a list of letters."""
+    """Convert an object with letters and their means to a list of letters."""
     found = {name: _LETTER.fullmatch(name) for name in _object(letters)}
     return {
         _DETAILS: [{"first_letter": letter[1], **_object(letters[name])} for name, letter in found.items() if letter],

@@ -38,18 +38,18 @@ _NAMING = {name: Column(name, "INTEGER", "", rule=Rule("{} >= 0", "0 or more")) 
 }
 _WIDTH = re.compile(r"([0-9]{1,9})([km]?)", re.IGNORECASE)
 _THOUSANDS = {"": 1, "k": 1_000, "m": 1_000_000}
-#: Leading space of alphabetic tokens as tokenizers encode it, or an underscore.
+#: Leading space of alphabetic tokens as encoded by tokenizers, or an underscore.
 _MARKED_SPACE = "^[_\u2581\u0120]([A-Za-z])"
 _SHOWN_ROWS = 3
 #: Rows decoded at a time, and rows with lists of texts.
 _BATCH, _BATCH_OF_LISTS = 16_384, 16
-#: Bytes of a value in memory; of a text, those of its place.
+#: Bytes per value in memory; for other types, such as texts, those of an index are assumed.
 _WIDTHS = {"BOOLEAN": 1, "INT64": 8, "DOUBLE": 8}
 _TOO_LARGE = f"takes more than {limits.TABLE / limits.MB:,.0f} MB in memory; cut it into several"
 
 _BIGINT = 2.0**63
 
-#: A column of a suite's table -> its name in a file, or the names that it goes by, of which the first found counts.
+#: A column of a suite's table -> its name in a file, or alternative names, of which the first one found is used.
 Columns = dict[str, str | tuple[str, ...]]
 
 _Stamp = tuple[int, int]
@@ -91,9 +91,9 @@ class Source:
     report : Report
         What was read and what was not.
     stamps : dict of Path to (int, int)
-        Size and time of every file, as it was when it was opened.
+        Size and modification time of every file when it was opened.
     places : dict of str to (int, int, int)
-        By id, layer, nominal width and L0 of each SAE that files name so.
+        By id: layer, nominal width and L0 of each SAE that files identify by these.
     """
 
     root: Path
@@ -103,7 +103,7 @@ class Source:
     _file: Path | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        # Links above the source are its owner's; those within are looked at one by one.
+        # Links in the path to the source are the user's own and followed; those within it are checked one by one.
         path = self.root.resolve()
         self._file = path if path.is_file() else None
         self.root = path.parent if self._file else path
@@ -120,7 +120,7 @@ class Source:
         )
 
     def has(self, file: Path) -> bool:
-        """Tell whether `file` exists, readable or not."""
+        """Return whether `file` exists, even if it is unreadable."""
         return os.path.lexists(file) and self._file in (None, file)
 
     @cached_property
@@ -208,17 +208,17 @@ class Source:
         ----------
         file : Path
         table : Table
-            The contract that rows must meet; those that do not are omitted and reported.
+            The contract that rows must conform to; other rows are omitted and reported.
         columns : dict of str to str or tuple of str
-            Where the table's columns are found; layer, width, l0 and letter stand for the ids that are made of them. A
-            required one that is missing rejects the file.
+            Names in the file of the table's columns, or of layer, width, l0 and letter, from which ids are made. If a
+            required one is missing, the file is rejected.
         **constants
-            Values of columns that the file does not have, such as a layer that stands in its name.
+            Values of columns that the file does not have, such as a layer in its file name.
 
         Returns
         -------
         pyarrow.Table or None
-            Columns of the table's types, rows in the file's order; None where the file was rejected.
+            Columns with the table's types, and rows in the file's order; None if the file was rejected.
         """
         present = self.columns(file)
         if not present:
@@ -310,7 +310,7 @@ class Source:
         return sae
 
     def facts(self, sae: str) -> dict[str, Any]:
-        """Return what `queries.manifest.Sae` has of an SAE that `sae_id` named."""
+        """Return the metadata of an SAE from `sae_id`, as arguments of `queries.manifest.Sae`."""
         layer, width, l0 = self.places[sae]
         return {"sae": sae, "layer": layer, "width": width, "l0": l0, "l0_nominal": l0}
 
@@ -338,8 +338,8 @@ def _table(stream: BinaryIO, columns: list[str]) -> pa.Table:
     """Read columns of a parquet file, if they fit into the memory limit."""
     wanted = list(dict.fromkeys(columns))
     schema = pq.read_schema(stream)
-    # One long text that stands in each of many rows takes no room in a file. So texts are not written out at first; or
-    # few at a time, where they stand in lists, which Arrow does not always read otherwise (apache/arrow#21526).
+    # A long text that is repeated in many rows takes little space in a file. So texts are read as dictionaries; or, in
+    # lists, which Arrow cannot always read as dictionaries (apache/arrow#21526), in small batches.
     texts = [name for name in wanted if pa.types.is_string(schema.field(name).type)]
     lists = any(
         pa.types.is_list(kind) and not pa.types.is_primitive(kind.value_type)
@@ -357,7 +357,7 @@ def _table(stream: BinaryIO, columns: list[str]) -> pa.Table:
             size += sum(map(_size, batch.columns))
             if size > limits.TABLE:
                 raise UnreadableError(_TOO_LARGE)
-            pieces.append(pa.table({name: _written_out(batch[name], schema.field(name).type) for name in wanted}))
+            pieces.append(pa.table({name: _decoded(batch[name], schema.field(name).type) for name in wanted}))
         return pa.concat_tables(pieces).combine_chunks()
 
 
@@ -383,12 +383,12 @@ def _size(values: pa.Array) -> int:
     return int(values.nbytes) + (pc.sum(lengths.cast(pa.int64())).as_py() or 0)
 
 
-def _written_out(values: pa.Array, kind: pa.DataType) -> pa.Array:
+def _decoded(values: pa.Array, kind: pa.DataType) -> pa.Array:
     return values if values.type == kind else values.cast(kind)
 
 
 def _typed(name: str, values: pa.ChunkedArray, duckdb_type: str) -> pa.ChunkedArray:
-    """Cast to the contract's type; ValueError or ArrowException where values do not fit."""
+    """Cast to the contract's type; ValueError or ArrowException if that is impossible."""
     kind = arrow_type(duckdb_type)
     if pa.types.is_integer(_value_type(kind)) and pa.types.is_floating(_value_type(values.type)):
         values = _whole(values)
@@ -400,8 +400,8 @@ def _typed(name: str, values: pa.ChunkedArray, duckdb_type: str) -> pa.ChunkedAr
             values = pc.replace_substring_regex(values, _MARKED_SPACE, r" \1")
         return values
     if pa.types.is_floating(values.type):
-        strange = pc.or_(_is_infinite(values), pc.is_nan(values))
-        values = pc.if_else(strange, pa.scalar(None, values.type), values)
+        not_finite = pc.or_(_is_infinite(values), pc.is_nan(values))
+        values = pc.if_else(not_finite, pa.scalar(None, values.type), values)
     return values.cast(kind)
 
 
@@ -458,7 +458,7 @@ def _value_type(kind: pa.DataType) -> pa.DataType:
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    """Tell whether values are numbers or verdicts, or lists of them."""
+    """Return whether values are numbers or booleans, or lists of them."""
     kind = _value_type(kind)
     return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
 

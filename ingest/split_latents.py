@@ -1,4 +1,4 @@
-"""Split latents from k-sparse scores, by the same statement that the dashboard asks."""
+"""Split latents from k-sparse scores, with the same SQL as the dashboard."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def derive_split_latents(measurements: pa.Table, k_sparse: pa.Table, method: Met
     k_sparse : pyarrow.Table
         Columns sae, concept, k, latent, f1.
     method : Method
-        Its tau decides.
+        Provides tau.
 
     Returns
     -------
     pyarrow.Table
-        `measurements` with split_latents; NULL where the ranked latents are unknown too.
+        `measurements` with split_latents; NULL if the ranked latents are unknown, too.
     """
     with connect() as connection:
         connection.register("given", measurements.select([*_KEY, "split_latents"]))

@@ -1,4 +1,4 @@
-"""Results of one's own: tables that are named as a suite's, as CSV or parquet, and what they omit derived."""
+"""A user's own results: CSV or parquet files with a suite's table and column names; missing values are derived."""
 
 from __future__ import annotations
 
@@ -54,21 +54,21 @@ _NAMES = (
 )
 _ENDINGS = ("parquet", "csv")
 _DESCRIPTION = "suite.toml"
-#: Metrics whose verdicts another rule than the paper's decides, from what need not be stored.
+#: Metrics with another rule than the paper's; their verdicts are not derived, because the scores may be missing.
 _OF_OTHER_RULES = ("full", *FRACTIONS)
-#: Characters of an id that are shown.
+#: Maximum number of characters of an id in messages.
 _SHOWN = 100
 _LETTERS = {concept_id(letter) for letter in LETTERS}
-#: What an SAE's row may say beside what `Sae` calls the same.
+#: Columns of the table saes that are not fields of `Sae`.
 _OTHERS = ("num_latents", "num_latents_counted", "neuronpedia_model", "neuronpedia_source", "attributes")
 
 
 def _with_required(table: Table, *required: str) -> Table:
-    """Return the contract of a file that must have the columns `required`."""
+    """Return the contract of a file in which the columns `required` are the required ones."""
     return replace(table, columns=tuple(replace(column, required=column.name in required) for column in table.columns))
 
 
-#: What is derived of each need not be in its file.
+#: The contracts of the files, in which columns that can be derived are optional.
 _CONTRACTS = {name: TABLES[name] for name in _NAMES} | {
     _TESTED: _with_required(TABLES[_TESTED], "sae", "concept", "token", "top_latent"),
     "concepts": _with_required(TABLES["concepts"], "concept"),
@@ -76,7 +76,7 @@ _CONTRACTS = {name: TABLES[name] for name in _NAMES} | {
 
 
 class _Description(Record):
-    """What `suite.toml` says; its names are the manifest's."""
+    """The contents of `suite.toml`; its names are those of the manifest."""
 
     title: str | None = None
     model: Model = Model(name="unknown")
@@ -86,7 +86,7 @@ class _Description(Record):
 
 
 def detects(source: Source) -> bool:
-    """Tell whether `source` holds tables of one's own, and not a suite."""
+    """Return whether `source` contains tables of results, but is not a suite."""
     named = any(_file(source, name) for name in (_TESTED, _MEASUREMENTS))
     return named and not source.has(source.root / MANIFEST)
 
@@ -97,7 +97,7 @@ def read(source: Source, *, only: str | None = None) -> list[Findings]:
     Raises
     ------
     IngestError
-        Where they measure nothing, or `only` is given.
+        If there is no measurement, or `only` is given.
     """
     if only is not None:
         message = f"{source.root}: is imported as a whole; omit --only"
@@ -129,33 +129,33 @@ def read(source: Source, *, only: str | None = None) -> list[Findings]:
             "provenance": provenance,
         }
     )
-    del found["saes"]  # which the manifest has
+    del found["saes"]  # they are in the manifest
     return [Findings(manifest, {name: rows for name, rows in found.items() if rows.num_rows or TABLES[name].required})]
 
 
 def _description(source: Source) -> _Description:
-    """Read what the folder says of itself, if anything."""
+    """Read the folder's `suite.toml`, if there is one."""
     file = source.root / _DESCRIPTION
     if not source.has(file):
         return _Description()
     try:
         with source.opened(file, "TOML file", limits.TOML) as stream:
-            said = _Description.model_validate(tomllib.load(stream))
-            said.model_dump_json()  # which refuses what no file can hold
-            return said
+            description = _Description.model_validate(tomllib.load(stream))
+            description.model_dump_json()  # raises an error for values that JSON cannot store
+            return description
     except UnreadableError as error:
         source.reject(file, f"{error}; the suite is imported without it")
         return _Description()
 
 
 def _file(source: Source, name: str) -> Path | None:
-    """Find the file of a table: parquet where there are both."""
+    """Find the file of a table; parquet is preferred to CSV."""
     files = [source.root / f"{name}.{ending}" for ending in _ENDINGS]
     return next((file for file in files if source.has(file)), None)
 
 
 def _table(source: Source, name: str) -> pa.Table | None:
-    """Read one table; None where there is none."""
+    """Read one table; None if there is none."""
     table, file = _CONTRACTS[name], _file(source, name)
     if file is None:
         return None
@@ -174,7 +174,7 @@ def _table(source: Source, name: str) -> pa.Table | None:
 
 
 def _skip_others(source: Source) -> None:
-    """Say which tables lie there and are not imported."""
+    """Report the tables that are not imported."""
     for file in (file for ending in _ENDINGS for file in source.find(f"*.{ending}")):
         name = source.report.name(file)
         if name in source.report.read or name in dict(source.report.rejected):
@@ -193,7 +193,7 @@ def _measured(found: Mapping[str, pa.Table], method: Method) -> pa.Table:
 
 
 def _judged(source: Source, tested: pa.Table, measured: pa.Table, method: Method) -> pa.Table:
-    """Decide on the tokens whose row has no verdict, and omit those that nothing decides on."""
+    """Derive missing verdicts, and omit tokens for which that is impossible."""
     other = pc.and_(pc.is_in(tested["metric"], pa.array(_OF_OTHER_RULES)), pc.is_null(tested["is_absorption"]))
     own = with_verdicts(tested.filter(pc.invert(other)), measured, method)
     judged = own.filter(pc.is_valid(own["is_absorption"]))
@@ -205,8 +205,8 @@ def _judged(source: Source, tested: pa.Table, measured: pa.Table, method: Method
 
 
 def _saes(source: Source, found: Mapping[str, pa.Table]) -> list[Sae]:
-    """List the SAEs of the table saes, and those that only other tables name."""
-    # Of an SAE of which nobody counted the latents, the highest that is named; a higher one than SAEs have is none.
+    """List the SAEs of the table saes, and those that occur only in other tables."""
+    # If the number of latents is unknown, it is estimated from the highest latent in any table.
     least = {sae: min(latent + 1, MAX_LATENTS) for sae, latent in highest_latents(found).items() if sae}
     rows = {row["sae"]: row for row in found["saes"].to_pylist()}
     saes = []
@@ -222,7 +222,7 @@ def _saes(source: Source, found: Mapping[str, pa.Table]) -> list[Sae]:
 
 
 def _facts(row: Mapping[str, Any], least: int) -> dict[str, Any]:
-    """Return what is known of an SAE, by the names of `queries.manifest.Sae`."""
+    """Return the metadata of an SAE, as arguments of `queries.manifest.Sae`; it has at least `least` latents."""
     facts = {name: value for name, value in row.items() if name not in _OTHERS and value is not None}
     pedia = row.get("neuronpedia_model"), row.get("neuronpedia_source")
     number = row.get("num_latents")
@@ -235,9 +235,9 @@ def _facts(row: Mapping[str, Any], least: int) -> dict[str, Any]:
 
 
 def _concepts(found: Mapping[str, pa.Table]) -> pa.Table:
-    """Complete the table concepts by those that other tables name, and what it omits by the ids."""
-    told = found["token_concepts"]
-    numbers = Counter(told["concept"].to_pylist())
+    """Add the concepts of other tables to the table concepts, and derive missing columns from ids."""
+    token_concepts = found["token_concepts"]
+    numbers = Counter(token_concepts["concept"].to_pylist())
     named = {concept for name in _NAMES if "concept" in found[name].column_names for concept in _named(found[name])}
     letters = {row["concept"]: row for row in first_letters(named & _LETTERS).to_pylist()}
     listed = {row["concept"]: row for row in found["concepts"].to_pylist()}
@@ -250,7 +250,7 @@ def _concepts(found: Mapping[str, pa.Table]) -> pa.Table:
             "family": family if dot else "concept",
             "label": name or concept,
             "phrase": f"is {name or concept}",
-            "num_tokens": numbers[concept] if told.num_rows else None,
+            "num_tokens": numbers[concept] if token_concepts.num_rows else None,
             **{name: value for name, value in known.items() if value is not None},
             "concept": concept,
         }
@@ -264,7 +264,7 @@ def _named(rows: pa.Table) -> list[str]:
 
 
 def _families(given: list[Family], concepts: pa.Table) -> list[Family]:
-    """List the families that are described, and those that concepts are of."""
+    """List the families in the description, and those of other concepts."""
     known = {family.family: family for family in [FIRST_LETTERS, *given]}
     return [
         known.get(family)

@@ -1,7 +1,7 @@
-"""The table of tested tokens: sae-spelling writes one an SAE, the published explorer has those of all SAEs in one file.
+"""The table of tested tokens: sae-spelling writes one per SAE, the published explorer has one for all SAEs.
 
-Its versions differ. Some have a row for each token, some a row for each token and ranked latent; and under one name
-they hold the top latent's value or a list of the ten first.
+Its versions differ: there is one row per token, or one per token and ranked latent; and columns with the same name
+contain the top latent's value or a list of those of the first ten.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 def _with(table: Table, *columns: Column) -> Table:
-    """Return the contract of a file that also has `columns`, or lacks them."""
+    """Return a contract with additional optional columns."""
     return replace(table, columns=(*table.columns, *(replace(column, required=False) for column in columns)))
 
 
-#: A tested token's row as files have it: it also says what holds for the whole concept, and has its prompt in full.
+#: The contract of a tested token's row in files, which also have values of the whole concept and the full prompt.
 TESTED = _with(
     TABLES["tested_tokens"],
     *map(TABLES["measurements"].column, ("split_latents", "num_probe_true_positives", "sample_portion")),
@@ -39,13 +39,13 @@ _RANKED = replace(
     _ONE_ROW,
     key=(*TESTED.key, "feat_order"),
     columns=(
-        # The verdict stands with the first rank only.
+        # Only the first rank has a verdict.
         *(replace(column, required=column.required and column.name != "is_absorption") for column in _ONE_ROW.columns),
         Column("feat_order", "INTEGER", ""),
     ),
 )
 
-# What the suite calls a column -> what the files call it.
+# A column in suites -> its name in files.
 _COLUMNS: Columns = {
     **same("token", "prompt", "sample_portion", "num_probe_true_positives", "is_absorption"),
     **same("model_correct", "probe_logit", "num_active_latents"),
@@ -76,25 +76,25 @@ _TOP_OR_LIST = {"ablation_feat", "ablation_feat_act", "ablation_feat_probe_cos"}
 
 
 def read_tested(source: Source, file: Path, keys: Columns, **constants: object) -> pa.Table | None:
-    """Read a parquet file of tested tokens, whichever version it is.
+    """Read a parquet file of tested tokens, of any version.
 
     Parameters
     ----------
     source : Source
     file : Path
     keys : dict of str to str or tuple of str
-        Where layer, width, l0 and letter are found, as far as the file has them, and what only this source tells.
+        Columns with layer, width, l0 and letter, if the file has them, and columns that only this source has.
     **constants
-        Those that it does not have.
+        Values for those that it lacks.
 
     Returns
     -------
     pyarrow.Table or None
-        Rows of `TESTED`, one a token; None where the file was rejected.
+        Rows of `TESTED`, one per token; None if the file was rejected.
     """
     types = source.columns(file)
     if "feat_order" in types:
-        top = {name: names[::-1] for name, names in _TOP.items()}  # what is of each rank comes first
+        top = {name: names[::-1] for name, names in _TOP.items()}  # columns with values per rank take precedence
         ranked = source.read(file, _RANKED, keys | _COLUMNS | top | same("feat_order"), **constants)
         return None if ranked is None else _judged(source, file, with_all_columns(_RANKED, ranked))
     lists = {name for name in _TOP_OR_LIST if name in types and pa.types.is_nested(types[name])}
@@ -108,7 +108,7 @@ def _without(names: set[str], columns: Mapping[str, tuple[str, ...]]) -> Columns
 
 
 def _judged(source: Source, file: Path, ranked: pa.Table) -> pa.Table:
-    """Make one row per token of its ranked latents, and report the tokens whose verdict is lost."""
+    """Merge the rows of each token's ranked latents, and report the tokens without a verdict."""
     source.report.note("Files with a row for each ranked latent: the verdict is that of feat_order 0.")
     judged = join("ranked_latents", ranked=ranked)
     lost = ranked.group_by(list(TESTED.key)).aggregate([]).num_rows - judged.num_rows

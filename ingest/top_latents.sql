@@ -1,4 +1,4 @@
--- One row per tested token. Where a file names the top latent and the runner-up only, they are the list of latents.
+-- One row per tested token. If a file has only the top latent and the runner-up, they become the list of latents.
 SELECT * EXCLUDE (top_activation) REPLACE (
     CASE WHEN latents IS NULL THEN list_filter([top_latent, second_latent], lambda latent: latent IS NOT NULL)
         ELSE latents END AS latents,

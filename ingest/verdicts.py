@@ -1,4 +1,4 @@
-"""Verdicts on tested tokens whose source stores scores only, by the macro that the dashboard asks."""
+"""Verdicts on tested tokens whose source stores only scores, with the same macro as the dashboard."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 
 def with_verdicts(tested: pa.Table, measurements: pa.Table, method: Method) -> pa.Table:
-    """Decide on the tested tokens that have no verdict.
+    """Compute the missing verdicts of tested tokens.
 
     Parameters
     ----------
     tested : pyarrow.Table
-        Rows of tested_tokens with all of its columns.
+        Rows of tested_tokens with all its columns.
     measurements : pyarrow.Table
         Columns sae, concept, split_latents.
     method : Method
-        Its thresholds decide.
+        Provides the thresholds.
 
     Returns
     -------
     pyarrow.Table
-        `tested`; is_absorption is NULL where a row stores neither a verdict nor an effect.
+        `tested` with is_absorption; NULL in rows with neither a verdict nor an effect.
     """
     splits = measurements.select(["sae", "concept", "split_latents"])
     splits = splits.filter(pc.is_valid(splits["split_latents"]))

@@ -1,6 +1,5 @@
--- The rows of tested, each with a verdict: its own where it has one, else that of the rule of the paper. NULL where neither
--- decides. splits has the split latents of each SAE and concept; where they are unknown, tested tokens count as candidates,
--- on which they are all silent.
+-- The rows of tested with a verdict: the stored one, else that of the paper's rule, else NULL. splits has the split latents
+-- of each SAE and concept; if they are unknown, tested tokens are assumed to be candidates, on which all of them are silent.
 SELECT tested.* REPLACE (coalesce(
     is_absorption,
     ablation(

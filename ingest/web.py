@@ -1,4 +1,4 @@
-"""The one way to web servers: what is asked, what a file there is, and why there is no answer."""
+"""Requests to web servers, files at addresses, and messages for failed requests."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ingest.files import reason
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-#: How long a server may take to accept a connection, and to send anything at all.
+#: Timeouts for connecting to a server and for receiving data.
 CONNECT_SECONDS, READ_SECONDS = 15, 30
 MOST_REDIRECTS = 10
-#: Bytes that are read at a time; what has come of a piece when its connection is cut off is lost.
+#: Bytes that are read at a time; an incomplete piece is lost when the connection is interrupted.
 PIECE = 2**16
 
-#: What has happened, by what requests raises; those that are kinds of others come first.
+#: Messages by exception of `requests`; subclasses come before their base classes.
 _WHY: dict[type[Exception], str] = {
     requests.Timeout: f"no answer within {READ_SECONDS} s",
     requests.exceptions.SSLError: "no secure connection can be made",
@@ -32,16 +32,16 @@ _WHY: dict[type[Exception], str] = {
     requests.exceptions.InvalidURL: "is not an address that can be downloaded",
     requests.exceptions.InvalidSchema: "redirects to something that is not a web address",
 }
-#: Of each thread: its connections, which are kept open from one file to the next.
+#: Per thread, a session whose connections are reused.
 _OF_THREAD = threading.local()
 
 
 class RemoteError(Exception):
-    """What lies at an address cannot be had; the message is the reason, to follow the address."""
+    """The contents of an address cannot be read; the message is the reason, to be shown after the address."""
 
 
 class UnreachableError(RemoteError):
-    """There is no answer, which says nothing about what lies there."""
+    """There is no answer, so it is unknown whether there is anything at the address."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,17 @@ class RemoteFile:
     Attributes
     ----------
     path : str
-        Where it lies below the address.
+        Path below the address.
     where : callable
-        Returns the URL and the headers by which it is fetched; some hold for a while only.
+        Returns the URL and the headers for downloading it, which may expire.
     size : int or None
-        Bytes, None where that is not told before it is fetched.
+        Size in bytes; None if it is unknown before the download.
     identity : str or None
-        Differs as soon as the content does; None where the server tells none.
+        A value that changes with the content (ETag, date or hash); None if the server sends none.
     is_served : bool
-        Whether each answer tells the identity, so that a change in the midst of a download is noticed.
+        Whether each response contains the identity, so that a change during a download is noticed.
     checksum : str
-        SHA-256 of its content, empty where it is not known.
+        SHA-256 of its content; empty if unknown.
     """
 
     path: str
@@ -72,7 +72,7 @@ class RemoteFile:
     checksum: str = ""
 
     def open(self, start: int = 0) -> requests.Response:
-        """Ask for its content from byte `start` on."""
+        """Request its content from byte `start` on."""
         url, headers = self.where()
         return get(url, {**headers, **({"Range": f"bytes={start}-"} if start else {})})
 
@@ -83,20 +83,20 @@ class RemoteFile:
 
 
 def get(url: str, headers: Mapping[str, str] | None = None) -> requests.Response:
-    """Send a request; whatever status is answered is for the caller, the content is not read yet.
+    """Send a GET request; the status is not checked, and the content is not read yet.
 
     Raises
     ------
     UnreachableError
-        Where there is no answer.
+        If there is no answer.
     RemoteError
-        Where the address is none, or leads round in circles.
+        If the address is invalid, or has too many redirects.
     """
     client = getattr(_OF_THREAD, "client", None)
     if client is None:
         client = _OF_THREAD.client = requests.Session()
         client.max_redirects = MOST_REDIRECTS
-        # Compressed on its way, a file has neither the size nor the ranges that are told of it.
+        # With compression, the stated sizes and ranges would not be those of the file.
         client.headers.update(
             {"User-Agent": f"absorption-explorer/{version('absorption-explorer')}", "Accept-Encoding": "identity"}
         )
@@ -115,7 +115,7 @@ def get(url: str, headers: Mapping[str, str] | None = None) -> requests.Response
 
 
 def first_bytes(response: requests.Response, most: int) -> bytes:
-    """Return the first `most` bytes of an answer."""
+    """Return the first `most` bytes of a response."""
     content = b""
     try:
         for piece in response.iter_content(PIECE):
@@ -128,17 +128,17 @@ def first_bytes(response: requests.Response, most: int) -> bytes:
 
 
 def identity(response: requests.Response) -> str | None:
-    """Return what changes when the file does."""
+    """Return a value that changes with the file: its ETag or modification date."""
     return response.headers.get("ETag") or response.headers.get("Last-Modified")
 
 
 def status_line(response: requests.Response) -> str:
-    """Say what a server answered, as in "404 Not Found"."""
+    """Return the status of a response as text, such as "404 Not Found"."""
     return f"{response.status_code} {response.reason or ''}".strip()
 
 
 def check_address(url: str) -> None:
-    """Refuse what cannot be taken apart as an address."""
+    """Reject an address that cannot be parsed."""
     try:
         urlsplit(url)
     except ValueError as error:
@@ -146,13 +146,13 @@ def check_address(url: str) -> None:
 
 
 def without_secrets(url: str) -> str:
-    """Write an address without user, password and query."""
+    """Return an address without user, password and query."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def why(error: Exception) -> str:
-    """Say why there is no answer; what requests says holds whole addresses, with all that is secret in them."""
-    if "Read timed out" in str(error):  # in the midst of an answer, which requests has no error of its own for
+    """Return a message for a failed request; those of `requests` contain addresses with secrets."""
+    if "Read timed out" in str(error):  # while reading a response, for which requests has no exception of its own
         return _WHY[requests.Timeout]
     return next((text for kind, text in _WHY.items() if isinstance(error, kind)), reason(error))

@@ -1,4 +1,4 @@
-"""Absorption Explorer measures: from a model and its SAEs to a suite, in stages. Needs the extra `measure`."""
+"""Measurements of Absorption Explorer: from a model and its SAEs to a suite. Needs the extra `measure`."""
 
 from measure.errors import MeasureError
 

@@ -1,4 +1,4 @@
-"""Checks that run with every measurement and stand in the suite's manifest."""
+"""Checks that run with every measurement; their results are stored in the suite's manifest."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
     from measure.config import Config
 
-#: A probe with a lower F1 has failed: its letter is kept and named here.
+#: A probe with a lower F1 has failed: its letter stays in the suite, and a check names it.
 _FAILED = 0.5
-#: Margins that are tried, as shares of the effect of erasing the probe's direction.
+#: Effect margins to compare, as shares of the effect of erasing the probe's direction.
 _SHARES = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
-#: What a word's projection on the probe is shared out to, and the whole.
-_PARTS = ("main", "absorbing", "total")
-#: Letters that SAEBench needs (`min_feats_for_eval`).
-_ENOUGH = 20
+#: A word's projection on the probe: that of its split latents, of its absorbing latents, and of the whole stream.
+_PROJECTIONS = ("main", "absorbing", "total")
+#: Minimum number of letters that SAEBench requires (`min_feats_for_eval`).
+_MIN_CONCEPTS = 20
 
 
 def make_checks(config: Config, loss: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> dict[str, Any]:
-    """Compute the checks, by what they are called in the page "About this suite".
+    """Compute the checks, by their names on the page "About this suite".
 
-    Those of each family of concepts are named after it where there are several.
+    If there are several families of concepts, each family's checks begin with its name.
     """
     checks = {
         "Perplexity of the model on held-out text": loss["perplexity"],
@@ -74,8 +74,8 @@ def _of_family(config: Config, tables: Mapping[str, pa.Table], noun: str) -> dic
         "Tested tokens that are absorbed": int(np.sum(tested["is_absorption"])),
         "Verdicts that differ when recomputed from the stored scores": different_verdicts(config, tested)
         + different_projections(config, full),
-        **projection_shares(rows.select([f"{name}_projection" for name in _PARTS]).to_pydict()),
-        **_left_out(config, f1, names, noun),
+        **projection_shares(rows.select([f"{name}_projection" for name in _PROJECTIONS]).to_pydict()),
+        **_omitted_concepts(config, f1, names, noun),
     }
     if not tested["token"]:
         return checks
@@ -95,9 +95,9 @@ def _of_family(config: Config, tables: Mapping[str, pa.Table], noun: str) -> dic
 
 
 def relative_margins(config: Config, tested: Mapping[str, list[Any]]) -> dict[str, str]:
-    """Count the tokens that would be absorbed if the margin were a share of what erasing the probe's direction does.
+    """Count the absorbed tokens if the effect margin were a share of the effect of erasing the probe's direction.
 
-    A margin of one logit is calibrated to 26 letters; a share means the same whatever the answers are.
+    A margin of one logit is calibrated to 26 letters; a share is comparable between families of concepts.
     """
     top, second, cosine, erased = (
         np.array(tested.get(name, []), float)
@@ -120,41 +120,41 @@ def _of_metric(table: pa.Table, metric: str) -> pa.Table:
 
 
 def projection_shares(rows: Mapping[str, list[Any]]) -> dict[str, float]:
-    """Say who carries the probe's direction at the true positives, on average: soft absorption.
+    """Divide the projection on the probe among its sources, as a mean over true positives: soft absorption.
 
-    Split latents, the absorbing latents that SAEBench counts, neither (other latents, biases, the SAE's error). Words
-    whose projection is not positive have nothing to share out, and are omitted.
+    The sources are the split latents, the absorbing latents that SAEBench counts, and the rest (other latents, biases,
+    the SAE's error). Words without a positive projection are omitted.
     """
-    main, absorbing, total = (np.array(rows[f"{name}_projection"], float) for name in _PARTS)
+    main, absorbing, total = (np.array(rows[f"{name}_projection"], float) for name in _PROJECTIONS)
     known = total > 0
     if not known.any():
         return {}
-    carried, taken = (float((part[known] / total[known]).mean()) for part in (main, absorbing))
+    by_split, by_absorbing = (float((part[known] / total[known]).mean()) for part in (main, absorbing))
     return {
-        "Share of the projection on the probe that split latents carry, mean over true positives": carried,
-        "Share that absorbing latents carry (three at most)": taken,
-        "Share that neither carry": 1 - carried - taken,
+        "Share of the projection on the probe that split latents carry, mean over true positives": by_split,
+        "Share that absorbing latents carry (three at most)": by_absorbing,
+        "Share that neither carry": 1 - by_split - by_absorbing,
     }
 
 
-def _left_out(config: Config, f1: np.ndarray, names: np.ndarray, noun: str) -> dict[str, str]:
-    """Name the letters that are not measured by projection because their probe is poor, and if too few are left."""
+def _omitted_concepts(config: Config, f1: np.ndarray, names: np.ndarray, noun: str) -> dict[str, str]:
+    """List the letters not measured by projection because their probe is poor; note if too few letters remain."""
     least = config.method.min_probe_f1
     if not least:
         return {}
     poor = sorted(set(names[f1 <= least].tolist()))
     left = len(set(names.tolist())) - len(poor)
-    enough = "" if left >= _ENOUGH else f"; {left} are left, SAEBench measures no model with fewer than {_ENOUGH}"
-    return {f"{noun} not measured by projection (probe F1 of {least} or less)": (", ".join(poor) or "none") + enough}
+    note = "" if left >= _MIN_CONCEPTS else f"; {left} remain, SAEBench requires at least {_MIN_CONCEPTS}"
+    return {f"{noun} not measured by projection (probe F1 of {least} or less)": (", ".join(poor) or "none") + note}
 
 
 def _silent(rows: Mapping[str, list[Any]]) -> np.ndarray:
-    """Tell on which tokens every split latent is silent."""
+    """Return a mask of the tokens on which every split latent is silent."""
     return np.array([max(values) < SILENT for values in rows["split_activations"]])
 
 
 def different_projections(config: Config, full: Mapping[str, list[Any]]) -> int:
-    """Count the stored verdicts by projection that do not follow from the stored scores, as a float32 file has them."""
+    """Count the verdicts by projection that differ from those recomputed from scores rounded to float32."""
     if not full["token"]:
         return 0
     top, total, cosine = (
@@ -165,7 +165,7 @@ def different_projections(config: Config, full: Mapping[str, list[Any]]) -> int:
 
 
 def different_verdicts(config: Config, tested: Mapping[str, list[Any]]) -> int:
-    """Count the stored verdicts that do not follow from the stored scores, as a float32 file has them."""
+    """Count the verdicts by ablation that differ from those recomputed from scores rounded to float32."""
     if not tested["token"]:
         return 0
     top, second, cosine = (
@@ -179,7 +179,7 @@ def different_verdicts(config: Config, tested: Mapping[str, list[Any]]) -> int:
 
 
 def largest_decrease(k_sparse: Mapping[str, list[Any]]) -> float:
-    """Return the most that mean F1 falls by from one k to the next."""
+    """Return the largest decrease of mean F1 from one k to the next; 0 if it never decreases."""
     k, f1 = np.array(k_sparse["k"]), np.array(k_sparse["f1"], float)
     means = [f1[k == value].mean() for value in np.unique(k)]
     return float(max(0.0, -np.diff(means).min(initial=0.0)))

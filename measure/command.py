@@ -1,4 +1,4 @@
-"""What the command `absorption-explorer measure` does."""
+"""The command `absorption-explorer measure`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["MeasureError", "Outcome", "measure"]
 
 
 class Outcome(NamedTuple):
-    """What to tell at the end: of what was done, and of the SAEs that could not be measured."""
+    """The result of a run: lines about what was done, and a line per SAE that could not be measured."""
 
     lines: list[str]
     failed: list[str]
@@ -48,7 +48,7 @@ def measure(
     say: Callable[[str], None] = lambda _: None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Outcome:
-    """Measure what a configuration names, and write the suite.
+    """Measure the SAEs of a configuration, and write the suite.
 
     Parameters
     ----------
@@ -57,19 +57,19 @@ def measure(
     target : Path
         Folder of the suite.
     work : Path
-        Folder of what lies between the stages. What is there already is not done again.
+        Folder for intermediate results. Tasks whose results are there are not repeated.
     workers : int
-        Processes on this machine.
+        Number of processes on this machine.
     address : str, optional
-        Scheduler of a Dask cluster to join instead; all its workers see `work` under the same path.
+        Scheduler of a Dask cluster to use instead; all its workers must see `work` under the same path.
     dry_run : bool
-        Do nothing but fetch the model, and say what there would be to do.
+        Fetch the model if necessary, and only report what there is to do.
     force : bool
-        Replace the suite that is at `target`.
+        Replace an existing suite at `target`.
     say : callable
-        Told in a line what it will cost, before it starts, and what it waits for.
+        Called with lines of text: the estimated cost before the start, and what the run is waiting for.
     progress : callable
-        Told what is being done, how much is done, and how much there is.
+        Called with the name of the current task, the work done, and the total.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def measure(
     Raises
     ------
     MeasureError, IngestError
-        A line for each thing that is wrong, with how to fix it.
+        With one line per problem, which also says how to fix it.
     """
     config = read_config(file)
     try:
@@ -97,11 +97,11 @@ def measure(
         model = _open(plan.shared["vocabulary"], work)
         families = check_all(config, file.parent, model)
         tasks = in_order(*plan.tasks)
-        ahead = [task for task in tasks if not task.is_done(work)]
-        cost, weights = expect(plan, ahead, model, config, file.parent, workers)
-        lines = [*_announce(tasks, ahead, cost, work), *families]
+        pending = [task for task in tasks if not task.is_done(work)]
+        cost, weights = expect(plan, pending, model, config, file.parent, workers)
+        lines = [*_announce(tasks, pending, cost, work), *families]
         if dry_run:
-            each = (f"  {task.label}: about {_duration(weights[task.digest])}" for task in ahead)
+            each = (f"  {task.label}: about {_duration(weights[task.digest])}" for task in pending)
             return Outcome([*lines, *each], [])
         for line in lines:
             say(line)
@@ -137,14 +137,14 @@ def measure(
 
 
 def _open(vocabulary: Task, work: Path) -> LanguageModel:
-    """Open the model, fetched first where it has to be."""
+    """Open the model; download it first if necessary."""
     perform_all(list(vocabulary.needs.values()), work)
     return model_of(vocabulary.settings, {name: need.folder(work) for name, need in vocabulary.needs.items()})
 
 
-def _announce(tasks: list[Task], ahead: list[Task], cost: Cost, work: Path) -> list[str]:
+def _announce(tasks: list[Task], pending: list[Task], cost: Cost, work: Path) -> list[str]:
     return [
-        f"{len(ahead):,} of {len(tasks):,} tasks are to be done; the results of the others are in {work}",
+        f"{len(pending):,} of {len(tasks):,} tasks are to be done; the results of the others are in {work}",
         f"about {_duration(cost.seconds)} on this machine, {_size(cost.memory)} of memory, {_size(cost.disk)} of disk",
     ]
 

@@ -1,4 +1,4 @@
-"""Families of concepts: what their concepts are called, which words have them, and how the model is asked for them."""
+"""Families of concepts: their names, the words that have them, and how a model is prompted for them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-#: The columns of a family's CSV; the first two are needed.
+#: The columns of a family's CSV; the first two are required.
 COLUMNS = ("token", "label", "group", "split")
 _SPLITS = ("", "train", "test")
-#: Words that a line names of those that are wrong.
-_NAMED = 5
-#: A family of so many labels has to be told which of them is meant.
-_TWO = 2
+#: Maximum number of words listed in a message.
+_MAX_LISTED = 5
+#: Number of labels of a binary family, of which the configuration names the positive one.
+_BINARY = 2
 
 
 @dataclass(frozen=True)
@@ -33,21 +33,21 @@ class Family:
     Attributes
     ----------
     family, title, noun : str
-        Its id; what it and one of its concepts are called.
+        Its id; its title; the noun for one of its concepts.
     names : tuple of str
-        What the ids of its concepts end in, in their order; the model's answers are called so, too.
+        The last part of the id of each concept, which also names the model's answer. All tuples are in this order.
     labels, phrases : tuple of str
-        What is shown of each concept, and said of its words.
+        The label of each concept, and a phrase about a word that has it ("starts with L").
     answers : tuple of str
-        What the model answers with for each, after a space; empty where it is not asked.
+        The answer for each concept, which follows a space in a prompt; empty if the model is not asked.
     measured : tuple of int
-        Places of the concepts that are measured: all, or of a yes and a no the yes.
+        Indices of the concepts that are measured: all, or the positive one of a binary family.
     parents : tuple of int or None
-        Places of the concepts that they are kinds of; empty where none is.
+        For each concept, the index of the concept that it is a kind of; empty if there is no hierarchy.
     question : str
-        What follows the word where prompts are drawn: answers are then a letter of the word, the first or the last.
+        Text after the word in generated prompts, for built-in families; their answer is a letter of the word.
     gated : bool
-        Whether its words were split by groups, and a gate stands before its rates (measure/stages/gate.py).
+        Whether its words were split by groups, and concepts must pass a gate to have a rate (measure/stages/gate.py).
     """
 
     family: str
@@ -63,20 +63,20 @@ class Family:
     gated: bool = False
 
     def concept(self, place: int) -> str:
-        """Return the id of the concept at a place."""
+        """Return the id of the concept at an index."""
         return f"{self.family}.{self.names[place]}"
 
     def parent(self, place: int) -> str | None:
-        """Return the id of the concept that the one at a place is a kind of, if it is measured."""
+        """Return the id of the parent of the concept at an index; None if it has none that is measured."""
         parent = self.parents[place] if self.parents else None
         return None if parent is None or parent not in self.measured else self.concept(parent)
 
     def answer(self, word: str) -> str:
-        """Return the answer of a worked example: the letter of the word that the family is about."""
+        """Return the answer of a worked example, a letter of the word."""
         return word.strip()[_LETTER_AT[self.family]].upper()
 
 
-#: The families that are built in, and which letter of a word each is about.
+#: The built-in families, and the position of the letter that each is about.
 _LETTER_AT = {"first-letter": 0, "last-letter": -1}
 BUILT_IN = tuple(_LETTER_AT)
 _BUILT_IN_TEXTS = {
@@ -86,7 +86,7 @@ _BUILT_IN_TEXTS = {
 
 
 def built_in_family(family: str = "first-letter", *, gated: bool = False) -> Family:
-    """Return a family that is built in."""
+    """Return a built-in family."""
     title, phrase, question = _BUILT_IN_TEXTS[family]
     upper = tuple(LETTERS.upper())
     return Family(
@@ -107,14 +107,14 @@ FIRST_LETTERS = built_in_family()
 
 
 def letter_of_word(family: str, word: str) -> str:
-    """Return the letter that a word has by a family that is built in, in lower case."""
+    """Return the letter of a word that a built-in family is about, in lower case."""
     return word.strip()[_LETTER_AT[family]].lower()
 
 
 class Row(NamedTuple):
     """A line of a family's CSV; `label` is empty for a word that has none of the labels.
 
-    A word of which no group is told is in that of its form in lower case.
+    The default group is the word in lower case.
     """
 
     line: int
@@ -130,7 +130,7 @@ def read_rows(file: Path) -> list[Row]:
     Raises
     ------
     MeasureError
-        Where the file is no such CSV, or a line contradicts another one.
+        If the file is not a valid CSV of a family, or its lines contradict each other.
     """
     rows = list(_lines(file, _text_of(file)))
     if not rows:
@@ -140,7 +140,7 @@ def read_rows(file: Path) -> list[Row]:
     first: dict[str, Row] = {}
     for row in rows:
         if (row.token, row.label) in known:
-            what = f"has the label {row.label!r}" if row.label else "stands without a label"
+            what = f"has the label {row.label!r}" if row.label else "is listed without a label"
             message = f"{file}: line {row.line}: {row.token!r} {what} twice (line {known[row.token, row.label]}, too)"
             raise MeasureError(f"{message}; remove one")
         known[row.token, row.label] = row.line
@@ -174,14 +174,14 @@ def _text_of(file: Path) -> str:
 
 
 def _lines(file: Path, text: str) -> Iterable[Row]:
-    """Read a CSV's lines; spaces belong to tokens, and to nothing else."""
+    """Read a CSV's lines; spaces are kept in tokens and stripped from all other fields."""
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
         header = [name.strip() for name in next(reader, [])]
         if not set(COLUMNS[:2]) <= set(header) <= set(COLUMNS) or len(set(header)) < len(header):
             message = (
                 f"{file}: its first line is {','.join(header)!r}; it needs the columns token,label and may have"
-                " group,split, parted by commas"
+                " group,split, separated by commas"
             )
             raise MeasureError(message)
         for fields in reader:
@@ -190,9 +190,9 @@ def _lines(file: Path, text: str) -> Iterable[Row]:
             if len(fields) != len(header):
                 message = f"{file}: line {reader.line_num}: has {len(fields)} fields, not {len(header)}; fix it"
                 raise MeasureError(message)
-            told = dict.fromkeys(COLUMNS, "") | dict(zip(header, fields, strict=True))
-            label, group, split = (told[name].strip() for name in COLUMNS[1:])
-            row = Row(reader.line_num, told["token"], label, group or told["token"].strip().lower(), split)
+            values = dict.fromkeys(COLUMNS, "") | dict(zip(header, fields, strict=True))
+            label, group, split = (values[name].strip() for name in COLUMNS[1:])
+            row = Row(reader.line_num, values["token"], label, group or values["token"].strip().lower(), split)
             if not row.token.strip():
                 message = f"{file}: line {row.line}: has no token; give one or remove the line"
                 raise MeasureError(message)
@@ -214,9 +214,8 @@ def _lines(file: Path, text: str) -> Iterable[Row]:
 
 
 def _check_splits(file: Path, rows: Sequence[Row]) -> None:
-    """Refuse a split that is told of some words only, or that parts a group."""
-    told = {bool(row.split) for row in rows}
-    if len(told) > 1:
+    """Reject a split that is given for some words only, or that separates words of one group."""
+    if len({bool(row.split) for row in rows}) > 1:
         row = next(row for row in rows if not row.split)
         message = f"{file}: line {row.line}: {row.token!r} has no split, others have one; give it to all or to none"
         raise MeasureError(message)
@@ -231,8 +230,8 @@ def _check_splits(file: Path, rows: Sequence[Row]) -> None:
             raise MeasureError(message)
 
 
-def name_of(label: str) -> str:
-    """Return what the id of a label's concept ends in: lower-case letters and digits, hyphens between them."""
+def id_suffix(label: str) -> str:
+    """Return the last part of the id of a label's concept: lower-case letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
 
 
@@ -248,54 +247,54 @@ def family_of_labels(
     positive: str | None,
     parents: Mapping[str, str],
     complete: bool = True,
-    told: Iterable[str] = (),
+    all_labels: Iterable[str] = (),
 ) -> Family:
-    """Describe a family that a CSV tells.
+    """Build the family of a CSV file.
 
     Parameters
     ----------
     file : Path
-        The CSV, to be named.
+        The CSV, for error messages.
     labels : sequence of str
-        The labels that words of the model have, in their order.
+        The labels that words of the model's vocabulary have, in order.
     family : str
     title, noun, phrase : str, optional
-        `phrase` says of a word that it has a label, which stands for {label} there.
+        `phrase` is a template with {label} about a word that has the label.
     answers : mapping of str to str
-        By label; none where the model is not asked.
+        By label; empty if the model is not asked.
     positive : str, optional
-        Of a yes and a no the one that is measured: two labels, of which each word has one.
+        The label that is measured, in a binary family.
     parents : mapping of str to str
-        By label the one that it is a kind of, where there is one.
+        By label, the label that it is a kind of.
     complete : bool
-        Whether each word has one of the labels, and no more.
-    told : iterable of str
-        All labels of the file, those too that no word of the model has.
+        Whether each word has exactly one of the labels. With two labels the family is then binary.
+    all_labels : iterable of str
+        All labels in the file, including those that no word of the model's vocabulary has.
 
     Raises
     ------
     MeasureError
-        Where labels and what is said of them do not fit.
+        If labels, answers, `positive` and parents are inconsistent.
     """
     by_name: dict[str, str] = {}
     for label in labels:
-        other = by_name.setdefault(name_of(label), label)
-        if other != label or not name_of(label):
+        other = by_name.setdefault(id_suffix(label), label)
+        if other != label or not id_suffix(label):
             why = (
                 f"labels {other!r} and {label!r} are the same id" if other != label else f"label {label!r} gives no id"
             )
-            message = f"{file}: {why} ({family}.{name_of(label)}); rename one, letters and digits count"
+            message = f"{file}: {why} ({family}.{id_suffix(label)}); rename one, letters and digits count"
             raise MeasureError(message)
-    _check_answers(file, labels, answers, {*labels, *told})
-    _check_parents(file, parents, {*labels, *told})
-    yes_and_no = len(labels) == _TWO and complete
-    if yes_and_no and positive not in labels:
+    _check_answers(file, labels, answers, {*labels, *all_labels})
+    _check_parents(file, parents, {*labels, *all_labels})
+    binary = len(labels) == _BINARY and complete
+    if binary and positive not in labels:
         message = (
             f"{file}: has two labels, {labels[0]!r} and {labels[1]!r}, of which one is measured; say which by"
             f" positive = {labels[0]!r} in the configuration"
         )
         raise MeasureError(message)
-    if not yes_and_no and positive is not None:
+    if not binary and positive is not None:
         message = f"{file}: is no family of a yes and a no, where each word has one of two labels; remove positive"
         raise MeasureError(message)
     places = {label: place for place, label in enumerate(labels)}
@@ -303,7 +302,7 @@ def family_of_labels(
         family,
         title or family,
         noun or "concept",
-        names=tuple(map(name_of, labels)),
+        names=tuple(map(id_suffix, labels)),
         labels=tuple(labels),
         phrases=tuple((phrase or "is {label}").replace("{label}", label) for label in labels),
         answers=tuple(answers[label] for label in labels) if answers else (),
@@ -313,9 +312,9 @@ def family_of_labels(
     )
 
 
-def _check_parents(file: Path, parents: Mapping[str, str], told: set[str]) -> None:
-    if strange := [label for pair in parents.items() for label in pair if label not in told]:
-        message = f"{file}: no word has the label {strange[0]!r} of the configuration's parents; remove it there"
+def _check_parents(file: Path, parents: Mapping[str, str], all_labels: set[str]) -> None:
+    if unknown := [label for pair in parents.items() for label in pair if label not in all_labels]:
+        message = f"{file}: no word has the label {unknown[0]!r} of the configuration's parents; remove it there"
         raise MeasureError(message)
     try:
         TopologicalSorter({label: [parent] for label, parent in parents.items()}).prepare()
@@ -324,20 +323,20 @@ def _check_parents(file: Path, parents: Mapping[str, str], told: set[str]) -> No
         raise MeasureError(message) from error
 
 
-def _check_answers(file: Path, labels: Sequence[str], answers: Mapping[str, str], told: set[str]) -> None:
+def _check_answers(file: Path, labels: Sequence[str], answers: Mapping[str, str], all_labels: set[str]) -> None:
     if not answers:
         return
     if missing := [label for label in labels if label not in answers]:
         message = f"{file}: label {missing[0]!r} has no answer; give one for each label in the configuration's answers"
         raise MeasureError(message)
-    if strange := [label for label in answers if label not in told]:
-        message = f"{file}: no word has the label {strange[0]!r} of the configuration's answers; remove it there"
+    if unknown := [label for label in answers if label not in all_labels]:
+        message = f"{file}: no word has the label {unknown[0]!r} of the configuration's answers; remove it there"
         raise MeasureError(message)
-    if len(labels) < _TWO:
+    if len(labels) < _BINARY:
         message = f"{file}: has one label, so there is no wrong answer; remove answers, or give words of another label"
         raise MeasureError(message)
 
 
-def shortened(words: Sequence[str]) -> str:
-    """Name a few of some words."""
-    return ", ".join(map(repr, words[:_NAMED])) + (", ..." if len(words) > _NAMED else "")
+def first_few(words: Sequence[str]) -> str:
+    """List the first few words."""
+    return ", ".join(map(repr, words[:_MAX_LISTED])) + (", ..." if len(words) > _MAX_LISTED else "")

@@ -1,4 +1,4 @@
-"""What a measurement is configured by: a TOML file, read and checked."""
+"""The configuration of a measurement, a TOML file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Part(BaseModel):
-    # What a suite's manifest may hold; to be told of it at the end would be late.
+    # The limit of a suite's manifest, checked before the measurement rather than when the suite is written.
     model_config = ConfigDict(frozen=True, extra="forbid", str_max_length=TEXT_LENGTH)
 
 
@@ -33,7 +33,7 @@ class ModelPart(_Part):
     precision: Literal["bfloat16", "float32"] = "float32"
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
+    def _check_alternatives(self) -> Self:
         if (self.path is None) == (self.wheel is None):
             message = "give either path or wheel"
             raise ValueError(message)
@@ -41,7 +41,7 @@ class ModelPart(_Part):
 
 
 class VocabularyPart(_Part):
-    """Which words are looked at."""
+    """Which words of the model's vocabulary are used."""
 
     seed: int = 42
     letters: str = Field(default=LETTERS, pattern="^[a-z]+$")
@@ -50,9 +50,10 @@ class VocabularyPart(_Part):
 
 
 class PromptsPart(_Part):
-    """How prompts are drawn and chosen; `templates` gives them instead.
+    """How prompts are generated and selected, unless `templates` lists them.
 
-    `draw` "best" keeps some of many for all words; "each_word" draws one for each word, and another for testing it.
+    With `draw = "best"`, words share the best of many prompts; with "each_word", each word has its own prompt, and test
+    words a second one.
     """
 
     draw: Literal["best", "each_word"] = "best"
@@ -68,13 +69,13 @@ class PromptsPart(_Part):
 
     @field_validator("templates")
     @classmethod
-    def _words_have_a_place(cls, templates: list[str]) -> list[str]:
+    def _check_placeholders(cls, templates: list[str]) -> list[str]:
         _check_templates(templates)
         return templates
 
 
 def _check_templates(templates: list[str]) -> None:
-    """Refuse prompts without a place for the word, or without anything behind it."""
+    """Reject prompts without {token}, or without text after it."""
     for text in templates:
         if text.count("{token}") != 1 or not text.partition("{token}")[2].strip():
             message = f"{text!r} needs {{token}} once, and text after it, at whose end the model answers"
@@ -82,7 +83,7 @@ def _check_templates(templates: list[str]) -> None:
 
 
 class ConceptsPart(_Part):
-    """A family of concepts: one that is built in, or one whose words a CSV tells."""
+    """A family of concepts: a built-in one, or one whose words are listed in a CSV file."""
 
     family: str = Field(pattern="^[a-z0-9][a-z0-9_-]*$", max_length=NAME_LENGTH)
     file: str | None = None
@@ -95,22 +96,22 @@ class ConceptsPart(_Part):
     parents: dict[str, str] = Field(default={}, max_length=1000)
 
     @model_validator(mode="after")
-    def _told_or_built_in(self) -> Self:
+    def _check_source(self) -> Self:
         if (self.file is None) != (self.family in BUILT_IN):
             message = (
                 f"{self.family!r} is built in, remove file or give the family another name"
                 if self.file
-                else f"{self.family!r} is not built in ({', '.join(BUILT_IN)}); give the file that tells its words"
+                else f"{self.family!r} is not built in ({', '.join(BUILT_IN)}); give the file that lists its words"
             )
             raise ValueError(message)
         own = {"family", "templates"} if self.file is None else set(type(self).model_fields)
-        if strange := sorted(self.model_fields_set - own):
-            message = f"{self.family!r} is built in and has its own {strange[0]}; remove it"
+        if unexpected := sorted(self.model_fields_set - own):
+            message = f"{self.family!r} is built in and has its own {unexpected[0]}; remove it"
             raise ValueError(message)
         return self
 
     @model_validator(mode="after")
-    def _asked_in_prompts(self) -> Self:
+    def _check_prompts(self) -> Self:
         if self.answers and not self.templates:
             message = "there are answers and no prompt; give templates, or remove answers"
             raise ValueError(message)
@@ -132,7 +133,7 @@ class TextPart(_Part):
     title: str
     licence: str
     ship: bool = False
-    #: Debian package that the files are taken from; without one they lie in the config's folder.
+    #: Debian package that contains the files; without one, they are in the configuration's folder.
     debian: str | None = None
     files: str
     reader: str = "plain"
@@ -141,7 +142,7 @@ class TextPart(_Part):
 
 
 class WindowsPart(_Part):
-    """How text is cut, and what of it is for what."""
+    """The windows that text is cut into, and how many of them are for which purpose."""
 
     length: int = Field(default=127, ge=8)
     seed: int = 0
@@ -150,7 +151,7 @@ class WindowsPart(_Part):
     evidence: int = Field(default=2000, ge=1)
 
     @model_validator(mode="after")
-    def _loss_is_of_what_is_held_out(self) -> Self:
+    def _check_for_loss(self) -> Self:
         if self.for_loss > self.held_out:
             message = f"for_loss is {self.for_loss}, more than the {self.held_out} windows of held_out"
             raise ValueError(message)
@@ -158,7 +159,7 @@ class WindowsPart(_Part):
 
 
 class SaePart(_Part):
-    """SAEs that are trained (`architectures`, `k`, `widths`), or one that was (`path`)."""
+    """SAEs to train (`architectures`, `k`, `widths`), or an existing one (`path`)."""
 
     layers: list[int] = Field(min_length=1)
     architectures: list[Architecture] = Field(default=["batchtopk"], min_length=1)
@@ -170,7 +171,7 @@ class SaePart(_Part):
     name: str | None = None
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
+    def _check_alternatives(self) -> Self:
         if bool(self.path) == bool(self.widths and self.k):
             message = "give widths and k of SAEs to train, or the path of one that was trained"
             raise ValueError(message)
@@ -204,16 +205,16 @@ class MethodPart(_Part):
 
 
 class Config(_Part):
-    """The whole file. `recipe` gives the defaults of the other settings."""
+    """The whole file. `recipe` selects the defaults of the other settings."""
 
     recipe: RecipeName = "calibrated"
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     title: str | None = None
     summary: str | None = None
     limits: list[str] = []
-    #: Whether the suite is to be small: further seeds have scores and counts alone; the others have texts of latents
-    #: that are split, absorb or are the encoder's best, eight contexts of each, and no activations on tokens that were
-    #: judged by projection; there are no kin.
+    #: Write a smaller suite. Repeated trainings have only scores and counts. The other SAEs have contexts (eight each)
+    #: only of latents that are split, absorb or have the top encoder cosine, and no activations on tokens that were
+    #: judged by projection. There are no kin.
     slim: bool = False
     model: ModelPart
     vocabulary: VocabularyPart = VocabularyPart()
@@ -226,11 +227,11 @@ class Config(_Part):
 
     @property
     def families(self) -> list[ConceptsPart | None]:
-        """The families that are measured; None stands for the first letters, without a gate, where none is told."""
+        """The families to measure; without [[concepts]], [None], which means first letters without a gate."""
         return [*self.concepts] or [None]
 
     @model_validator(mode="after")
-    def _sources_are_told_apart(self) -> Self:
+    def _check_unique_names(self) -> Self:
         names = [part.source for part in self.text]
         if twice := next((name for name in names if names.count(name) > 1), None):
             message = f"text: source {twice!r} occurs twice, give each text its own"
@@ -248,7 +249,7 @@ def read_config(file: Path) -> Config:
     Raises
     ------
     MeasureError
-        Where it cannot be read, or does not say what is needed.
+        If it cannot be read, or settings are missing or invalid.
     """
     try:
         return Config.model_validate(with_recipe(tomllib.loads(file.read_text(encoding="utf-8"))))

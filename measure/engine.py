@@ -1,4 +1,4 @@
-"""Do tasks: one after the other here, or on the workers of a Dask cluster."""
+"""Run tasks: one after the other in this process, or on the workers of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from measure.tasks import Task
 
-#: The model's layers are watched by hooks, and a process has one model.
+#: Hooks on the model's layers are not thread-safe, and the threads of a process would share its model.
 _THREADS = (
     "--address {0}: a worker has several threads, but does one task at a time; start it by"
     " dask worker {0} --nthreads 1 --memory-limit 0"
@@ -29,7 +29,7 @@ _GPUS = (
     "--address {0}: workers of {1} see the same {2} GPUs, and would all take the first; start one per GPU, by"
     " CUDA_VISIBLE_DEVICES=0 dask worker {0} --nthreads 1 --memory-limit 0, the next with 1, and so on"
 )
-#: Dask would end a worker that takes more than its part of the memory, as one that reads a large model may.
+#: Dask would kill a worker that exceeds its share of the memory, as loading a large model may.
 _NO_LIMIT = 0
 
 
@@ -43,41 +43,42 @@ def perform_all(
     say: Callable[[str], None] = lambda _: None,
     progress: Callable[[Task, float], None] = lambda *_: None,
 ) -> dict[str, str]:
-    """Do tasks and all that they need.
+    """Run tasks and their dependencies.
 
     Parameters
     ----------
     tasks : sequence of Task
     work : Path
-        Where their folders lie; every worker must see it under the same path.
+        Folder of the tasks' outputs; every worker must see it under the same path.
     workers : int
-        Processes on this machine; a single one is this process itself.
+        Number of processes on this machine; 1 means this process.
     address : str, optional
-        Scheduler of a Dask cluster to join instead.
+        Scheduler of a Dask cluster to use instead.
     may_fail : iterable of Task
-        Those that end neither the others nor the whole if they cannot be done; what needs them is omitted.
+        Tasks whose failure does not end the run; tasks that depend on them are skipped.
     say : callable
-        Told in a line when the cluster has no worker yet.
+        Called with a line of text if the cluster has no worker yet.
     progress : callable
+        Called with a task and the share of it that is done.
 
     Returns
     -------
     dict of str to str
-        Why a task could not be done, by its digest; those that needed it are not listed.
+        An error message per failed task, by digest; skipped tasks are not listed.
 
     Raises
     ------
     MeasureError
-        Where a task cannot be done that may not fail, or no cluster that can do it answers at `address`.
+        If a task fails that is not in `may_fail`, or there is no usable cluster at `address`.
     """
     # Workers may have been started in another folder.
     work = work.resolve()
-    ahead = [task for task in in_order(*tasks) if not task.is_done(work)]
-    if not ahead:
+    pending = [task for task in in_order(*tasks) if not task.is_done(work)]
+    if not pending:
         return {}
     optional = {task.digest for task in may_fail}
     if address is None and workers == 1:
-        return _perform_here(ahead, work, optional, progress)
+        return _perform_here(pending, work, optional, progress)
     from distributed import Client, LocalCluster
 
     if address is not None:
@@ -86,7 +87,7 @@ def perform_all(
             _check_workers(client, address)
             if not client.scheduler_info()["workers"]:
                 say(f"{address}: no worker has joined this cluster yet; waiting for one")
-            return _submit(client, ahead, work, 0, optional, progress)
+            return _submit(client, pending, work, 0, optional, progress)
     threads = max((os.cpu_count() or 1) // workers, 1)
     with (
         LocalCluster(
@@ -98,33 +99,33 @@ def perform_all(
         ) as cluster,
         Client(cluster) as client,
     ):
-        return _submit(client, ahead, work, threads, optional, progress)
+        return _submit(client, pending, work, threads, optional, progress)
 
 
 def _perform_here(
-    ahead: Sequence[Task], work: Path, optional: Container[str], progress: Callable[[Task, float], None]
+    pending: Sequence[Task], work: Path, optional: Container[str], progress: Callable[[Task, float], None]
 ) -> dict[str, str]:
-    """Do tasks one after the other."""
+    """Run tasks one after the other."""
     failed: dict[str, str] = {}
-    left_out: set[str] = set()
-    for task in ahead:
-        if any(need.digest in left_out for need in task.needs.values()):
-            left_out.add(task.digest)
+    skipped: set[str] = set()
+    for task in pending:
+        if any(need.digest in skipped for need in task.needs.values()):
+            skipped.add(task.digest)
             continue
         try:
             perform(task, work, partial(progress, task))
         except Exception as error:
             if task.digest not in optional or isinstance(error, NoRoomError):
                 raise
-            failed[task.digest] = _told(task, error)
-            left_out.add(task.digest)
+            failed[task.digest] = _error_line(task, error)
+            skipped.add(task.digest)
         else:
             progress(task, 1)
     return failed
 
 
-def _told(task: Task, error: Exception) -> str:
-    """Say in a line what a task failed at."""
+def _error_line(task: Task, error: Exception) -> str:
+    """Describe a task's failure in one line."""
     why = (str(error).strip() or type(error).__name__).splitlines()[0]
     return f"{task.label}: {why if isinstance(error, MeasureError) else f'{type(error).__name__}: {why}'}"
 
@@ -141,10 +142,10 @@ def _join(address: str) -> Any:
 
 
 def _check_versions(client: Any, address: str) -> None:
-    """Refuse a cluster that could not read the tasks, or would do them otherwise."""
-    asked = (pkgutil.resolve_name, "measure.tasks:VERSION")
+    """Reject a cluster whose scheduler or workers have another version of the tasks, or none."""
+    call = (pkgutil.resolve_name, "measure.tasks:VERSION")
     try:
-        known = {client.run_on_scheduler(*asked), *client.run(*asked).values()}
+        known = {client.run_on_scheduler(*call), *client.run(*call).values()}
     except (ImportError, AttributeError):
         known = set()
     if known != {VERSION}:
@@ -156,41 +157,41 @@ def _check_versions(client: Any, address: str) -> None:
 
 
 def _check_workers(client: Any, address: str) -> None:
-    """Refuse workers that would be in each other's way, and say how to start them."""
+    """Reject workers with several threads, and several workers that would all use the same GPU."""
     known = client.scheduler_info()["workers"]
     if any(worker["nthreads"] > 1 for worker in known.values()):
         raise MeasureError(_THREADS.format(address))
     gpus = client.run(num_gpus)
-    for host, number in _by_host(client).items():
+    for host, number in _workers_per_host(client).items():
         seen = max(gpus.get(name, 0) for name, worker in known.items() if worker["host"] == host)
         if number > 1 and seen > 1:
             raise MeasureError(_GPUS.format(address, host, seen))
 
 
-def _by_host(client: Any) -> Counter[str]:
+def _workers_per_host(client: Any) -> Counter[str]:
     """Count the workers of each machine."""
     return Counter(worker["host"] for worker in client.scheduler_info()["workers"].values())
 
 
 def _submit(
     client: Any,
-    ahead: Sequence[Task],
+    pending: Sequence[Task],
     work: Path,
     threads: int,
     optional: Container[str],
     progress: Callable[[Task, float], None],
 ) -> dict[str, str]:
-    """Hand tasks to a cluster, each after what it needs; what a lost worker was at is done by another."""
+    """Run tasks on a cluster, each after its dependencies; the tasks of a lost worker are run by another one."""
     from distributed import as_completed
 
     futures: dict[str, Any] = {}
     tasks = {}
     failed: dict[str, str] = {}
-    beside = _by_host(client)
-    for task in ahead:
+    per_host = _workers_per_host(client)
+    for task in pending:
         needed = [futures[need.digest] for need in task.needs.values() if need.digest in futures]
         future = client.submit(
-            _perform, task, work, threads, beside, needed, key=f"{task.stage}-{task.digest}", pure=False
+            _perform, task, work, threads, per_host, needed, key=f"{task.stage}-{task.digest}", pure=False
         )
         futures[task.digest] = future
         tasks[future.key] = task
@@ -200,16 +201,16 @@ def _submit(
         if error is None:
             progress(task, 1)
         elif task.digest in optional and not isinstance(error, NoRoomError):
-            failed[task.digest] = _told(task, error)
+            failed[task.digest] = _error_line(task, error)
         else:
-            raise MeasureError(_told(task, error)) if isinstance(error, MeasureError) else error
-    # What needed a task that failed has its failure told by Dask, too.
-    needing = {task.digest for task in ahead if any(need.digest in failed for need in task.needs.values())}
-    return {digest: line for digest, line in failed.items() if digest not in needing}
+            raise MeasureError(_error_line(task, error)) if isinstance(error, MeasureError) else error
+    # Dask reports the failure of a task for all that depend on it, too.
+    dependent = {task.digest for task in pending if any(need.digest in failed for need in task.needs.values())}
+    return {digest: line for digest, line in failed.items() if digest not in dependent}
 
 
 def _failure(future: Any, task: Task, work: Path) -> Exception | None:
-    """Return what ended a task, if it did not do what it should."""
+    """Return why a task failed, or None if its output is there."""
     from distributed import KilledWorker
 
     try:
@@ -229,15 +230,15 @@ def _perform(
     task: Task,
     work: Path,
     threads: int,
-    beside: Mapping[str, int],
-    needed: list[str],  # noqa: ARG001 - they come first
+    per_host: Mapping[str, int],
+    needed: list[str],  # noqa: ARG001 - Dask runs these first
 ) -> str:
     from distributed import get_worker
 
     worker = get_worker()
     if worker.state.nthreads > 1:
         raise MeasureError(_THREADS.format(worker.scheduler.address))
-    share_memory(max(beside.get(worker.ip, 1), 1))
+    share_memory(max(per_host.get(worker.ip, 1), 1))
     if threads:
         torch.set_num_threads(threads)
         take_gpu(worker.name)

@@ -1,4 +1,4 @@
-"""What a reader of the command line is told when a measurement cannot go on."""
+"""Errors that end a measurement, with messages for the command line."""
 
 
 class MeasureError(Exception):
@@ -9,4 +9,4 @@ class MeasureError(Exception):
 
 
 class NoRoomError(MeasureError):
-    """The work folder cannot be written to: nothing that follows could be, either."""
+    """The work folder is full or read-only, so all further tasks would fail, too."""

@@ -1,4 +1,4 @@
-"""How much of a computation fits into memory at a time: what one piece of it takes is measured."""
+"""Batch sizes that fit into memory, from the measured memory of a small batch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from measure.device import free_memory
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: Share of this process's part of the free memory that a batch may take.
+#: Share of this worker's free memory that a batch may take.
 SHARE = 0.25
 
 
-class _Held(TorchDispatchMode):
-    """Counts the bytes of tensors that are made while it is entered, as long as something holds them."""
+class _PeakMemory(TorchDispatchMode):
+    """Records the peak of the total size, in bytes, of the tensors allocated within its context."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,33 +27,33 @@ class _Held(TorchDispatchMode):
 
     def __exit__(self, *failure: object) -> None:
         super().__exit__(*failure)
-        for watched in self._known.values():
-            watched.detach()
+        for finalizer in self._known.values():
+            finalizer.detach()
 
     def __torch_dispatch__(self, operator: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
         options = options or {}
-        # What was there before takes no more memory by being changed or looked at.
-        self._note((arguments, options), counted=False)
-        found = operator(*arguments, **options)
-        self._note(found, counted=True)
+        # Storage that existed before is not counted, nor are views of it.
+        self._register((arguments, options), counted=False)
+        result = operator(*arguments, **options)
+        self._register(result, counted=True)
         self.peak = max(self.peak, self._now)
-        return found
+        return result
 
-    def _note(self, tree: Any, *, counted: bool) -> None:
+    def _register(self, tree: Any, *, counted: bool) -> None:
         for tensor in _tensors(tree):
             storage = tensor.untyped_storage()
             if id(storage) not in self._known:
                 size = storage.nbytes() if counted else 0
                 self._now += size
-                self._known[id(storage)] = weakref.finalize(storage, self._forget, id(storage), size)
+                self._known[id(storage)] = weakref.finalize(storage, self._freed, id(storage), size)
 
-    def _forget(self, key: int, size: int) -> None:
+    def _freed(self, key: int, size: int) -> None:
         del self._known[key]
         self._now -= size
 
 
 def _tensors(tree: Any) -> Iterator[torch.Tensor]:
-    """Find the tensors that an operator takes or gives: there are lists of them, and options."""
+    """Find the tensors in the arguments or results of an operator, which may be nested in lists and dicts."""
     if isinstance(tree, torch.Tensor):
         yield tree
     elif isinstance(tree, (list, tuple)):
@@ -64,19 +64,19 @@ def _tensors(tree: Any) -> Iterator[torch.Tensor]:
 
 
 def peak_of(run: Callable[[], object]) -> int:
-    """Return the bytes of tensors that `run` holds at most, beside those that were there before."""
-    with _Held() as held:
+    """Return the peak size of the tensors that `run` allocates, in bytes."""
+    with _PeakMemory() as memory:
         run()
-    return held.peak
+    return memory.peak
 
 
 def batch_size(run: Callable[[], object], device: torch.device, most: int, number: int = 1) -> int:
-    """Return how many things are done at a time: as many as there is memory for, no more than `most`, at least one.
+    """Return the largest batch size that fits into memory, from 1 to `most`.
 
     Parameters
     ----------
     run : callable
-        Does `number` of them, to see what memory that takes.
+        Computes a batch of size `number`, whose memory is measured.
     device : torch.device
     most : int
     number : int

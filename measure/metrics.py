@@ -1,4 +1,4 @@
-"""The rows that metrics are decided from: each true positive of a probe, and what all of a concept come to."""
+"""Rows of the tables `tested_tokens` (one per true positive of a probe) and `measurements` (per concept and metric)."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from measure.stages.ablation import Effects, Tested
     from measure.stages.candidates import Candidates
     from measure.stages.gate import Gate
-    from measure.stages.projections import Judged, Projections
+    from measure.stages.projections import ConceptProjections, Projections
     from measure.stages.prompts import Chosen
     from measure.stages.vocabulary import Vocabulary
 
-#: Latents of a word that are kept for their projection beside those kept for their effect.
+#: Latents per ablated word that are stored for their projection, in addition to those stored for their effect.
 _BY_PROJECTION = 3
 _BOOTSTRAP_SEED = 305
-#: The versions of SAEBench whose rules of projection these are: today's, and the last one with the former fraction.
+#: The versions of SAEBench whose rules are applied: the current one, and the last one with the former fraction.
 _SAEBENCH, _FORMER_SAEBENCH = "0.6.0", "0.4.0"
-#: What is measured by projection: full absorption and both versions of its fraction.
+#: The metrics by projection: full absorption and both versions of the absorption fraction.
 _BY_PROJECTION_RULES: tuple[dict[str, Any], ...] = (
     {"metric": "full", "metric_version": _SAEBENCH},
     {"metric": FRACTION, "metric_version": _SAEBENCH},
@@ -39,44 +39,44 @@ _BY_PROJECTION_RULES: tuple[dict[str, Any], ...] = (
 
 def tested_rows(
     tested: Tested,
-    projected: Mapping[int, Judged],
+    projected: Mapping[int, ConceptProjections],
     activations: Sparse,
     vocabulary: Vocabulary,
     chosen: Chosen,
     *,
     split: Mapping[int, tuple[np.ndarray, np.ndarray]],
     cosines: Sequence[np.ndarray],
-    along: Sequence[np.ndarray],
+    unit_projections: Sequence[np.ndarray],
     logits: np.ndarray,
     first_prompt: int,
     effect_margin: float,
     cosine_threshold: float,
 ) -> list[dict[str, Any]]:
-    """Write a row for each true positive of the probes: rows of the table `tested_tokens`.
+    """Make the rows of the table `tested_tokens`, one per true positive of the probes.
 
-    Those that were ablated hold effects and projections, and their verdict is that of the ablation; the others hold
-    projections, and their verdict is full absorption.
+    Rows of ablated words have effects and projections, and the verdict of the ablation; all others have projections
+    and the verdict of full absorption.
 
     Parameters
     ----------
     tested : Tested
-    projected : mapping of int to Judged
+    projected : mapping of int to ConceptProjections
         By concept.
     activations : Sparse
-        Of the test words as they were tested, (test words, latents).
+        On the test words in the prompts that they are tested in, (test words, latents).
     vocabulary : Vocabulary
     chosen : Chosen
     split : mapping of int to pair of numpy.ndarray
-        By concept the split latents, and all that another tau could make one, for at that tau they must be seen to be
-        silent.
+        By concept, the split latents and all latents that are split latents at some other tau. The latter are stored
+        so that verdicts can be recomputed at that tau.
     cosines : sequence of numpy.ndarray
-        Of decoder rows and the probes of each fold, (concepts, latents).
-    along : sequence of numpy.ndarray
-        Projection of one unit of each latent on the probes of each fold, (latents, concepts).
+        Per fold, cosines of decoder rows with the fold's probes, (concepts, latents).
+    unit_projections : sequence of numpy.ndarray
+        Per fold, the projection of one unit of each latent on the fold's probes, (latents, concepts).
     logits : numpy.ndarray
-        Scores of the probes on the test words as they were tested, (test words, concepts).
+        Scores of the probes on the test words in the prompts that they are tested in, (test words, concepts).
     first_prompt : int
-        Number of the family's first prompt in the suite.
+        Id of the family's first prompt in the suite.
     effect_margin, cosine_threshold : float
     """
     effects = dict(zip(zip(tested.words.tolist(), tested.letters.tolist(), strict=True), tested.effects, strict=True))
@@ -84,14 +84,14 @@ def tested_rows(
     folds, right = vocabulary.test_folds, vocabulary.labels
     for letter, judged in projected.items():
         absorbed = judged.found.fully_absorbed(cosine_threshold)
-        test_rows = vocabulary.test_rows(judged.words).tolist()
-        for place, (word, at) in enumerate(zip(judged.words.tolist(), test_rows, strict=True)):
+        test_positions = vocabulary.test_positions(judged.words).tolist()
+        for place, (word, at) in enumerate(zip(judged.words.tolist(), test_positions, strict=True)):
             latents, values = activations.row(at)
             if not len(latents):
-                # Nothing is active, so nothing absorbs, and there is no top latent to name.
+                # Without active latents there is no top latent, and none can absorb.
                 continue
             of_word, fold = effects.get((word, letter)), int(folds[at])
-            carried = values * along[fold][latents, letter]
+            projections = values * unit_projections[fold][latents, letter]
             of_probe = cosines[fold][letter]
             own, possible = split[letter]
             strength = dict(zip(latents.tolist(), values.tolist(), strict=True))
@@ -106,12 +106,12 @@ def tested_rows(
                 "num_active_latents": len(latents),
                 **_projections(judged.found, place),
             }
-            kept = _kept(carried, of_word, of_probe[latents], np.isin(latents, possible))
+            kept = _stored_latents(projections, of_word, of_probe[latents], np.isin(latents, possible))
             row |= {
                 "latents": latents[kept].tolist(),
                 "activations": values[kept].tolist(),
                 "cosines": of_probe[latents[kept]].tolist(),
-                "projections": carried[kept].tolist(),
+                "projections": projections[kept].tolist(),
             }
             if of_word is None:
                 row |= {
@@ -148,26 +148,28 @@ def _projections(found: Projections, place: int) -> dict[str, float]:
     }
 
 
-def _kept(carried: np.ndarray, effects: Effects | None, cosines: np.ndarray, possible: np.ndarray) -> np.ndarray:
-    """Choose the latents of a word that are stored: first the most negative effect, or the largest projection.
+def _stored_latents(
+    projections: np.ndarray, effects: Effects | None, cosines: np.ndarray, possible: np.ndarray
+) -> np.ndarray:
+    """Choose the latents of a word that are stored, by ascending effect or, without effects, by descending projection.
 
-    With them are those that another tau could make split latents, and of the others those that absorb most: they decide
-    on the absorption fraction at any tau.
+    They are those with the largest effects and projections, those that are split latents at some tau, and the others
+    with the largest projections that may absorb. With these, the absorption fraction can be computed at any tau.
     """
-    by_projection = np.argsort(-carried, kind="stable")
+    by_projection = np.argsort(-projections, kind="stable")
     if effects is None:
-        chosen, order = by_projection[:KEPT], -carried
+        chosen, order = by_projection[:KEPT], -projections
     else:
         chosen, order = np.argsort(-np.abs(effects.effects), kind="stable")[:KEPT], effects.effects
         chosen = np.union1d(chosen, by_projection[:_BY_PROJECTION])
-    may_absorb = ~possible & (carried > 0) & (cosines >= LEAST_COSINE)
+    may_absorb = ~possible & (projections > 0) & (cosines >= LEAST_COSINE)
     absorbing = by_projection[may_absorb[by_projection]][:MOST_ABSORBING]
     chosen = np.union1d(np.union1d(chosen, absorbing), np.flatnonzero(possible))
     return chosen[np.argsort(order[chosen], kind="stable")]
 
 
 def _ablated(found: Effects, latents: np.ndarray, kept: np.ndarray, cosines: np.ndarray) -> dict[str, Any]:
-    """Write what the ablation of a word gave."""
+    """Return the columns with the results of a word's ablation."""
     order = np.argsort(found.effects, kind="stable")
     top = order[0]
     second = order[1] if len(order) > 1 and found.effects[order[1]] < 0 else None
@@ -194,36 +196,36 @@ def measurements_of(
     chosen: Chosen,
     split: np.ndarray,
     candidates: Candidates,
-    judged: Judged | None,
+    judged: ConceptProjections | None,
     gate: Gate | None,
     probe: Scores,
     rows: list[dict[str, Any]],
     random_cosines: np.ndarray,
     method: MethodPart,
 ) -> list[dict[str, Any]]:
-    """Write what a concept comes to by each metric: rows of the table `measurements`.
+    """Make the rows of the table `measurements` of one concept, one per metric.
 
-    SAEBench omits letters whose probe is poor, at an F1 of `min_probe_f1` or less; by ablation none is omitted.
-    Where a family has a gate, a metric that it does not admit has a row that says why.
+    As in SAEBench, metrics by projection have no row for a concept whose probe has an F1 of `min_probe_f1` or less; the
+    metric by ablation always has one. If the gate rejects a metric, its row states the reason.
 
     Parameters
     ----------
     place : int
-        The concept.
+        Index of the concept.
     vocabulary : Vocabulary
     chosen : Chosen
     split : numpy.ndarray
         The split latents.
     candidates : Candidates
-    judged : Judged or None
-        None where nothing was projected.
+    judged : ConceptProjections or None
+        None if the gate rejected the metrics by projection.
     gate : Gate or None
-        None of a family without one.
+        None if the family has no gate.
     probe : Scores
     rows : list of dict
-        What `tested_rows` wrote.
+        The result of `tested_rows`.
     random_cosines : numpy.ndarray
-        Cosines of decoder rows and random directions, (directions, latents).
+        Cosines of decoder rows with random directions, (directions, latents).
     method : MethodPart
     """
     concept = vocabulary.family.concept(place)
@@ -260,7 +262,7 @@ def measurements_of(
     values = (found.fully_absorbed(method.cosine_threshold), found.fractions(), found.fractions_0_3())
     by_chance = (judged.random_full, judged.random_fraction, judged.random_fraction_0_3)
     tested = {"num_candidates": len(mine), "num_tested": len(mine), "sample_portion": 1.0}
-    written = [same | by_ablation]
+    measurements = [same | by_ablation]
     for rule, of_words, random_rate in zip(_BY_PROJECTION_RULES, values, by_chance, strict=True):
         row = same | tested | rule | {"random_rate": _known(random_rate)}
         if rule["metric"] in FRACTIONS:
@@ -269,29 +271,29 @@ def measurements_of(
             row["num_absorbed"] = int(of_words.sum())
         if gate:
             row |= _interval(of_words, judged.words, vocabulary)
-        written.append(row)
-    return written
+        measurements.append(row)
+    return measurements
 
 
 def undefined_measurements(concept: str, gate: Gate) -> list[dict[str, Any]]:
-    """Write the rows of a concept of which nothing could be fitted."""
+    """Make the rows of a concept for which no k-sparse probe could be fitted."""
     metrics = {"ig_ablation": gate.ablation} | {rule["metric"]: gate.projection for rule in _BY_PROJECTION_RULES}
     return [{"concept": concept, "metric": metric, "undefined": why} for metric, why in metrics.items()]
 
 
 def _interval(values: np.ndarray, words: np.ndarray, vocabulary: Vocabulary) -> dict[str, float | None]:
-    """Return the interval of the mean of words' values, by bootstrap over their groups."""
+    """Return the 95% interval of the mean of words' values, by bootstrap over their groups."""
     low, high = interval(mean_samples(values, vocabulary.grouping[1][words], _BOOTSTRAP_SEED))
     return {"rate_low": _known(low), "rate_high": _known(high)}
 
 
 def _by_groups(
-    ablated: list[dict[str, Any]], portion: float, judged: Judged, vocabulary: Vocabulary, chosen: Chosen
+    ablated: list[dict[str, Any]], portion: float, judged: ConceptProjections, vocabulary: Vocabulary, chosen: Chosen
 ) -> dict[str, Any]:
-    """Return the interval of the rate by ablation, and the rate over the words that the model answers correctly for."""
+    """Return the interval of the rate by ablation, and the rate over the words that the model answers correctly."""
     absorbed = {row["token_id"] for row in ablated if row["is_absorption"]}
     values = np.isin(vocabulary.ids[judged.words], sorted(absorbed)) / portion
-    answers = chosen.spelled.answers[vocabulary.test_rows(judged.words)]
+    answers = chosen.spelled.answers[vocabulary.test_positions(judged.words)]
     if (answers < 0).any():
         return _interval(values, judged.words, vocabulary)
     right = vocabulary.labels[judged.words, answers]
@@ -307,13 +309,13 @@ def _known(value: float) -> float | None:
 def _ablation_by_chance(
     ablated: list[dict[str, Any]], candidates: Candidates, random_cosines: np.ndarray, method: MethodPart
 ) -> float | None:
-    """Return the rate by ablation with random directions in the probe's place, which decide on the cosine alone."""
+    """Return the rate by ablation with random directions in place of the probe, which affect only the cosine."""
     if not candidates.num_probe_true_positives:
         return None
-    lead = [
+    tops = [
         row["top_latent"]
         for row in ablated
         if row["top_effect"] <= 0 and abs(row["top_effect"]) - abs(row["second_effect"]) >= method.effect_margin
     ]
-    pointing = (random_cosines[:, lead] >= method.cosine_threshold).sum(1).mean() if lead else 0.0
-    return float(pointing / candidates.sample_portion / candidates.num_probe_true_positives)
+    absorbed = (random_cosines[:, tops] >= method.cosine_threshold).sum(1).mean() if tops else 0.0
+    return float(absorbed / candidates.sample_portion / candidates.num_probe_true_positives)

@@ -1,4 +1,4 @@
-"""What a suite says of how it was measured: in sentences, with the numbers of this measurement."""
+"""The notes of a suite on its method: sentences with the numbers of this measurement."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from measure.stages.vocabulary import Vocabulary
 
 _PARTS: dict[str, type[BaseModel]] = {"vocabulary": VocabularyPart, "prompts": PromptsPart, "method": MethodPart}
-#: The settings that some recipe chooses, by part.
+#: The settings that some recipe changes, by section of the configuration.
 _OF_RECIPES = {part: sorted({name for parts in RECIPES.values() for name in parts.get(part, {})}) for part in _PARTS}
 
-#: What stands in notes.txt for a setting with this value.
+#: Texts for notes.txt, by setting and value.
 _SENTENCES = {
     "split": {
         "random": "a random fifth of them ({num_test:,}) is the test split",
@@ -69,13 +69,13 @@ _SENTENCES = {
 
 
 def notes_of(config: Config, families: Sequence[tuple[Vocabulary, Chosen]]) -> list[str]:
-    """Say how it was measured, a paragraph each.
+    """Return the notes on the method, one paragraph each.
 
     Parameters
     ----------
     config : Config
     families : sequence of pair of Vocabulary and Chosen
-        The words of each family, and the prompts that they are read in.
+        The words of each family, and their prompts.
     """
     method, windows = config.method, config.windows
     choices = {name: getattr(method, name) for name in ("probe", "k_sparse", "positive", "error")}
@@ -103,11 +103,11 @@ def _read(name: str) -> str:
 
 
 def _of_family(config: Config, vocabulary: Vocabulary, chosen: Chosen) -> list[str]:
-    """Say what the words of a family are, how they were split, and in which prompts they were read."""
+    """Describe the words of a family, their split, and their prompts."""
     family, asked = vocabulary.family, chosen.spelled.answers >= 0
     numbers = {"num_test": len(vocabulary.test), "num_prompts": len(chosen.templates)}
     if family.question:
-        # Templates that were given are shared, whatever would have been drawn.
+        # Templates from the configuration are shared by all words, whatever `draw` says.
         draw = _SENTENCES["draw"]["each_word" if chosen.prompt_per_word else "best"].format(**numbers)
     else:
         alone = chosen.templates == [BARE]
@@ -128,7 +128,7 @@ def _of_family(config: Config, vocabulary: Vocabulary, chosen: Chosen) -> list[s
 
 
 def recipe_note(config: Config) -> str:
-    """Name the recipe, and each of its settings that the configuration has otherwise."""
+    """Name the recipe, and the settings in which the configuration differs from it."""
     other = []
     for part, kind in _PARTS.items():
         expected: dict[str, Any] = RECIPES[config.recipe].get(part, {})

@@ -1,4 +1,4 @@
-"""Logistic regressions, one for each letter, trained together in small batches."""
+"""Logistic regressions, one per letter, trained together in mini-batches."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def train_one_vs_rest(
 ) -> None:
     """Train the parameters of one-vs-rest logistic regressions in place, by Adam.
 
-    The words of a letter weigh as much as all others. The learning rate starts at 0.01 and falls by the same factor
-    after every epoch, towards `end_rate`.
+    Classes are weighted so that the words of a letter have the same total weight as all other words. The learning rate
+    falls exponentially from 0.01 to `end_rate`.
 
     Parameters
     ----------
     logits_of : callable
-        Takes rows, returns their logits, (rows, letters).
+        Takes row indices, returns logits, (rows, letters).
     parameters : list of Tensor
     targets : Tensor
         1 for the letter of a row, else 0, (all rows, letters).
@@ -43,9 +43,9 @@ def train_one_vs_rest(
     end_rate : float
     weight_decay : float
     seed : int
-        Of the order of the rows.
+        Seed of the order of the rows.
     penalty : callable, optional
-        Added to the loss of each batch.
+        Returns a term that is added to the loss of each batch.
     """
     torch.manual_seed(seed)
     positives = targets.sum(0)

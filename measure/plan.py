@@ -1,4 +1,4 @@
-"""What a configuration comes to: the tasks of each SAE, and what they share."""
+"""The tasks of a configuration: those of each SAE, and those that SAEs share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from measure.concepts import FIRST_LETTERS
 from measure.errors import MeasureError
-from measure.stages.families import of_each
+from measure.stages.families import per_family_needs
 from measure.stages.kin import OF_FAMILIES as KIN_OF_FAMILIES
 from measure.stages.kin import STAGES as KIN_STAGES
 from measure.stages.parts import NUM_PARTS
@@ -25,33 +25,33 @@ if TYPE_CHECKING:
     from measure.config import ConceptsPart, Config, SaePart
     from measure.stages.sparsity import Architecture
 
-#: Seed of the order of batches in fits.
+#: Seed of the order of batches when probes are fitted.
 _PROBE_SEED = 0
-#: Candidates are drawn by this seed and the concept's place.
+#: Candidates are sampled with this seed plus the concept's index.
 _CANDIDATE_SEED = 100
-#: What of the method decides on k-sparse probes.
+#: Settings of the method that k-sparse probes depend on.
 _OF_K_SPARSE = {"k_sparse", "max_k", "l1", "l1_epochs", "l1_batch", "l1_end_rate"}
 
 
 @dataclass(frozen=True)
 class SaePlan:
-    """One SAE: what it is, and its tasks by stage.
+    """One SAE and its tasks.
 
     Attributes
     ----------
     layer : int
     architecture : str
-        As a configuration names it; empty where it is read off the weights.
+        Name in the configuration; empty for an existing SAE.
     width, k : int
-        Number of latents and target k of an SAE that is trained; 0 where they are read off its weights.
+        Number of latents and target k; 0 for an existing SAE.
     seed : int
     repeats : bool
-        Whether it is a training of another SAE of the suite with another seed.
+        Whether it repeats the training of an earlier SAE of the plan with another seed.
     name : str or None
     tasks : dict of str to Task
-        Those that all families of concepts share, by stage.
+        Tasks that do not depend on a family of concepts, by stage.
     families : list of dict of str to Task
-        Those of each family, by stage; with them those of words and probes that SAEs share.
+        Tasks of each family, by stage, including those that SAEs share.
     """
 
     layer: int
@@ -66,7 +66,7 @@ class SaePlan:
 
     @property
     def key_without_seed(self) -> tuple[int, str, int, int]:
-        """What SAEs have in common that differ in their seed only."""
+        """The settings that SAEs share if they differ only in their seed."""
         return self.layer, self.architecture, self.width, self.k
 
     @property
@@ -77,7 +77,7 @@ class SaePlan:
 
 @dataclass(frozen=True)
 class FamilyPlan:
-    """A family of concepts: the tasks that SAEs share, by stage, and those of their layers, by layer and stage."""
+    """The tasks of a family of concepts that SAEs share: those of all layers, by stage, and by layer and stage."""
 
     shared: dict[str, Task]
     layers: dict[int, dict[str, Task]]
@@ -90,11 +90,11 @@ class Plan:
     Attributes
     ----------
     shared : dict of str to Task
-        Those that its SAEs share, by stage; of words and prompts, those of the first family.
+        Tasks that SAEs share, by stage; for words and prompts, those of the first family.
     families : list of FamilyPlan
     saes : list of SaePlan
     kin : dict of int to Task
-        By layer.
+        The comparison of the SAEs of a layer, by layer.
     """
 
     shared: dict[str, Task]
@@ -104,7 +104,7 @@ class Plan:
 
     @property
     def common(self) -> list[Task]:
-        """The tasks that are not of one SAE, nor of a layer's kin."""
+        """The tasks that SAEs share, except `kin`."""
         of_families = (
             task
             for family in self.families
@@ -115,14 +115,14 @@ class Plan:
 
     @property
     def tasks(self) -> list[Task]:
-        """The tasks that the suite is written from."""
+        """All tasks."""
         return [*self.common, *(task for sae in self.saes for task in sae.own), *self.kin.values()]
 
 
 def without(plan: Plan, failed: Container[str]) -> Plan:
-    """Return a plan without the SAEs of which a task failed, nor kin that failed.
+    """Return a plan without the SAEs and comparisons (kin) that depend on failed tasks.
 
-    Of the SAEs left, each first one is repeated by the others, and kin are looked for among them.
+    Which SAEs repeat another one, and which are compared, is determined anew among the remaining SAEs.
 
     Parameters
     ----------
@@ -142,12 +142,18 @@ def without(plan: Plan, failed: Container[str]) -> Plan:
 
 
 def make_plan(config: Config, base: Path) -> Plan:
-    """Plan a suite; `base` is the folder that paths of the configuration start from.
+    """Plan a suite.
+
+    Parameters
+    ----------
+    config : Config
+    base : Path
+        The folder that the configuration's paths are relative to.
 
     Raises
     ------
     MeasureError
-        Where a file that it names is missing.
+        If a file of the configuration is missing.
     """
     layers = sorted({layer for part in config.saes for layer in part.layers})
     trained = sorted({layer for part in config.saes if part.path is None for layer in part.layers})
@@ -156,7 +162,7 @@ def make_plan(config: Config, base: Path) -> Plan:
     if config.model.wheel:
         needs["model"] = Task("model", {"wheel": config.model.wheel}, label="model")
     else:
-        model_settings["model"] |= _existing(base / str(config.model.path))
+        model_settings["model"] |= _path_and_checksum(base / str(config.model.path))
     sources = [part.source for part in config.text]
     packages = {
         part.source: Task("package", {"debian": part.debian}, label=f"package {part.debian}")
@@ -165,7 +171,7 @@ def make_plan(config: Config, base: Path) -> Plan:
     }
     texts = [
         part.model_dump(include={"source", "files", "reader", "tokens", "ship", "debian"})
-        | ({} if part.debian else _local(part.files, base))
+        | ({} if part.debian else _folder_and_checksum(part.files, base))
         for part in config.text
     ]
     windows = config.windows.model_dump(exclude={"for_loss"}) | {"train": bool(trained)}
@@ -181,7 +187,7 @@ def make_plan(config: Config, base: Path) -> Plan:
         "losses",
     )
     loss = Task("loss", {"sources": sources}, {"text": text, "losses": losses}, "loss")
-    # SAEs are trained on words of the first family.
+    # SAEs are trained on text and on words of the first family.
     families = [
         _family(config, base, part, model_settings, needs, layers, mix=[] if number else trained)
         for number, part in enumerate(config.families)
@@ -201,12 +207,11 @@ def _family(
     *,
     mix: list[int],
 ) -> FamilyPlan:
-    """Plan what SAEs share of a family; of the first letters as they always were, where none is configured."""
+    """Plan the tasks of a family that SAEs share; `part` is None for first letters without a gate."""
     of = f" ({part.family})" if part else ""
-    told = family_settings(part, base)
     vocabulary = Task(
         "vocabulary",
-        model_settings | {"vocabulary": config.vocabulary.model_dump(), "concepts": told},
+        model_settings | {"vocabulary": config.vocabulary.model_dump(), "concepts": family_settings(part, base)},
         needs,
         f"vocabulary{of}",
     )
@@ -223,7 +228,7 @@ def _family(
     for layer in layers:
         probes = Task(
             "probes",
-            {"layer": layer, "probe": config.method.probe, "fit": _fit(config)},
+            {"layer": layer, "probe": config.method.probe, "fit": _probe_settings(config)},
             {"vocabulary": vocabulary, "activations": activations},
             f"probes of layer {layer}{of}",
         )
@@ -236,40 +241,41 @@ def _family(
 
 
 def _prompts(how: Mapping[str, Any], model_settings: dict[str, Any], needs: dict[str, Task], of: str) -> Task:
-    """Plan how a family's prompts are drawn, tried and assigned, and what the model answers in them."""
-    assigning = {"vocabulary": needs["vocabulary"]}
+    """Plan a family's prompts: generated, tried out, assigned to words, and answered by the model."""
+    assignment_needs = {"vocabulary": needs["vocabulary"]}
     if how["draw"] == "best" and not how["templates"]:
-        assigning["trials"] = _in_parts("trials", model_settings | {"prompts": how}, needs, f"trials of prompts{of}")
-    assignment = Task("assignment", {"prompts": how}, assigning, f"assignment of prompts{of}")
+        trials = _in_parts("trials", model_settings | {"prompts": how}, needs, f"trials of prompts{of}")
+        assignment_needs["trials"] = trials
+    assignment = Task("assignment", {"prompts": how}, assignment_needs, f"assignment of prompts{of}")
     spelled = _in_parts("spelled", model_settings, {**needs, "assignment": assignment}, f"spelling of test words{of}")
     return Task("prompts", {}, {"assignment": assignment, "spelled": spelled}, f"prompts{of}")
 
 
 def family_settings(part: ConceptsPart | None, base: Path) -> dict[str, Any] | None:
-    """Return a family as it is configured, its file given by where it lies and what it holds."""
+    """Return a family's settings, with the path and checksum of its file; None for first letters without a gate."""
     if part is None:
         return None
     if part.file is None:
         return {"family": part.family}
-    return part.model_dump(exclude={"templates"}) | _existing(base / part.file)
+    return part.model_dump(exclude={"templates"}) | _path_and_checksum(base / part.file)
 
 
 def is_asked(part: ConceptsPart | None) -> bool:
-    """Tell whether the model is asked for a family's concepts."""
+    """Return whether the model is prompted for a family's concepts."""
     return part is None or part.file is None or bool(part.answers)
 
 
 def _kin(saes: list[SaePlan], families: list[FamilyPlan]) -> dict[int, Task]:
-    """Plan, by layer, the comparison of its SAEs with each other, where there are several."""
+    """Plan, for each layer with several SAEs, their comparison."""
     found = {}
     for layer in sorted({sae.layer for sae in saes}):
         there = [sae for sae in saes if sae.layer == layer]
         if len(there) > 1:
             needs = {f"{stage}-{place}": sae.tasks[stage] for place, sae in enumerate(there) for stage in KIN_STAGES}
-            words = of_each([family.shared for family in families], ["vocabulary"])
+            words = per_family_needs([family.shared for family in families], ["vocabulary"])
             for place, sae in enumerate(there):
                 named = [{f"{stage}-{place}": tasks[stage] for stage in KIN_OF_FAMILIES} for tasks in sae.families]
-                needs |= of_each(named, [f"{stage}-{place}" for stage in KIN_OF_FAMILIES])
+                needs |= per_family_needs(named, [f"{stage}-{place}" for stage in KIN_OF_FAMILIES])
             found[layer] = Task("kin", {"saes": len(there)}, {**words, **needs}, f"kin of latents of layer {layer}")
     return found
 
@@ -282,16 +288,16 @@ def _saes(
     shared: dict[str, Task],
     families: list[FamilyPlan],
 ) -> Iterator[SaePlan]:
-    """Plan each SAE, those that repeat another after it."""
+    """Plan each SAE; SAEs that repeat another one come after it."""
     known: set[tuple[int, str, int, int]] = set()
     sources = [part.source for part in config.text]
     for part in config.saes:
-        for layer, architecture, width, k, seed in _each(part):
+        for layer, architecture, width, k, seed in _combinations(part):
             trained = f"{LABELS[architecture]}, width {width:,}, k {k}, seed {seed}" if architecture else ""
             what = f"layer {layer}, {part.name or part.path or trained}"
             streams = {name: shared[name] for name in ("text", "text_activations")}
             if part.path:
-                settings = {"layer": layer, **_existing(base / part.path)}
+                settings = {"layer": layer, **_path_and_checksum(base / part.path)}
                 sae = Task("existing_sae", model_settings | settings, needs, f"SAE of {what}")
             else:
                 settings = {"layer": layer, "architecture": architecture, "width": width, "k": k}
@@ -313,7 +319,7 @@ def _saes(
                     "text": shared["text"],
                     "sae": sae,
                     "text_latents": text_latents,
-                    **of_each(of_families, read),
+                    **per_family_needs(of_families, read),
                 },
                 f"evidence of {what}",
             )
@@ -324,7 +330,7 @@ def _saes(
                     **needs,
                     "sae": sae,
                     "text_latents": text_latents,
-                    **of_each(of_families, ["latents"]),
+                    **per_family_needs(of_families, ["latents"]),
                     **{name: shared[name] for name in ("text", "text_activations", "loss")},
                 },
                 f"quality of {what}",
@@ -346,7 +352,7 @@ def _sae_family(
     needs: dict[str, Task],
     what: str,
 ) -> dict[str, Task]:
-    """Plan what is measured of a family on an SAE."""
+    """Plan the tasks of a family on an SAE."""
     of = f"{what} ({part.family})" if part else what
     at, method = {"layer": layer}, config.method
     asked = {name: family.shared[name] for name in ("vocabulary", "prompts")}
@@ -393,7 +399,7 @@ def _sae_family(
 
 
 def _in_parts(stage: str, settings: Mapping[str, Any], needs: Mapping[str, Task], label: str) -> Task:
-    """Plan a stage that all SAEs wait for as parts that workers share."""
+    """Plan a stage that all SAEs depend on in several parts, which run in parallel."""
     parts = {
         str(part): Task(
             stage, {**settings, "part": part, "parts": NUM_PARTS}, needs, f"{label}, part {part + 1} of {NUM_PARTS}"
@@ -403,16 +409,16 @@ def _in_parts(stage: str, settings: Mapping[str, Any], needs: Mapping[str, Task]
     return Task("parts", {"parts": NUM_PARTS}, parts, label)
 
 
-def _fit(config: Config) -> dict[str, Any]:
-    """Say how linear probes are fitted: of the settings, those that the kind of probe has."""
+def _probe_settings(config: Config) -> dict[str, Any]:
+    """Return the settings for fitting linear probes of the configured kind."""
     method = config.method
     if method.probe == "calibrated":
         return {"l2": method.probe_l2}
     return {"epochs": method.probe_epochs, "batch": method.probe_batch, "seed": _PROBE_SEED}
 
 
-def _each(part: SaePart) -> Iterator[tuple[int, Architecture | Literal[""], int, int, int]]:
-    """List layer, architecture, width, k and seed of each SAE of a part, the first seed of all before the next."""
+def _combinations(part: SaePart) -> Iterator[tuple[int, Architecture | Literal[""], int, int, int]]:
+    """Yield layer, architecture, width, k and seed of each SAE of a section; seeds vary slowest."""
     if part.path:
         yield from product(part.layers, [""], [0], [0], part.seeds)
         return
@@ -421,8 +427,8 @@ def _each(part: SaePart) -> Iterator[tuple[int, Architecture | Literal[""], int,
             yield *each, seed
 
 
-def _existing(path: Path) -> dict[str, str]:
-    """Say where a file or folder lies, and what it holds."""
+def _path_and_checksum(path: Path) -> dict[str, str]:
+    """Return the absolute path of a file or folder, and the checksum of its contents."""
     try:
         if path.exists():
             found = path.resolve()
@@ -434,8 +440,8 @@ def _existing(path: Path) -> dict[str, str]:
     raise MeasureError(message)
 
 
-def _local(pattern: str, base: Path) -> dict[str, str]:
-    """Say where text lies that comes from no package, and what it is."""
+def _folder_and_checksum(pattern: str, base: Path) -> dict[str, str]:
+    """Return the folder of local text files, and the checksum of those that match a pattern."""
     files = sorted(file for file in base.glob(pattern) if file.is_file())
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     return {"folder": str(base.resolve()), "checksum": digest}

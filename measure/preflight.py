@@ -1,4 +1,4 @@
-"""What is looked at before anything is computed: whether model, SAEs and text are what the configuration says."""
+"""Checks before anything is computed: whether model, SAEs and text match the configuration."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 
 
 def check_all(config: Config, base: Path, model: LanguageModel) -> list[str]:
-    """Look at all that a measurement needs.
+    """Check everything that a measurement needs.
 
     Parameters
     ----------
     config : Config
     base : Path
-        The folder that paths of the configuration start from.
+        The folder that the configuration's paths are relative to.
     model : LanguageModel
 
     Returns
     -------
     list of str
-        What there is of each family of concepts, in lines.
+        Lines that describe the words of each family of concepts.
 
     Raises
     ------
     MeasureError
-        Where something will not do; a line for each SAE that is to blame.
+        If a check fails; with one line per SAE that does not fit.
     """
     _check_layers(config, model)
     lines = [line for part in config.families for line in _check_family(config, part, base, model)]
@@ -51,18 +51,18 @@ def check_all(config: Config, base: Path, model: LanguageModel) -> list[str]:
 
 
 def _check_family(config: Config, part: ConceptsPart | None, base: Path, model: LanguageModel) -> list[str]:
-    """Read a family's words and answers; say what there is."""
-    told = family_settings(part, base)
-    vocabulary = read_vocabulary(model.tokenizer, **config.vocabulary.model_dump(), concepts=told)
+    """Check a family's words and answers; return lines that describe them."""
+    settings = family_settings(part, base)
+    vocabulary = read_vocabulary(model.tokenizer, **config.vocabulary.model_dump(), concepts=settings)
     try:
         answer_tokens(model.tokenizer, vocabulary.family.answers)
     except MeasureError as error:
         raise MeasureError(f"concepts: {part.family}: {error}" if part else str(error)) from error
-    return describe(vocabulary, words_of_several_tokens(model.tokenizer, told) if told else [])
+    return describe(vocabulary, words_of_several_tokens(model.tokenizer, settings) if settings else [])
 
 
 def _check_layers(config: Config, model: LanguageModel) -> None:
-    """Refuse layers that the model does not have, and streams that are no vectors of its width."""
+    """Reject layers that the model does not have, and residual streams of an unexpected shape."""
     layers = sorted({layer for part in config.saes for layer in part.layers})
     for layer in layers:
         if not 0 <= layer < model.num_layers:
@@ -72,14 +72,14 @@ def _check_layers(config: Config, model: LanguageModel) -> None:
     for layer, stream in model.streams(start, layers).items():
         if stream.shape != (1, 2, model.d_model):
             message = (
-                f"model: block {layer} gives {tuple(stream.shape)}, not {model.d_model} numbers for each of two tokens;"
-                " its residual stream cannot be read, use another model"
+                f"model: the output of block {layer} for two tokens has shape {tuple(stream.shape)}, not (1, 2,"
+                f" {model.d_model}); its residual stream cannot be read, use another model"
             )
             raise MeasureError(message)
 
 
 def _check_lengths(config: Config, model: LanguageModel) -> None:
-    """Refuse windows of text and prompts that are longer than the model can read."""
+    """Reject windows of text and prompts that exceed the model's context length."""
     lengths = {f"windows of {config.windows.length} tokens": config.windows.length + 1}
     for template in [*config.prompts.templates, *(text for part in config.concepts for text in part.templates)]:
         prompt = to_prompt(template, model.tokenizer)
@@ -88,12 +88,12 @@ def _check_lengths(config: Config, model: LanguageModel) -> None:
     try:
         model.streams(torch.full((1, lengths[what]), model.tokenizer.start, device=model.device), [0])
     except (IndexError, RuntimeError) as error:
-        message = f"model: cannot read {what} at once ({lengths[what]} with the one that begins them); shorten them"
+        message = f"model: cannot read {what} at once ({lengths[what]} with the first token); shorten them"
         raise MeasureError(message) from error
 
 
 def _check_text(config: Config, base: Path) -> None:
-    """Refuse text that is not there; that of a package is known once it is fetched."""
+    """Reject missing text files; those of a package are checked once it is downloaded."""
     for part in config.text:
         if part.reader not in READERS:
             message = f"text: there is no reader {part.reader!r}; choose one of {', '.join(READERS)}"
@@ -109,7 +109,7 @@ def _check_text(config: Config, base: Path) -> None:
 
 
 def _wrong_saes(config: Config, base: Path, model: LanguageModel) -> Iterator[str]:
-    """Open each SAE that was trained already; say what is wrong with those that will not do."""
+    """Open each existing SAE; yield an error message for each that does not fit."""
     for part in config.saes:
         if part.path is None:
             continue

@@ -1,4 +1,4 @@
-"""Running text out of the formats that free packages bring it in, as paragraphs."""
+"""Readers of running text in the formats of Debian packages; each yields paragraphs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _R_STRING = re.compile(rb"\x00[\x00-\x08]\x00\x09(....)", re.DOTALL)
 
 
 def plain(file: Path) -> Iterator[str]:
-    """Read paragraphs parted by blank lines (or by %, as in fortunes); gzip is undone."""
+    """Read paragraphs separated by blank lines (or by %, as in fortunes), also from gzip files."""
     yield from _paragraphs(_text(file))
 
 
@@ -35,7 +35,7 @@ def pod(file: Path) -> Iterator[str]:
 
 
 def wordnet(file: Path) -> Iterator[str]:
-    """Read the glosses of a WordNet data file, some to a paragraph."""
+    """Read the glosses of a WordNet data file, eight per paragraph."""
     glosses = [line.split("| ", 1)[1].strip() for line in _text(file).splitlines() if "| " in line]
     for start in range(0, len(glosses), 8):
         yield ". ".join(glosses[start : start + 8])
@@ -49,7 +49,7 @@ def html(file: Path) -> Iterator[str]:
 
 
 def r_data(file: Path) -> Iterator[str]:
-    """Read the lines of text in an R package's data, put together to paragraphs at empty lines."""
+    """Read the lines of text in an R package's data; empty lines separate paragraphs."""
     lines: list[str] = []
     for record in _r_records(file.read_bytes()):
         end = 0
@@ -97,7 +97,7 @@ def _r_records(data: bytes) -> Iterator[bytes]:
 
 
 class _Paragraphs(HTMLParser):
-    """Collects what stands in <p>, without code."""
+    """Collects the text of <p> elements."""
 
     def __init__(self) -> None:
         super().__init__()

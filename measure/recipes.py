@@ -1,7 +1,7 @@
-"""Recipes: the settings by which a measurement follows the paper's program, SAEBench, or neither.
+"""Recipes: settings with which a measurement follows the paper's program, SAEBench, or neither.
 
-A recipe changes defaults of the configuration; what the configuration itself states wins. docs/method.md lists the
-differences and what each of them does to the rate.
+A recipe changes the defaults of the configuration; explicit settings take precedence. docs/method.md lists the
+differences and the effect of each on the rate.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 RecipeName = Literal["calibrated", "paper", "saebench"]
 
-#: By recipe, the settings that its program has; the defaults in `measure.config` are those of "calibrated".
+#: The settings of each recipe, by section; the defaults in `measure.config` are those of "calibrated".
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "calibrated": {},
     # sae-spelling, commit 9bcada0, the program of Chanin et al. (2024).
@@ -48,7 +48,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
-#: Whose recipe it is.
+#: The program that a recipe follows.
 PROGRAMS = {
     "calibrated": "this project's own",
     "paper": "sae-spelling, commit 9bcada0, the program of Chanin et al.",
@@ -57,7 +57,7 @@ PROGRAMS = {
 
 
 def with_recipe(given: dict[str, Any]) -> dict[str, Any]:
-    """Return a configuration as it was read, with its recipe's settings where it has none of its own."""
+    """Add the recipe's settings to a parsed configuration; its own settings take precedence."""
     recipe = given.get("recipe", "calibrated")
     settings = RECIPES.get(recipe, {}) if isinstance(recipe, str) else {}
     parts = {

@@ -21,11 +21,11 @@ class Scores(NamedTuple):
 
 def score(values: np.ndarray, truth: np.ndarray) -> Scores:
     """Score the classifier `values > 0`."""
-    said = values > 0
-    right = int((said & truth).sum())
-    precision = right / max(int(said.sum()), 1)
+    predicted = values > 0
+    right = int((predicted & truth).sum())
+    precision = right / max(int(predicted.sum()), 1)
     recall = right / max(int(truth.sum()), 1)
-    f1 = 2 * right / max(int(said.sum()) + int(truth.sum()), 1)
+    f1 = 2 * right / max(int(predicted.sum()) + int(truth.sum()), 1)
     return Scores(f1, precision, recall, auc(values, truth))
 
 
@@ -65,12 +65,12 @@ def bootstrap_weights(groups: np.ndarray, number: int, seed: int) -> np.ndarray:
     return drawn[:, places].astype(np.float32)
 
 
-def f1_samples(said: np.ndarray, truth: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+def f1_samples(predicted: np.ndarray, truth: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
     """Return the F1 of classifiers in samples of a bootstrap over groups.
 
     Parameters
     ----------
-    said : numpy.ndarray of bool
+    predicted : numpy.ndarray of bool
         What each classifier predicts for each word, (words, classifiers).
     truth : numpy.ndarray of bool
         Of each word.
@@ -83,11 +83,11 @@ def f1_samples(said: np.ndarray, truth: np.ndarray, groups: np.ndarray, seed: in
     numpy.ndarray
         (samples, classifiers)
     """
-    counts = truth | said.any(1)  # true negatives of all classifiers count in no F1
-    said, truth = said[counts], truth[counts]
+    counts = truth | predicted.any(1)  # words that are true negatives of all classifiers do not affect F1
+    predicted, truth = predicted[counts], truth[counts]
     weights = bootstrap_weights(groups[counts], SAMPLES, seed)
-    right = weights @ (said & truth[:, None]).astype(np.float32)
-    either = weights @ (said.astype(np.float32) + truth[:, None])
+    right = weights @ (predicted & truth[:, None]).astype(np.float32)
+    either = weights @ (predicted.astype(np.float32) + truth[:, None])
     return 2 * right / np.maximum(either, 1)
 
 

@@ -1,4 +1,4 @@
-"""Activations of latents, of which few are active at a time."""
+"""Sparse matrices of latent activations."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sparse:
-    """A matrix of rows (tokens) by latents that holds what is active only, row by row.
+    """A sparse matrix (tokens, latents) in CSR format, which stores only active latents.
 
     Attributes
     ----------
     starts : numpy.ndarray
-        Where each row starts, and where the last one ends.
+        Index of the first entry of each row, and the number of entries, (rows + 1,).
     latents, values : numpy.ndarray
-        Active latents, ascending within a row, and how strongly.
+        Active latents, ascending within a row, and their activations, (entries,).
     num_latents : int
     """
 
@@ -38,7 +38,7 @@ class Sparse:
 
     @cached_property
     def rows(self) -> np.ndarray:
-        """The row of each active latent."""
+        """The row of each entry, (entries,)."""
         return np.repeat(np.arange(self.num_rows), np.diff(self.starts))
 
     @cached_property
@@ -47,18 +47,18 @@ class Sparse:
         return order, np.searchsorted(self.latents[order], np.arange(self.num_latents + 1))
 
     def row(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return active latents of a row, and how strongly."""
+        """Return the active latents of a row, and their activations."""
         place = slice(self.starts[number], self.starts[number + 1])
         return self.latents[place], self.values[place]
 
     def column(self, latent: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows in which a latent is active, and how strongly."""
+        """Return the rows in which a latent is active, and its activations there."""
         order, starts = self._by_latent
         place = order[starts[latent] : starts[latent + 1]]
         return self.rows[place], self.values[place]
 
     def dense(self, latents: Iterable[int]) -> np.ndarray:
-        """Return the columns of `latents` in full, (rows, latents)."""
+        """Return the columns of `latents` as a dense array, (rows, latents)."""
         chosen = list(latents)
         full = np.zeros((self.num_rows, len(chosen)), np.float32)
         for place, latent in enumerate(chosen):
@@ -67,7 +67,7 @@ class Sparse:
         return full
 
     def counts(self) -> np.ndarray:
-        """Return the number of rows in which each latent is active."""
+        """Return the number of rows in which each latent is active, (latents,)."""
         return np.bincount(self.latents, minlength=self.num_latents)
 
     def take(self, rows: np.ndarray) -> Sparse:
@@ -89,7 +89,7 @@ class Sparse:
 
     @classmethod
     def stack(cls, pieces: Iterable[Sparse]) -> Sparse:
-        """Put matrices of the same latents one below the other."""
+        """Concatenate matrices of the same latents along rows."""
         listed = list(pieces)
         lengths = np.concatenate([np.diff(piece.starts) for piece in listed])
         return cls(

@@ -1,4 +1,4 @@
-"""How surely a model answers with a word's concept, such as its first letter."""
+"""Metrics of a model's answer for a word, such as its first letter."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 def spelling_metric(
     logits: Tensor, letters: Tensor, num_letters: int | None = None, right: Tensor | None = None
 ) -> Tensor:
-    """Return the logit of the right answer less the mean logit of the wrong ones, row by row.
+    """Return the logit of the right answer less the mean logit of the wrong ones, (rows,).
 
     Parameters
     ----------
     logits : Tensor
-        Of the answers with each letter, (rows, letters). Or of two answers with each letter, (rows, 2 * letters): the
-        second ones are taken where a letter is the right one, the first ones where it is not.
+        Logits of the answers, (rows, letters). Or of two forms of each answer, (rows, 2 * letters): the first half is
+        used for wrong answers, the second half for the right one.
     letters : Tensor
         The right letter of each row.
     num_letters : int, optional
-        Number of letters; that of the columns where it is not given.
+        Number of letters; by default the number of columns.
     right : Tensor, optional
-        Where a row has several right answers, all of them, (rows, letters): none of these is among the wrong ones.
+        All right answers of each row, if there are several, (rows, letters); they do not count as wrong ones.
     """
     number = num_letters or logits.shape[1]
     others = logits[:, :number]
@@ -35,9 +35,9 @@ def spelling_metric(
 
 
 def log_odds(logits: Tensor, letters: Tensor, num_letters: int | None = None, right: Tensor | None = None) -> Tensor:
-    """Return the logit of the right answer less the log of the summed exponentials of the wrong ones, row by row.
+    """Return the logit of the right answer less the logsumexp of the wrong ones, (rows,).
 
-    It means the same for any number of answers: the log of the odds that the model gives the right one.
+    These are the model's log odds of the right answer, so they are comparable for any number of answers.
 
     Parameters
     ----------
@@ -51,5 +51,5 @@ def log_odds(logits: Tensor, letters: Tensor, num_letters: int | None = None, ri
 
 
 def _all_right(letters: Tensor, number: int) -> Tensor:
-    """Tell which answers are right where each row has one that is."""
+    """Return a mask of the right answers if each row has one, (rows, letters)."""
     return torch.arange(number, device=letters.device) == letters[:, None]

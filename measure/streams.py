@@ -1,4 +1,4 @@
-"""Streams that lie on disk, of which some rows are read at a time."""
+"""Activations of the residual stream on disk, from which rows are read as needed."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-#: Bytes of rows that are looked at together where all are gone through.
+#: Bytes of rows that are read at once by `in_pieces`.
 _PIECE = 2**26
 
 
 class Streams:
-    """Rows that lie in several files, one below the other; those that are asked for are read.
+    """The concatenated rows of several files; indexing reads only the selected rows.
 
     Parameters
     ----------
     files : sequence of Path
-        Arrays of the same width.
+        Arrays (.npy) of the same width.
     order : numpy.ndarray, optional
-        Which row each one is that lies there; they lie in their order where none is given.
+        The row number of each stored row; by default, rows are stored in order.
     """
 
     def __init__(self, files: Sequence[Path], order: np.ndarray | None = None) -> None:
@@ -32,7 +32,7 @@ class Streams:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Number of rows, and their width."""
+        """(rows, d_model)."""
         return len(self), self._parts[0].shape[1]
 
     def __len__(self) -> int:
@@ -49,19 +49,19 @@ class Streams:
 
 
 def in_pieces(stream: np.ndarray | Streams, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Go through rows of a stream, as float32."""
+    """Yield rows of a stream in pieces of limited size, as float32."""
     size = max(_PIECE // (4 * stream.shape[1]), 1)
     for start in range(0, len(rows), size):
         yield stream[rows[start : start + size]].astype(np.float32)
 
 
-def ordinary(stream: np.ndarray | Streams, number: int | None = None) -> np.ndarray:
-    """Tell which of the first `number` rows, or of all, are not massive: their norm is at most ten times the median."""
+def not_massive(stream: np.ndarray | Streams, number: int | None = None) -> np.ndarray:
+    """Return a mask of the first `number` rows (default all) whose norm is at most ten times the median."""
     rows = np.arange(len(stream) if number is None else number)
     norms = np.concatenate([np.linalg.norm(piece, axis=1) for piece in in_pieces(stream, rows)])
     return norms <= 10 * np.median(norms)
 
 
 def mean_of(stream: np.ndarray | Streams, rows: np.ndarray) -> np.ndarray:
-    """Return the mean of rows, in float64."""
+    """Return the mean of rows, (d_model,), in float64."""
     return np.sum([piece.sum(0, dtype=np.float64) for piece in in_pieces(stream, rows)], axis=0) / len(rows)

@@ -1,4 +1,4 @@
-"""What was measured becomes a suite."""
+"""Write a suite from the outputs of the tasks."""
 
 from __future__ import annotations
 
@@ -54,14 +54,15 @@ if TYPE_CHECKING:
     from measure.stages.prompts import Chosen
     from measure.stages.vocabulary import Vocabulary
 
+#: Number of latents per concept in the table `encoder_top`.
 _ENCODER_TOP = 3
-#: Contexts of a latent in a slim suite.
+#: Contexts per latent in a slim suite.
 _SLIM_CONTEXTS = 8
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One SAE, measured: its plan, its id in the suite, and its tables."""
+    """The results of one SAE: its plan, its id in the suite, and its tables."""
 
     plan: SaePlan
     sae: str
@@ -70,7 +71,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Read:
-    """The words of a family and the prompts that they were read in; its prompts are counted on from `first_prompt`."""
+    """The words of a family and their prompts; the ids of its prompts in the suite start at `first_prompt`."""
 
     vocabulary: Vocabulary
     chosen: Chosen
@@ -94,19 +95,19 @@ def write_measured(
     config : Config
     plan : Plan
     work : Path
-        Where the tasks' folders lie.
+        Folder of the tasks' outputs.
     target : Path
     base : Path
-        The folder that paths of the configuration start from.
+        The folder that the configuration's paths are relative to.
     force : bool
-        Replace the suite that is at `target`.
+        Replace an existing suite at `target`.
     progress : callable
-        Told what is being done, how much of it is done, and how much there is.
+        Called with the name of the current step, the work done, and the total.
 
     Raises
     ------
     IngestError
-        Where the suite cannot be written.
+        If the suite cannot be written.
     """
     families = _read_families(plan, work)
     saes = name_saes(plan.saes, work)
@@ -117,7 +118,7 @@ def write_measured(
     measured.sort(key=lambda one: one.sae)
     in_full = [one for one in measured if not (config.slim and one.plan.repeats)]
     for one in measured:
-        _keep(one, counts_alone=config.slim and one.plan.repeats, slim=config.slim)
+        _drop_redundant(one, counts_only=config.slim and one.plan.repeats, slim=config.slim)
     tables: dict[str, Any] = {
         name: pa.concat_tables([one.tables[name] for one in measured])
         for name in ("measurements", "k_sparse", "encoder_top", "tested_tokens")
@@ -154,24 +155,24 @@ def write_measured(
 
 
 def name_saes(saes: Sequence[SaePlan], work: Path) -> list[SaeRecord]:
-    """Describe the measured SAEs of a plan, each with an id; a further seed is named after the SAE that it repeats."""
+    """Describe the SAEs of a plan for the manifest; the id of a repetition is that of the first SAE plus its seed."""
     facts = [_facts(sae, work) for sae in saes]
     own = [place for place, sae in enumerate(saes) if not sae.repeats]
     ids = dict(zip(own, sae_ids([facts[place] for place in own]), strict=True))
     first = {saes[place].key_without_seed: place for place in reversed(own)}
     records = []
-    for place, (sae, said) in enumerate(zip(saes, facts, strict=True)):
+    for place, (sae, known) in enumerate(zip(saes, facts, strict=True)):
         if place in ids:
-            records.append(SaeRecord(sae=ids[place], **said))
+            records.append(SaeRecord(sae=ids[place], **known))
         else:
             repeated = first[sae.key_without_seed]
-            called = {"sae": f"{ids[repeated]}-s{sae.seed}", "l0_nominal": facts[repeated]["l0_nominal"]}
-            records.append(SaeRecord(**said | called, repeat_of=ids[repeated]))
+            names = {"sae": f"{ids[repeated]}-s{sae.seed}", "l0_nominal": facts[repeated]["l0_nominal"]}
+            records.append(SaeRecord(**known | names, repeat_of=ids[repeated]))
     return records
 
 
 def _facts(sae: SaePlan, work: Path) -> dict[str, Any]:
-    """Return what is known of an SAE."""
+    """Return the metadata of an SAE, without its id."""
     trained = json.loads((sae.tasks["sae"].folder(work) / RECORD).read_text("utf-8"))
     quality = _read(sae, "quality", work)
     return {
@@ -193,7 +194,7 @@ def _facts(sae: SaePlan, work: Path) -> dict[str, Any]:
 
 
 def _neuronpedia(name: str | None) -> Neuronpedia | None:
-    """Read where Neuronpedia hosts an SAE, as its checkpoint says it: model/SAE."""
+    """Parse an SAE's id on Neuronpedia, model/SAE, as stored in its checkpoint."""
     model, _, source = (name or "").partition("/")
     return Neuronpedia(model=model, source=source) if model and source else None
 
@@ -203,18 +204,18 @@ def _read(sae: SaePlan, stage: str, work: Path) -> dict[str, Any]:
 
 
 def _rows(name: str, rows: list[dict[str, Any]]) -> pa.Table:
-    """Make rows of a table without their SAE, its columns those of the contract; what a row does not tell is NULL."""
+    """Make a table with the columns of its contract except `sae`; columns missing in a row are NULL."""
     columns = [column for column in TABLES[name].columns if column.name != "sae"]
     return pa.Table.from_pylist(rows, arrow_schema(columns))
 
 
 def _with_sae(table: pa.Table, sae: str) -> pa.Table:
-    """Say on every row which SAE it is of."""
+    """Add the column `sae`."""
     return table.add_column(0, "sae", pa.repeat(pa.scalar(sae), table.num_rows))
 
 
 def _read_families(plan: Plan, work: Path) -> list[Read]:
-    """Read words and prompts of each family."""
+    """Read the words and prompts of each family."""
     families, first = [], 0
     for family in plan.families:
         chosen = load_prompts(family.shared["prompts"].folder(work))
@@ -224,7 +225,7 @@ def _read_families(plan: Plan, work: Path) -> list[Read]:
 
 
 def _family(read: Read) -> FamilyRecord:
-    """Say what a family is; without a gate it is the first letters as they always were."""
+    """Describe a family for the manifest; one without a gate is the standard family of first letters."""
     family, chosen = read.vocabulary.family, read.chosen
     if not family.gated:
         return FIRST_LETTERS
@@ -240,7 +241,7 @@ def _family(read: Read) -> FamilyRecord:
 
 
 def _measure(config: Config, sae: SaePlan, name: str, work: Path, families: Sequence[Read]) -> Measured:
-    """Make the small tables of one SAE."""
+    """Make the tables of one SAE that are not written by its stage `evidence`."""
     opened = open_sae(sae.tasks["sae"].folder(work), torch.device("cpu"))
     found = [
         _measure_family(config, {stage: task.folder(work) for stage, task in tasks.items()}, sae.layer, opened, read)
@@ -253,7 +254,7 @@ def _measure(config: Config, sae: SaePlan, name: str, work: Path, families: Sequ
 def _measure_family(
     config: Config, folders: dict[str, Path], layer: int, opened: Sae, read: Read
 ) -> dict[str, pa.Table]:
-    """Make the small tables of one SAE and family."""
+    """Make these tables for one SAE and family."""
     vocabulary, chosen = read.vocabulary, read.chosen
     fitted = load_probes(folders["probes"])
     k_sparse, splits, gate = load_k_sparse(folders["k_sparse"]), load_splits(folders["splits"]), load_gate(folders)
@@ -271,14 +272,14 @@ def _measure_family(
         chosen,
         split={place: (split[place], by_k[max(by_k)].latents[:MAX_SPLIT]) for place, by_k in k_sparse.probes.items()},
         cosines=cosines,
-        along=[directions @ unit_rows(probes.weights).T for probes in fitted.folds],
+        unit_projections=[directions @ unit_rows(probes.weights).T for probes in fitted.folds],
         logits=fitted.logits(in_test, vocabulary.test_folds),
         first_prompt=read.first_prompt,
         effect_margin=config.method.effect_margin,
         cosine_threshold=config.method.cosine_threshold,
     )
-    instead = Probes(random_directions(config.method.random_directions, directions.shape[1], RANDOM_SEED), np.zeros(0))
-    by_chance = instead.cosines(directions)
+    random = Probes(random_directions(config.method.random_directions, directions.shape[1], RANDOM_SEED), np.zeros(0))
+    random_cosines = random.cosines(directions)
     candidates = load_candidates(folders["candidates"])
     measurements = [
         row
@@ -293,7 +294,7 @@ def _measure_family(
             gate.get(place),
             fitted.scores[place],
             rows,
-            by_chance,
+            random_cosines,
             config.method,
         )
     ]
@@ -305,20 +306,21 @@ def _measure_family(
         for place, by_k in k_sparse.probes.items()
         for k, probe in by_k.items()
     ]
-    before = None
+    pre_activations = None
     if config.method.auc == "pre_activation":
-        before = _before_activation(opened, load_streams(folders["activations"], f"words-{layer}")[vocabulary.scored])
+        scored = load_streams(folders["activations"], f"words-{layer}")[vocabulary.scored]
+        pre_activations = _pre_activations(opened, scored)
     encoder = fitted.folds[0].cosines(opened.encoder.numpy())
     return {
         "measurements": _rows("measurements", measurements),
         "k_sparse": _rows("k_sparse", ranked),
-        "encoder_top": _encoder_top(encoder, cosines[0], words, vocabulary, sorted(splits), before),
+        "encoder_top": _encoder_top(encoder, cosines[0], words, vocabulary, sorted(splits), pre_activations),
         "tested_tokens": _rows("tested_tokens", rows),
     }
 
 
-def _before_activation(sae: Sae, stream: np.ndarray) -> Callable[[int], np.ndarray]:
-    """Return what gives, for a latent, what precedes its activation at each word, up to bias and scale."""
+def _pre_activations(sae: Sae, stream: np.ndarray) -> Callable[[int], np.ndarray]:
+    """Return a function from a latent to its pre-activations at each word, up to bias and scale, (words,)."""
     seen = sae.seen(torch.from_numpy(stream.astype(np.float32)))
     return lambda latent: (seen @ sae.encoder[latent]).numpy()
 
@@ -329,20 +331,20 @@ def _encoder_top(
     words: Sparse,
     vocabulary: Vocabulary,
     places: list[int],
-    before: Callable[[int], np.ndarray] | None,
+    pre_activations: Callable[[int], np.ndarray] | None,
 ) -> pa.Table:
-    """Score the latents whose encoder points most along each probe, as 'fires at all'.
+    """Score the latents with the highest encoder cosines per probe as the classifier `activation > 0`.
 
-    The AUC is that of the activation, or of what precedes it, which `before` gives for each test word.
+    The AUC is that of the activation or, if given, of the pre-activation.
     """
     test = words.take(vocabulary.scored)
     rows = []
     for letter in places:
-        scored = vocabulary.scores(letter)
+        scored = vocabulary.is_scored(letter)
         truth = vocabulary.labels[vocabulary.scored, letter][scored]
         best = np.argsort(-encoder[letter], kind="stable")[:_ENCODER_TOP]
         for rank, (latent, values) in enumerate(zip(best.tolist(), test.dense(best)[scored].T, strict=True)):
-            right, said = int((truth & (values > 0)).sum()), int((values > 0).sum())
+            right, predicted = int((truth & (values > 0)).sum()), int((values > 0).sum())
             rows.append(
                 {
                     "concept": vocabulary.family.concept(letter),
@@ -350,29 +352,29 @@ def _encoder_top(
                     "latent": latent,
                     "encoder_cosine": float(encoder[letter, latent]),
                     "cosine": float(decoder[letter, latent]),
-                    "precision": right / max(said, 1),
+                    "precision": right / max(predicted, 1),
                     "recall": right / max(int(truth.sum()), 1),
-                    "f1": 2 * right / max(said + int(truth.sum()), 1),
-                    "auc": auc(values if before is None else before(latent)[scored], truth),
+                    "f1": 2 * right / max(predicted + int(truth.sum()), 1),
+                    "auc": auc(values if pre_activations is None else pre_activations(latent)[scored], truth),
                 }
             )
     return _rows("encoder_top", rows)
 
 
 def _evidence(name: str, measured: list[Measured], work: Path, *, slim: bool) -> Iterator[pa.Table]:
-    """Read a table that the stage evidence wrote, SAE by SAE."""
+    """Read a table of the stage `evidence`, SAE by SAE."""
     for one in measured:
         file = one.plan.tasks["evidence"].folder(work) / f"{name}.parquet"
         rows = pq.ParquetFile(file).read()
         if slim and name != "latents":
-            rows = rows.filter(pc.is_in(rows["latent"], pa.array(_with_a_part(one), pa.int32())))
+            rows = rows.filter(pc.is_in(rows["latent"], pa.array(_with_a_role(one), pa.int32())))
         if slim and name == "contexts":
             rows = rows.filter(pc.less(rows["rank"], _SLIM_CONTEXTS))
         yield _with_sae(rows, one.sae)
 
 
-def _with_a_part(one: Measured) -> list[int]:
-    """List the latents of an SAE that are split, of which the encoder is best, or that absorb."""
+def _with_a_role(one: Measured) -> list[int]:
+    """List the latents of an SAE that are split, absorb, or have the highest encoder cosine with a probe."""
     tested, measurements = one.tables["tested_tokens"], one.tables["measurements"]
     absorbing = tested.filter(tested["is_absorption"])["top_latent"].to_pylist()
     split = pc.list_flatten(measurements["split_latents"]).to_pylist()
@@ -381,10 +383,14 @@ def _with_a_part(one: Measured) -> list[int]:
     return sorted({*absorbing, *split, *best} - {None})
 
 
-def _keep(one: Measured, *, counts_alone: bool, slim: bool) -> None:
-    """Omit of an SAE's tables what the suite does not need: numbers of tokens that it holds, or these tokens."""
+def _drop_redundant(one: Measured, *, counts_only: bool, slim: bool) -> None:
+    """Remove redundant data from an SAE's tables, in place.
+
+    With `counts_only` these are the tested tokens. Otherwise it is the number of absorbed tokens, which can be counted
+    among the tested tokens, and in a slim suite the activations on tokens that were judged by projection.
+    """
     tested, measurements = one.tables["tested_tokens"], one.tables["measurements"]
-    if counts_alone:
+    if counts_only:
         one.tables["tested_tokens"] = tested.slice(0, 0)
         return
     one.tables["measurements"] = _without(measurements, "num_absorbed", measurements["metric"])
@@ -394,14 +400,14 @@ def _keep(one: Measured, *, counts_alone: bool, slim: bool) -> None:
 
 
 def _without(table: pa.Table, name: str, where: pa.ChunkedArray) -> pa.Table:
-    """Make a column unknown in the rows that `where` knows."""
+    """Set a column to NULL in the rows where `where` is not NULL."""
     place, column = table.schema.get_field_index(name), table.schema.field(name)
     kept = pc.if_else(pc.is_valid(where), pa.scalar(None, column.type), table[name])
     return table.set_column(place, column, kept)
 
 
 def _kin(plan: Plan, saes: Sequence[SaeRecord], work: Path) -> Iterator[pa.Table]:
-    """Read the kin of each SAE's latents, and name the SAEs of the layer, which the stage knows by their places."""
+    """Read the kin of each SAE's latents, and replace the stage's SAE indices by ids."""
     for sae in sorted(saes, key=lambda sae: sae.id):
         if sae.layer in plan.kin:
             names = [other.id for other in saes if other.layer == sae.layer]
@@ -412,7 +418,7 @@ def _kin(plan: Plan, saes: Sequence[SaeRecord], work: Path) -> Iterator[pa.Table
 
 
 def _cosines(one: Measured, work: Path, families: Sequence[Read]) -> pa.Table:
-    """Compare the decoder with the probes of each family, by concept and latent in the order of the key."""
+    """Compute the cosines of decoder rows with the probes of all families, sorted by concept and latent (the key)."""
     directions = open_sae(one.plan.tasks["sae"].folder(work), torch.device("cpu")).directions.numpy()
     by_concept: dict[str, np.ndarray] = {}
     for read, tasks in zip(families, one.plan.families, strict=True):
@@ -431,7 +437,7 @@ def _cosines(one: Measured, work: Path, families: Sequence[Read]) -> pa.Table:
 
 
 def _tokens(families: Sequence[Read]) -> pa.Table:
-    """List the words of all families; what the model answers is told of those that one family alone asks it for."""
+    """List the words of all families, with the model's answers if only one family has answers."""
     tokens: dict[int, dict[str, Any]] = {}
     asked = [read for read in families if read.vocabulary.family.answers]
     for read in families:
@@ -451,7 +457,7 @@ def _tokens(families: Sequence[Read]) -> pa.Table:
 
 
 def _token_concepts(families: Sequence[Read]) -> pa.Table:
-    """List which words have which concepts."""
+    """List pairs of word and concept."""
     pairs = []
     for read in families:
         words, places = np.nonzero(read.vocabulary.labels[:, list(read.vocabulary.family.measured)])
@@ -461,7 +467,7 @@ def _token_concepts(families: Sequence[Read]) -> pa.Table:
 
 
 def _concepts(families: Sequence[Read], token_concepts: pa.Table) -> pa.Table:
-    """List the concepts that words have, family by family, in their order."""
+    """List the concepts that at least one word has, in the families' order."""
     numbers = Counter(token_concepts["concept"].to_pylist())
     rows = [
         {
@@ -481,16 +487,16 @@ def _concepts(families: Sequence[Read], token_concepts: pa.Table) -> pa.Table:
 
 
 def _prompts(families: Sequence[Read], tested: Iterable[int]) -> pa.Table:
-    """List the prompts of each family; where each word has its own, those of the tested words alone."""
+    """List the prompts of each family; if each word has its own, only those of the tested words."""
     rows, used = [], {*tested}
     for read in families:
         vocabulary, chosen = read.vocabulary, read.chosen
         asked = chosen.spelled.answers >= 0
         right = is_right(chosen.spelled.answers, vocabulary.labels[vocabulary.test])
         for number, template in enumerate(chosen.templates):
-            told = right[asked & (chosen.tested_in == number)]
+            here = right[asked & (chosen.tested_in == number)]
             if not chosen.prompt_per_word or read.first_prompt + number in used:
-                accuracy = float(told.mean()) if len(told) else None
+                accuracy = float(here.mean()) if len(here) else None
                 rows.append({"prompt_id": read.first_prompt + number, "template": template, "test_accuracy": accuracy})
     return _rows("prompts", rows)
 
@@ -541,7 +547,7 @@ def _provenance(config: Config, plan: Plan, work: Path, tables: dict[str, Any]) 
 
 
 def _notices(config: Config, plan: Plan, work: Path, base: Path) -> Iterator[tuple[str, bytes]]:
-    """Gather the notices of the texts whose contexts are in the suite."""
+    """Collect the licence notices of the texts whose contexts are in the suite."""
     shipped = [part for part in config.text if part.ship]
     lines = ["Notices for the short text contexts in contexts.parquet (column source)", ""]
     lines += [f"{part.source}   {part.title}: {part.licence}" for part in shipped]

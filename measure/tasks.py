@@ -1,4 +1,4 @@
-"""Pieces of work with folders between them, each named by all that decides on what is in it."""
+"""Tasks that read and write folders; a folder is named by a digest of everything that its contents depend on."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-#: Of what stages write; a change of any stage that changes its output raises it, and makes former output unknown.
+#: Version of the stages' output. Increase it when the output of any stage changes; earlier outputs are then not used.
 VERSION = 3
-#: No room is left, or none that may be written to.
+#: Errors of a full or read-only file system.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True)
 class Task:
-    """One piece of work.
+    """A run of a stage.
 
     Attributes
     ----------
     stage : str
-        Module of this package whose function `run` does it.
+        Module of `measure.stages` whose function `run` is called.
     settings : mapping
-        What it is configured by, in JSON's terms.
+        The arguments of the stage, serialisable as JSON.
     needs : mapping of str to Task
-        Whose folders it reads.
+        The tasks whose folders it reads, by name.
     label : str
-        What it is for, to be shown; decides nothing.
+        Description for messages; not part of the digest.
     """
 
     stage: str
@@ -49,25 +49,25 @@ class Task:
 
     @cached_property
     def digest(self) -> str:
-        """Names what the task makes."""
+        """Identifies the task's output."""
         known = [VERSION, self.stage, self.settings, {name: need.digest for name, need in self.needs.items()}]
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
 
     def folder(self, work: Path) -> Path:
-        """Return where below `work` its output lies."""
+        """Return the folder of its output in `work`."""
         return work / self.stage / self.digest
 
     def is_done(self, work: Path) -> bool:
-        """Tell whether its output is there."""
+        """Return whether its output exists."""
         return self.folder(work).is_dir()
 
 
 def in_order(*tasks: Task) -> list[Task]:
-    """Return the tasks and all that they need, each once and after what it needs."""
+    """Return the tasks and their dependencies in topological order, each once."""
     found: dict[str, Task] = {}
 
     def visit(task: Task) -> None:
-        # Many need the same: to go down all ways to each would take as long as there are ways.
+        # Each task is visited once: the number of paths to a shared dependency grows exponentially.
         if task.digest not in found:
             for need in task.needs.values():
                 visit(need)
@@ -80,12 +80,12 @@ def in_order(*tasks: Task) -> list[Task]:
 
 @contextmanager
 def alone(work: Path) -> Iterator[None]:
-    """Keep other measurements from a work folder.
+    """Lock a work folder against other measurements.
 
     Raises
     ------
     MeasureError
-        Where one is at work there.
+        If another measurement has locked it.
     """
     try:
         lock = os.open(work, os.O_RDONLY)
@@ -104,15 +104,15 @@ def alone(work: Path) -> Iterator[None]:
 
 
 def perform(task: Task, work: Path, progress: Callable[[float], None] = lambda _: None) -> Path:
-    """Do a task whose needs are done, all of it or nothing; return its folder.
+    """Run a task whose dependencies are done, completely or not at all; return its folder.
 
-    Output is written to a temporary folder and then renamed, so an interrupted task is repeated. Only one process at a
-    time, of one measurement, runs a task (`alone`); a temporary folder beside it was left by a process that died.
+    Output is written to a temporary folder and then renamed, so an interrupted task is repeated. The lock (`alone`)
+    ensures that a task runs only once at a time, so its other temporary folders are left over from killed processes.
 
     Raises
     ------
     MeasureError
-        Where it cannot be done, or cannot be written.
+        If the task fails, or its output cannot be written.
     """
     folder = task.folder(work)
     if folder.is_dir():

@@ -1,4 +1,4 @@
-"""A model's tokens: their texts, and text as tokens."""
+"""A model's tokenizer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer as Backend
 
-#: Stands before the space of a token in byte-level and in SentencePiece vocabularies.
+#: Characters that stand for a leading space in byte-level and in SentencePiece vocabularies.
 _SPACE_MARKS = {"Ġ": " ", "▁": " "}
 
 
@@ -20,21 +20,21 @@ class Tokenizer:
     ----------
     backend : tokenizers.Tokenizer
     start : int
-        The token that begins every window and prompt; its position counts in no statistic.
+        Id of the token that begins every window and prompt; its position is excluded from all statistics.
     """
 
     def __init__(self, backend: Backend, start: int) -> None:
         self._backend = backend
         self.start = start
-        # Such a tokenizer marks a word in the same way with a space before it and without.
+        # Such a tokenizer adds a space before the text.
         self._prepends = self.encode("a") == self.encode(" a")
 
     def __len__(self) -> int:
-        # Numbers may be omitted.
+        # Ids need not be contiguous.
         return max(self._backend.get_vocab().values(), default=-1) + 1
 
     def words(self) -> list[tuple[int, str]]:
-        """Return number and text of the tokens that are letters A-Z, with or without one space before them."""
+        """Return id and text of the tokens that consist of letters A-Z, with or without a leading space."""
         found = []
         for piece, number in self._backend.get_vocab().items():
             text = _SPACE_MARKS.get(piece[:1], piece[:1]) + piece[1:]
@@ -44,11 +44,11 @@ class Tokenizer:
         return sorted(found)
 
     def encode(self, text: str) -> list[int]:
-        """Return the tokens of `text`, no special ones among them."""
+        """Return the ids of the tokens of `text`, without special tokens."""
         return self._backend.encode(text, add_special_tokens=False).ids
 
     def encode_on(self, text: str) -> list[int]:
-        """Return the tokens of `text` that follows other text: some tokenizers put a space before what comes first."""
+        """Return the ids of the tokens of `text` as a continuation: without the space that some tokenizers add."""
         if not self._prepends:
             return self.encode(text)
         before = self.encode("\n")
@@ -56,7 +56,7 @@ class Tokenizer:
         return both[len(before) :] if both[: len(before)] == before else self.encode(text)
 
     def texts(self, ids: Sequence[int]) -> list[str]:
-        """Return the text of each token by itself."""
+        """Return the text of each token."""
         return [self._backend.decode([number], skip_special_tokens=False) for number in ids]
 
 

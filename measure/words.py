@@ -1,8 +1,8 @@
 """Families of concepts of English words, as CSVs for `[[concepts]]`: ``python -m measure.words CONFIG --to FOLDER``.
 
-Words are the tokens of the configuration's model that are letters A-Z only. What they are is read off WordNet 3.0
-(Princeton University, WordNet licence), as Debian's package wordnet-base brings it: wninput(5WN), cntlist(5WN) and
-morphy(7WN) describe its files and the rules for inflected forms.
+Words are the tokens of the configuration's model that consist of letters A-Z. Their labels are derived from WordNet 3.0
+(Princeton University, WordNet licence) in Debian's package wordnet-base; wninput(5WN), cntlist(5WN) and morphy(7WN)
+describe its files and the rules for inflected forms.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 _PACKAGE, _FOLDER = "wordnet-base", "usr/share/wordnet"
 _PARTS = {"n": "noun", "v": "verb", "a": "adjective", "s": "adjective", "r": "adverb"}
-#: Parts of speech by their files, and by their numbers in keys of senses.
+#: Parts of speech by file name, and by number in sense keys.
 _FILES = {"noun": "noun", "verb": "verb", "adj": "adjective", "adv": "adverb"}
 _BY_NUMBER = {"1": "noun", "2": "verb", "3": "adjective", "4": "adverb", "5": "adjective"}
-#: The lexicographers' files of nouns by number; that of the topmost nouns is not one kind of thing.
+#: The kinds of nouns by number of lexicographer file; file 3, the topmost nouns, has no single kind.
 _KINDS = {
     4: "act",
     5: "animal",
@@ -55,7 +55,7 @@ _KINDS = {
     27: "substance",
     28: "time",
 }
-#: What kinds are kinds of, by the topmost nouns above most of their words.
+#: The parent of each kind, from the topmost nouns above most of its words.
 PARENTS = {
     **dict.fromkeys(("animal", "person", "plant"), "living thing"),
     **dict.fromkeys(("living thing", "artifact", "body", "food", "location", "object"), "physical entity"),
@@ -66,11 +66,11 @@ PARENTS = {
 #: Pointers from a word to a related one of another part of speech, and from an adverb to its adjective.
 _DERIVATION = ("+", "\\")
 _NO_THING = "no thing"
-#: What a word has in at least this share of its counted uses, it has.
+#: A word has a label if at least this share of its counted uses has it.
 _SHARE = 0.75
-#: Words of fewer letters are abbreviations or pieces more often than words.
+#: Tokens with fewer letters are more often abbreviations or fragments than words.
 _LEAST_LETTERS = 3
-#: Endings of inflected forms, and what stands in their place in the form that is listed.
+#: Endings of inflected forms, and their replacements in the base form that WordNet lists.
 _INFLECTED: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {
     "-ing": {"verb": {"ing": ("", "e")}},
     "-ed": {"verb": {"ed": ("", "e")}},
@@ -88,12 +88,12 @@ _INFLECTED: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {
         "verb": {"ies": ("y",), "es": ("e", ""), "s": ("",)},
     },
 }
-#: Endings of derived words: of which part of speech these are, and of which those that they come from.
+#: Endings of derived words: part of speech of the word, and of the word that it is derived from.
 _DERIVED = {"-er": ("noun", "verb"), "-ly": ("adverb", "adjective"), "-tion": ("noun", "verb")}
 
 
 class Sense(NamedTuple):
-    """What a word may mean: its part of speech, and the lexicographers' file that it stands in."""
+    """A sense of a word: its part of speech, and the number of its lexicographer file."""
 
     part: str
     file: int
@@ -101,16 +101,16 @@ class Sense(NamedTuple):
 
 @dataclass
 class Lexicon:
-    """Words in lower case, as WordNet has them.
+    """WordNet's words, in lower case.
 
     Attributes
     ----------
     uses : dict of str to Counter of Sense
-        How often each sense of a word was counted in texts; 0 where it never was.
+        The count of each sense of a word in WordNet's tagged texts, which may be 0.
     inflected : dict of str to set of (str, str)
-        Part of speech and listed form of irregular forms.
+        Part of speech and base form of irregular forms.
     derived : dict of str to set of (str, str)
-        Parts of speech of a word and of what it comes from.
+        Part of speech of a derived word, and that of the word it is derived from.
     """
 
     uses: dict[str, Counter[Sense]] = field(default_factory=lambda: defaultdict(Counter))
@@ -122,13 +122,23 @@ class Lexicon:
         return {sense.part for sense in self.uses.get(word, ())}
 
     def main_senses(self, word: str) -> list[Sense]:
-        """Return the senses that are counted; all of them where none ever was."""
+        """Return each sense as often as it was counted; if none was counted, all of them once."""
         uses = self.uses.get(word, Counter())
         return list(uses.elements()) or list(uses)
 
 
 class Link(NamedTuple):
-    """Says that a word was derived from one of the words of a synset: part of speech, place in its file, which word."""
+    """A link from a derived word to its base.
+
+    Attributes
+    ----------
+    word, part : str
+        The derived word and its part of speech.
+    synset : tuple of (str, str)
+        Part of speech and file offset of the base's synset.
+    which : int
+        Index of the base in the synset.
+    """
 
     word: str
     part: str
@@ -170,7 +180,7 @@ def _lines(file: Path) -> list[str]:
 
 
 def _read_synset(line: str, part: str) -> tuple[str, int, list[str], list[Link]]:
-    """Return place, lexicographers' file and words of a synset, and what its words were derived from."""
+    """Return file offset, lexicographer file and words of a synset, and the derivation links of its words."""
     place, number, _, count, *rest = line.partition(" | ")[0].split(" ")
     words = [rest[2 * each].partition("(")[0].lower() for each in range(int(count, 16))]
     pointers, links = rest[2 * len(words) + 1 :], []
@@ -183,7 +193,7 @@ def _read_synset(line: str, part: str) -> tuple[str, int, list[str], list[Link]]
 
 
 def has_suffix(word: str, suffix: str, lexicon: Lexicon) -> bool:
-    """Tell whether a word has a suffix, rather than letters that look like one: "running", not "string"."""
+    """Return whether a word has a suffix, not only its letters: "running", but not "string"."""
     if not word.endswith(suffix.removeprefix("-")):
         return False
     if _DERIVED.get(suffix) in lexicon.derived.get(word, ()):
@@ -199,7 +209,7 @@ def has_suffix(word: str, suffix: str, lexicon: Lexicon) -> bool:
 
 
 def _suffixes(tokens: Sequence[str], lexicon: Lexicon) -> Iterator[tuple[str, str]]:
-    """List words with their suffix, and those that have none of them."""
+    """List words with each of their suffixes; words without one have an empty label."""
     for token, word in _lower_words(tokens):
         found = [suffix for suffix in ("-ing", "-ed", "-ly", "-er", "-s", "-tion") if has_suffix(word, suffix, lexicon)]
         if found or word in lexicon.uses:
@@ -207,16 +217,16 @@ def _suffixes(tokens: Sequence[str], lexicon: Lexicon) -> Iterator[tuple[str, st
 
 
 def _parts_of_speech(tokens: Sequence[str], lexicon: Lexicon) -> Iterator[tuple[str, str]]:
-    """List the words that are one part of speech, nearly always."""
+    """List words with a prevailing part of speech."""
     for token, word in _lower_words(tokens):
         if part := _prevailing([sense.part for sense in lexicon.main_senses(word)]):
             yield token, part
 
 
 def _kinds(tokens: Sequence[str], lexicon: Lexicon) -> Iterator[tuple[str, str]]:
-    """List the words that mean one kind of thing, nearly always, and what that is a kind of.
+    """List words with their prevailing kind of thing, and with the parents of that kind.
 
-    A word that means several kinds may have but their parent. Words that mean no thing have no kind.
+    A word of several kinds may have only their common parent. Words that are not nouns have an empty label.
     """
     for token, word in _lower_words(tokens):
         senses = lexicon.main_senses(word)
@@ -227,7 +237,7 @@ def _kinds(tokens: Sequence[str], lexicon: Lexicon) -> Iterator[tuple[str, str]]
 
 
 def _kinds_of(sense: Sense) -> Iterator[str]:
-    """List the kind of thing that a sense means, and what that is a kind of."""
+    """List the kind of a sense, followed by its parents."""
     kind = _KINDS.get(sense.file, "") if sense.part == "noun" else _NO_THING
     while kind:
         yield kind
@@ -235,7 +245,7 @@ def _kinds_of(sense: Sense) -> Iterator[str]:
 
 
 def _capitals(tokens: Sequence[str], _: Lexicon) -> Iterator[tuple[str, str]]:
-    """List words without capitals, words that begin with one, and words in capitals."""
+    """List words in lower case, capitalised words, and words in capitals."""
     for token in tokens:
         word = token.removeprefix(" ")
         if len(word) >= _LEAST_LETTERS and token.startswith(" "):
@@ -253,7 +263,7 @@ FAMILIES = {
 
 
 def _lower_words(tokens: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """List tokens that are a whole word in lower case, and the word."""
+    """List the tokens that are whole words in lower case, with the word."""
     for token in tokens:
         word = token.removeprefix(" ")
         if token.startswith(" ") and word.islower() and len(word) >= _LEAST_LETTERS:
@@ -261,7 +271,7 @@ def _lower_words(tokens: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _prevailing(things: Sequence[str]) -> str:
-    """Return what nearly all are; nothing where there is no such."""
+    """Return the most common item if its share is at least `_SHARE`, else an empty string."""
     if not things:
         return ""
     most, number = Counter(things).most_common(1)[0]
@@ -269,7 +279,7 @@ def _prevailing(things: Sequence[str]) -> str:
 
 
 def write_families(tokens: Sequence[str], lexicon: Lexicon, folder: Path) -> None:
-    """Write a CSV for each family: token and label, the words without a label among them."""
+    """Write a CSV with tokens and labels for each family."""
     for name, listed in FAMILIES.items():
         with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             lines = csv.writer(file, lineterminator="\n")
@@ -278,7 +288,7 @@ def write_families(tokens: Sequence[str], lexicon: Lexicon, folder: Path) -> Non
 
 
 def main() -> None:
-    """Fetch model and WordNet, and write the families."""
+    """Download the model and WordNet, and write the families."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path)
     parser.add_argument("--to", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""Absorption Explorer's only room that knows DuckDB: a locked, read-only store of suites, and its questions."""
+"""The only package that uses DuckDB: a locked, read-only store of suites, and its queries."""
 
 from queries.catalog import Query, catalog
 from queries.check import Problem, check_suite

@@ -1,7 +1,7 @@
--- The concept beside first letters whose absorption rate exceeds most what random directions give by the same rule, of those
--- whose tested tokens are stored: by which metric, on which SAE. letter_rate: the mean over first letters, same SAE and metric.
--- num_families counts the families beside first letters of which a concept was measured with a rate, and num_families_above
--- those of which one is above its random rate.
+-- At most one row: the concept other than first letters whose absorption rate exceeds its rate by chance (random_rate) most,
+-- among those with stored tested tokens, with metric and SAE. letter_rate: the mean over first letters, same SAE and metric.
+-- num_families: number of families other than first letters with a measured rate; num_families_above: those of them with a
+-- concept above its random rate.
 -- params: suite VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE, mean_policy VARCHAR
 -- columns: metric VARCHAR, sae VARCHAR, family VARCHAR, concept VARCHAR, num_absorbed BIGINT, num_tested BIGINT,
 --          num_probe_true_positives INTEGER, absorption_rate DOUBLE, rate_low DOUBLE, rate_high DOUBLE, random_rate DOUBLE,

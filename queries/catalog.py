@@ -1,14 +1,14 @@
-"""The questions that can be asked: every ``.sql`` file of this folder, with its contract.
+"""The catalogue of queries: every ``.sql`` file of this folder, with its header.
 
-A file opens with a comment that says what a row is, then lists parameters, the one that is asked for all values
-together, if any, and columns::
+A file begins with a comment that states what a row is, then lists parameters, columns and, in the line `together`, the
+parameter for which NULL means all values, if any::
 
     -- One row per letter of the alphabet.
     -- params: suite VARCHAR, layer INTEGER
     -- columns: letter VARCHAR, num_tested BIGINT
     SELECT ...
 
-Parameters carry the same names as the fields of the explorer's state and the keys of its URL.
+Parameters have the names of the explorer's state and of the keys of its URL.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _FIELD = re.compile(r"(\w+) ([A-Z]+(?:\[\]|\([A-Z, ]+\))?)")
 
 
 class Together(NamedTuple):
-    """What a question can be asked for together.
+    """The parameter for whose values a query can be run together.
 
     Attributes
     ----------
     param, column : str
-        The parameter, of which NULL asks for all values, and the column in which each row has its own.
+        The parameter for which NULL means all values, and the column that contains the value of each row.
     of, without : str
-        Parameters of which then the first is a list of one value, and the other NULL; empty where there is none.
+        Conditions: the parameter `of` must be a list of one value, and `without` NULL; empty if there is none.
     """
 
     param: str
@@ -43,7 +43,7 @@ class Together(NamedTuple):
     without: str
 
     def fits(self, params: Mapping[str, Any]) -> bool:
-        """Tell whether a question with these parameters is one of several that can be asked together."""
+        """Return whether the result for these parameters can be selected from the result for all values."""
         return (
             params[self.param] is not None
             and (not self.of or len(params[self.of] or ()) == 1)
@@ -53,7 +53,7 @@ class Together(NamedTuple):
 
 @dataclass(frozen=True)
 class Query:
-    """One question: its SQL and what it promises.
+    """One query: its SQL and its header.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Query:
     params, columns : dict of str to str
         Names and DuckDB types, in order.
     together : Together or None
-        What the question can be asked for together: for all values it takes little longer than for one.
+        The parameter for whose values the query can be run together, which takes little longer than for one value.
     sql : str
         The statement, with ``$name`` for each parameter.
     """
@@ -78,7 +78,7 @@ class Query:
 
 
 def parse_query(name: str, text: str) -> Query:
-    """Read the header and the statement of one ``.sql`` file."""
+    """Parse the header and the statement of one ``.sql`` file."""
     comment: list[str] = []
     sql: list[str] = []
     for line in text.splitlines():
@@ -103,7 +103,7 @@ def parse_query(name: str, text: str) -> Query:
 
 
 def _together(text: str) -> Together:
-    """Read ``param (column) of param without param``, of which all but the first may be omitted."""
+    """Parse ``param (column) of param without param``; everything but the first is optional."""
     param, column, of, without = _TOGETHER.fullmatch(text).groups()  # type: ignore[union-attr]
     return Together(param, column or param, of or "", without or "")
 
@@ -116,13 +116,13 @@ def catalog() -> dict[str, Query]:
 
 @cache
 def functions() -> dict[str, str]:
-    """Return the statements of ``functions/*.sql`` by what they make: macros that stand on no table."""
+    """Return the statements of ``functions/*.sql`` by name: scalar macros that use no table."""
     return _statements("functions")
 
 
 @cache
 def derived_views() -> dict[str, str]:
-    """Return the statements of ``views/*.sql`` by what they make, in the order of their numbered names."""
+    """Return the statements of ``views/*.sql`` by name, in the order of the numbers in the file names."""
     return {name.partition("_")[2]: sql for name, sql in _statements("views").items()}
 
 

@@ -1,4 +1,4 @@
-"""Whether a suite keeps its contracts: every problem, with file, table, column and row."""
+"""Checks a suite against its contracts; lists every problem with file, table, column and row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from queries.connection import connect
-from queries.definitions import filled
+from queries.definitions import create_and_fill
 from queries.header import read_header
 from queries.layout_1 import SAE_KEY
 from queries.literal import literal
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
     from queries.manifest import Manifest
     from queries.schema import Table
 
-#: Rows that are listed one by one for each thing that is wrong; the others are counted.
+#: Maximum rows listed for each kind of problem; the others are counted.
 LISTED_ROWS = 100
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong.
+    """One problem of a suite.
 
     Attributes
     ----------
     file : str
         Relative to the suite's folder.
     table, column : str or None
-        None where the whole file, or the whole row, is meant.
+        None if it concerns the whole file or the whole row.
     row : int or None
-        Counted from 0 in the file.
+        Index in the file, from 0.
     message : str
-        What is wrong and what is needed.
+        The problem, and what is required.
     """
 
     file: str
@@ -68,7 +68,7 @@ def check_suite(folder: Path) -> list[Problem]:
     Returns
     -------
     list of Problem
-        Empty where the suite keeps its contracts.
+        Empty if the suite conforms to its contracts.
     """
     root = folder.resolve()
     try:
@@ -77,7 +77,7 @@ def check_suite(folder: Path) -> list[Problem]:
         return [Problem(MANIFEST, None, None, None, str(error))]
     tables = contracts(manifest)
     problems = [
-        Problem(MANIFEST, name, None, None, f"{name!r} is no table of a suite; take it out of the manifest")
+        Problem(MANIFEST, name, None, None, f"{name!r} is not a table of a suite; remove it from the manifest")
         for name in sorted(set(manifest.tables) - set(tables))
     ]
     listed = set()
@@ -92,7 +92,7 @@ def check_suite(folder: Path) -> list[Problem]:
             rows = 0
             for file in files:
                 columns, wrong = read_header(connection, root, file, table, manifest)
-                # Those of resident tables are looked at with the header.
+                # Texts of resident tables are checked with the header.
                 if not wrong and not table.resident and (too_long := text_problem(file, table)):
                     wrong = [too_long]
                 name = file.relative_to(root).as_posix()
@@ -106,22 +106,22 @@ def check_suite(folder: Path) -> list[Problem]:
                 problems += _count_problems(manifest, table, rows)
     for file in sorted(set(root.rglob("*.parquet")) - listed):
         name = file.relative_to(root).as_posix()
-        problems.append(Problem(name, None, None, None, f"lies in the suite, but {MANIFEST} does not list it"))
+        problems.append(Problem(name, None, None, None, f"is in the suite, but {MANIFEST} does not list it"))
     return problems
 
 
 def _create_saes(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
-    """Make the table of SAEs by their keys in the suite's layout."""
+    """Create the table of SAEs with their keys in the suite's layout."""
     key = "layer INTEGER, width INTEGER, l0 INTEGER" if manifest.format_version == 1 else "sae VARCHAR"
     rows = [
         (*(former_key(sae.id) if manifest.format_version == 1 else (sae.id,)), sae.n_latents) for sae in manifest.saes
     ]
-    for definition in filled("saes", f"{key}, n_latents INTEGER", rows):
+    for definition in create_and_fill("saes", f"{key}, n_latents INTEGER", rows):
         connection.execute(definition.sql)
 
 
 def _create_concepts(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
-    """Make the table of concepts; where their file cannot be read, which is a problem of its own, with any concept."""
+    """Create the table of concepts; if their file cannot be read, a separate problem, any concept is accepted."""
     file = literal(pattern(root / "concepts.parquet"))
     concepts = f"SELECT concept FROM read_parquet({file}) WHERE strlen(concept) > 0"  # noqa: S608 - a path
     try:
@@ -137,7 +137,7 @@ def _count_problems(manifest: Manifest, table: Table, rows: int) -> Iterator[Pro
 
 
 def _content_problems(root: Path, manifest: Manifest, file: Path, table: Table) -> list[Problem]:
-    """Tell whether a file in which nothing strikes the eye is the one that was written."""
+    """Compare the checksum of a file without other problems with the manifest."""
     name = file.relative_to(root).as_posix()
     written = manifest.tables[table.name].checksums.get(name)
     if written is None or checksum(file) == written:
@@ -149,15 +149,15 @@ def _content_problems(root: Path, manifest: Manifest, file: Path, table: Table) 
 def _value_problems(
     connection: duckdb.DuckDBPyConnection, root: Path, file: Path, table: Table, present: set[str]
 ) -> tuple[list[Problem], int]:
-    """Look at every row of a file whose header is right; return what is wrong, and the number of rows.
+    """Check every row of a file whose header is valid; return the problems and the number of rows.
 
-    All that is looked for is counted in two passes over the file, and what is found is listed in further ones: nothing
-    of a file is kept, for it may be larger than memory.
+    Two passes over the file count all kinds of problems, and further passes list the rows of those found. The file is
+    not kept in memory, because it may be larger than memory.
     """
     name = file.relative_to(root).as_posix()
     contents = _contents(root, file, table, present)
     rows = _with_sae(contents, table)
-    conditions = [*table_conditions(table), *_of_the_suite(file, table)]
+    conditions = [*table_conditions(table), *_suite_conditions(file, table)]
     counts = ", ".join(f"count_if({condition})" for _, condition, _ in conditions)
     problems: list[Problem] = []
     try:
@@ -180,11 +180,13 @@ def _value_problems(
     return problems, number
 
 
-def _of_the_suite(file: Path, table: Table) -> Iterator[Condition]:
-    """List what must not be true of a row because of what the rest of the suite says."""
+def _suite_conditions(file: Path, table: Table) -> Iterator[Condition]:
+    """Yield the conditions that no row may meet because of other tables of the suite."""
     names = {column.name for column in table.columns}
     if "concept" in names and table.name != "concepts":
-        yield Condition("concept", "concept NOT IN (FROM concepts)", "is of a concept that the suite does not list")
+        yield Condition(
+            "concept", "concept NOT IN (FROM concepts)", "belongs to a concept that the suite does not list"
+        )
     if table.name == "concepts":
         unlisted = "parent IS NOT NULL AND parent NOT IN (SELECT concept FROM concepts)"
         yield Condition("parent", unlisted, "is a concept that the suite does not list")
@@ -193,13 +195,13 @@ def _of_the_suite(file: Path, table: Table) -> Iterator[Condition]:
         yield Condition(
             "other_sae", "other_sae NOT IN (SELECT saes.sae FROM saes)", "is an SAE that the suite does not list"
         )
-        yield Condition("other_latent", f"other_latent >= {other}", "is no latent of the other SAE")
+        yield Condition("other_latent", f"other_latent >= {other}", "is not a latent of the other SAE")
     if "sae" in names and table.partitioned:
-        yield Condition("sae", f"sae <> {literal(file.stem)}", "is of another SAE than its file")
+        yield Condition("sae", f"sae <> {literal(file.stem)}", "is not the SAE of its file")
 
 
 def _listed(connection: duckdb.DuckDBPyConnection, query: str, problem: Problem) -> Iterator[Problem]:
-    """Name the first rows that `query` finds, and count the others."""
+    """Yield the problem for the first rows that `query` finds, and once with the number of the others."""
     rows = connection.execute(f"FROM ({query}) ORDER BY file_row_number LIMIT {LISTED_ROWS}").fetchall()
     yield from (replace(problem, row=row) for (row,) in rows)
     if len(rows) < LISTED_ROWS:
@@ -210,7 +212,7 @@ def _listed(connection: duckdb.DuckDBPyConnection, query: str, problem: Problem)
 
 
 def _contents(root: Path, file: Path, table: Table, present: set[str]) -> str:
-    """Write the SELECT of a file's rows: the contract's columns and the row's number."""
+    """Return the SELECT of a file's rows: the contract's columns and the row's number."""
     in_path = dict(part.split("=") for part in file.relative_to(root).parts if "=" in part)
     columns = ", ".join(
         f"CAST({value} AS {column.type}) AS {column.name}"
@@ -228,7 +230,7 @@ def _contents(root: Path, file: Path, table: Table, present: set[str]) -> str:
 
 
 def _with_sae(contents: str, table: Table) -> str:
-    """Write the same SELECT with the number of latents of each row's SAE."""
+    """Return the same SELECT with the number of latents of each row's SAE."""
     names = {column.name for column in table.columns}
     key = next((key for key in (("sae",), SAE_KEY) if set(key) <= names), None)
     if key is None or table.name == "saes":
@@ -238,19 +240,19 @@ def _with_sae(contents: str, table: Table) -> str:
 
 
 def _key_problems(connection: duckdb.DuckDBPyConnection, contents: str, table: Table) -> list[tuple[str, str]]:
-    """Return queries for the rows whose key is not larger than that of the row before, and what is wrong with them."""
+    """Return queries for the rows whose key is not larger than that of the previous row, with the messages."""
     # In a partition the SAE is the same in every row.
     names = [name for name in table.key if not (table.partitioned and name in SAE_KEY)]
     key = ", ".join(names)
-    # Rows come in the order of the file; without an ORDER BY they are not sorted again, which would take memory.
+    # The rows are in the order of the file; an ORDER BY would sort them again, which takes memory.
     before = ", ".join(f"lag({name}) OVER ()" for name in names)
     falling = (
         f"SELECT file_row_number FROM (SELECT file_row_number, row({before}) >= row({key}) AS falls FROM ({contents}))"  # noqa: S608 - names of the contract
         " WHERE falls AND file_row_number > 0"
     )
-    late = f"comes too late: rows are sorted by {', '.join(table.key)}"
+    late = f"is out of order: rows must be sorted by {', '.join(table.key)}"
     if not connection.execute(f"{falling} LIMIT 1").fetchall():
-        return []  # which is the rule, and quickly seen
+        return []  # the usual case, and fast
     repeated = (
         "SELECT file_row_number FROM (SELECT file_row_number, row_number() OVER"  # noqa: S608 - names of the contract
         f" (PARTITION BY {key} ORDER BY file_row_number) AS nth FROM ({contents})) WHERE nth > 1"
@@ -260,6 +262,6 @@ def _key_problems(connection: duckdb.DuckDBPyConnection, contents: str, table: T
     except duckdb.OutOfMemoryException:
         return [(falling, late)]
     return [
-        ("FROM repeated", f"has the same {', '.join(table.key)} as a row before; a key stands once"),
+        ("FROM repeated", f"has the same {', '.join(table.key)} as an earlier row; keys must be unique"),
         (f"{falling} AND file_row_number NOT IN (FROM repeated)", late),
     ]

@@ -9,17 +9,17 @@ WITH near AS MATERIALIZED (
     FROM cosines($suite, $compared)
     WHERE concept = $concept AND cosine IS NOT NULL
 ),
-stretches AS (
-    SELECT near.sae, near.latent // greatest(saes.n_latents // 400, 1) AS stretch,
+bins AS (
+    SELECT near.sae, near.latent // greatest(saes.n_latents // 400, 1) AS bin,
         arg_min(near.latent, near.cosine) AS low_latent, min(near.cosine) AS low,
         arg_max(near.latent, near.cosine) AS high_latent, max(near.cosine) AS high
     FROM near
     JOIN saes ON saes.suite = $suite AND saes.sae = near.sae
     GROUP BY ALL
 )
-SELECT sae, NULL AS part, low_latent AS latent, low AS cosine FROM stretches
+SELECT sae, NULL AS part, low_latent AS latent, low AS cosine FROM bins
 UNION ALL
-SELECT sae, NULL, high_latent, high FROM stretches WHERE high_latent <> low_latent
+SELECT sae, NULL, high_latent, high FROM bins WHERE high_latent <> low_latent
 UNION ALL
 SELECT marks.sae, marks.part, marks.latent, near.cosine
 FROM marks($metric, $tau, $cosine_threshold, $effect_margin) AS marks

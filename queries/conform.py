@@ -1,4 +1,4 @@
-"""Make a table what its contract says: names, order and types of columns, order of rows."""
+"""Brings a table into the form of its contract: names, order and types of columns, order of rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ARROW_TYPES = {
 
 
 class IngestError(Exception):
-    """Results cannot be turned into a suite; the message is one line that names the place and the fix."""
+    """Results cannot be converted to a suite; the message is one line that names the location and the fix."""
 
 
 def arrow_type(duckdb_type: str) -> pa.DataType:
@@ -41,14 +41,14 @@ def arrow_schema(columns: Iterable[Column]) -> pa.Schema:
 
 
 def with_all_columns(table: Table, *pieces: pa.Table | None) -> pa.Table:
-    """Stack what was read of `table`, with NULL where a piece lacks a column."""
+    """Concatenate pieces of `table`, with NULL in columns that a piece lacks."""
     return pa.concat_tables(
         [arrow_schema(table.columns).empty_table(), *filter(None, pieces)], promote_options="permissive"
     )
 
 
 def with_constants(table: Table, rows: pa.Table, **values: object) -> pa.Table:
-    """Give all `rows` of `table` the same `values`, in place of those they have."""
+    """Return `rows` of `table` with constant columns `values`, which replace existing ones."""
     columns = {name: rows[name] for name in rows.column_names}
     for name, value in values.items():
         scalar = pa.scalar(value, arrow_type(table.column(name).type))
@@ -57,14 +57,14 @@ def with_constants(table: Table, rows: pa.Table, **values: object) -> pa.Table:
 
 
 def conform(data: pa.Table, table: Table) -> pa.Table:
-    """Return `data` as the contract of `table` has it.
+    """Return `data` in the form of the contract of `table`.
 
-    Columns that the contract does not know are omitted, absent optional ones are NULL, NaN is NULL.
+    Columns that are not in the contract are omitted, absent optional ones are NULL, and NaN becomes NULL.
 
     Raises
     ------
     IngestError
-        Where a required column is missing, values do not fit their type, or a key occurs twice.
+        If a required column is missing, values do not fit their type, or a key occurs twice.
     """
     columns = {}
     for column in table.columns:
@@ -73,10 +73,12 @@ def conform(data: pa.Table, table: Table) -> pa.Table:
                 columns[column.name] = _without_nan(data[column.name]).cast(arrow_type(column.type))
             except pa.ArrowException as error:
                 reason = str(error).splitlines()[0]
-                message = f"table {table.name!r}: column {column.name!r} is no {column.type} ({reason}); fix the source"
+                message = (
+                    f"table {table.name!r}: column {column.name!r} is not {column.type} ({reason}); fix the source"
+                )
                 raise IngestError(message) from error
         elif column.required:
-            message = f"table {table.name!r}: column {column.name!r} is missing; the mapping must give it"
+            message = f"table {table.name!r}: column {column.name!r} is missing; the mapping must contain it"
             raise IngestError(message)
         else:
             columns[column.name] = pa.nulls(data.num_rows, arrow_type(column.type))
@@ -90,7 +92,7 @@ def conform(data: pa.Table, table: Table) -> pa.Table:
 
 
 def run_starts(data: pa.Table, columns: Iterable[str]) -> np.ndarray:
-    """Return the indices of the rows that differ from the row before in any of `columns`; 0 is one of them."""
+    """Return the indices of the rows that differ from the previous row in any of `columns`; includes 0."""
     starts = np.zeros(data.num_rows, dtype=bool)
     starts[:1] = True
     for name in columns:

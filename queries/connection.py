@@ -1,4 +1,4 @@
-"""The one way to DuckDB: a database in memory that reads what it is allowed to, writes nothing and loads nothing."""
+"""Opens DuckDB: an in-memory database that reads only allowed files, writes none and loads no extensions."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from queries.literal import literal
-from queries.location import is_url, pattern, reach
+from queries.location import allow_access, is_url, pattern
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from queries.location import Location
 
-#: What a database may take; what needs more fails, for nothing is moved to disk.
+#: Memory limit of a database. A query that needs more fails, because nothing is spilled to disk.
 _MEMORY_LIMIT = "2GB"
 
 
 def connect(roots: Collection[Location] = ()) -> duckdb.DuckDBPyConnection:
-    """Open an empty database that can read what lies at `roots`, and no other file.
+    """Open an empty database that can read the files below `roots`, and no others.
 
     Raises
     ------
     SuiteError
-        Where a root is a URL and httpfs is not installed.
+        If a root is a URL and httpfs is not installed.
     """
     connection = duckdb.connect(
         config={
@@ -38,11 +38,11 @@ def connect(roots: Collection[Location] = ()) -> duckdb.DuckDBPyConnection:
     )
     try:
         connection.execute("SET enable_progress_bar = false")
-        # Without it each question reads the footers of its files again. DuckDB reads a changed file's footer again.
+        # Otherwise each query would read the footers of its files again. DuckDB does so for changed files in any case.
         connection.execute("SET parquet_metadata_cache = true")
-        reach(connection, roots)
-        # A URL is allowed as a prefix: with the slash, lest /suite allow /suite-of-others. A folder is allowed also as
-        # it is written in a pattern, for DuckDB compares the text that it is given.
+        allow_access(connection, roots)
+        # A URL is allowed as a prefix, with the slash, so that /suite does not allow /suite-of-others. A folder is also
+        # allowed with its special characters escaped, because DuckDB compares the text that it is given.
         folders = {
             folder for root in roots for folder in ([f"{root}/"] if is_url(root) else [str(root), pattern(root)])
         }

@@ -1,4 +1,4 @@
-"""The statements that make of opened suites the tables, views and macros that questions are asked of."""
+"""The statements that create the tables, views and macros of opened suites, on which queries run."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Definition(NamedTuple):
     Attributes
     ----------
     name : str
-        What it makes or fills.
+        Table, view or macro that it creates or fills.
     sql : str
     reads : str
-        The files it copies into memory, for messages; empty where it reads none now.
+        The files that it copies into memory, for messages; empty if it reads none yet.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Definition(NamedTuple):
 
 
 def definitions(suites: Collection[Suite]) -> Iterator[Definition]:
-    """Write the statements in an order in which each stands on former ones only."""
+    """Yield the statements in an order in which each depends on earlier ones only."""
     for name, sql in functions().items():
         yield Definition(name, sql)
     yield from _suites(suites)
@@ -52,7 +52,7 @@ def definitions(suites: Collection[Suite]) -> Iterator[Definition]:
 
 
 def _suites(suites: Collection[Suite]) -> Iterator[Definition]:
-    """Make the table of suites: what each measured, with which thresholds."""
+    """Create the table of suites: the metric of each, and its thresholds."""
     columns = (
         "suite VARCHAR, title VARCHAR, model VARCHAR, metric VARCHAR, metric_version VARCHAR, tau DOUBLE,"
         " cosine_threshold DOUBLE, effect_margin DOUBLE"
@@ -66,11 +66,11 @@ def _suites(suites: Collection[Suite]) -> Iterator[Definition]:
                 *(method.tau, method.cosine_threshold, method.effect_margin),
             )
         )
-    yield from filled("suites", columns, rows)
+    yield from create_and_fill("suites", columns, rows)
 
 
 def _saes(suites: Collection[Suite]) -> Iterator[Definition]:
-    """Make the table of all SAEs that are listed, in that order."""
+    """Create the table of all listed SAEs, in that order."""
     columns = (
         "suite VARCHAR, sae VARCHAR, title VARCHAR, layer INTEGER, hook VARCHAR, width INTEGER, n_latents INTEGER,"
         " n_latents_counted BOOLEAN, l0 DOUBLE, l0_nominal INTEGER, architecture VARCHAR, recipe VARCHAR,"
@@ -98,36 +98,36 @@ def _saes(suites: Collection[Suite]) -> Iterator[Definition]:
         for suite in suites
         for position, sae in enumerate(suite.manifest.saes)
     ]
-    yield from filled("saes", columns, rows)
+    yield from create_and_fill("saes", columns, rows)
 
 
 def _families(suites: Collection[Suite]) -> Iterator[Definition]:
-    """Make the table of the families that concepts belong to."""
+    """Create the table of the families of concepts."""
     columns = "suite VARCHAR, family VARCHAR, title VARCHAR, noun VARCHAR, exclusive BOOLEAN, position INTEGER"
     rows = [
         (suite.name, family.family, family.title, family.noun, family.exclusive, position)
         for suite in suites
         for position, family in enumerate(suite.manifest.families)
     ]
-    yield from filled("families", columns, rows)
+    yield from create_and_fill("families", columns, rows)
 
 
 def _former_saes(suites: Collection[Suite]) -> Iterator[Definition]:
-    """Make the table of what files of the first layout call their SAEs, where there are any."""
+    """Create the table of the keys of SAEs in the first layout, if any suite has it."""
     former = [suite for suite in suites if suite.manifest.format_version == 1]
     if former:
         rows = [(suite.name, sae.id, *former_key(sae.id)) for suite in former for sae in suite.manifest.saes]
         columns = "suite VARCHAR, sae VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER"
-        yield from filled("former_saes", columns, rows)
+        yield from create_and_fill("former_saes", columns, rows)
 
 
 def hook_point(hook: str | None) -> str | None:
-    """Return a hook without the block, which is the layer: resid_post of blocks.4.hook_resid_post."""
+    """Return a hook without the block, which is the layer: resid_post for blocks.4.hook_resid_post."""
     return hook and hook.rpartition("hook_")[2]
 
 
-def filled(name: str, columns: str, rows: Iterable[tuple[object, ...]]) -> Iterator[Definition]:
-    """Make a table of the given rows."""
+def create_and_fill(name: str, columns: str, rows: Iterable[tuple[object, ...]]) -> Iterator[Definition]:
+    """Create a table with the given rows."""
     yield Definition(name, f"CREATE TABLE {name} ({columns});")
     values = ",\n    ".join(f"({', '.join(map(literal, row))})" for row in rows)
     if values:
@@ -135,10 +135,10 @@ def filled(name: str, columns: str, rows: Iterable[tuple[object, ...]]) -> Itera
 
 
 def _table(table: Table, suites: Collection[Suite]) -> Iterator[Definition]:
-    """Make `table` of all suites: a table in memory that is filled suite by suite, or a view of the files.
+    """Create `table` for all suites: a table in memory that is filled suite by suite, or a view of the files.
 
-    What lies in one file an SAE is a macro of a list of SAEs, ``cosines(suite, saes)``, so that no question costs more
-    where there are more SAEs that it does not ask of.
+    A table with one file per SAE is a macro of a list of SAEs, ``cosines(suite, saes)``, so that the cost of a query
+    does not depend on the number of other SAEs.
     """
     if not table.resident:
         kind = f"MACRO {table.name}(in_suite, in_saes) AS TABLE" if table.partitioned else f"VIEW {table.name} AS"
@@ -152,27 +152,27 @@ def _table(table: Table, suites: Collection[Suite]) -> Iterator[Definition]:
 
 
 def _reads(table: Table, suite: Suite) -> str:
-    """Name the files that hold `table` of a suite, for messages."""
+    """Return the names of the files of `table` of a suite, for messages."""
     former = layout_1.TABLES.get(layout_1.FORMER.get(table.name, table.name))
     files = suite.files(former if suite.manifest.format_version == 1 and former else table)
     return ", ".join(map(str, files))
 
 
 def _select(table: Table, suite: Suite) -> str:
-    """Write the SELECT that reads `table` of one suite with the contract's columns and types."""
-    select = (reading_1.select if suite.manifest.format_version == 1 else _second_layout)(table, suite)
+    """Return the SELECT that reads `table` of one suite with the contract's columns and types."""
+    select = (reading_1.select if suite.manifest.format_version == 1 else _current_rows)(table, suite)
     if table.partitioned:
         return f"{select}\nWHERE {literal(suite.name)} = in_suite AND list_contains(in_saes, sae)"
     return f"{select}\nORDER BY {', '.join(table.key)}" if table.resident else select
 
 
-def _second_layout(table: Table, suite: Suite) -> str:
-    """Read a table as it is."""
+def _current_rows(table: Table, suite: Suite) -> str:
+    """Return the SELECT that reads a table of the current layout."""
     return f"SELECT {literal(suite.name)} AS suite, rows.*\nFROM (\n{rows_of(table, suite)}\n) AS rows"
 
 
 def _former_seeds(suites: Collection[Suite]) -> Iterator[Definition]:
-    """Make SAEs of the further seeds that suites of the first layout count in a table by themselves."""
+    """Create SAEs for the further seeds that suites of the first layout have in a separate table."""
     start = "CREATE TABLE former_repeats AS\n"
     for suite in suites:
         if suite.manifest.format_version == 1 and "repeats" in suite.manifest.tables:

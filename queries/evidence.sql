@@ -14,7 +14,7 @@
 --          second_effect FLOAT, second_cosine FLOAT, margin FLOAT, projection FLOAT, projected_share FLOAT, fraction FLOAT,
 --          absorbed BOOLEAN, published BOOLEAN, reason VARCHAR, absorbed_by VARCHAR[], not_absorbed_by VARCHAR[],
 --          num_found BIGINT
--- Filter and sort few columns first, by numbers where possible (token_row orders by concept and token), and add the others to one
+-- Filter and sort a few columns first, if possible by numbers (token_row orders by concept and token), and add the others to one
 -- page of rows only.
 WITH judged AS NOT MATERIALIZED (
     SELECT verdicts.* REPLACE (

@@ -1,7 +1,7 @@
-"""How a table lies in its parquet file: row groups, encodings, compression.
+"""The layout of a table's parquet file: row groups, encodings, compression.
 
-Two reads have to be quick: one latent of a per-latent table, and one concept of one SAE's cosines. Both are found by
-the row groups' smallest and largest keys, so a group holds rows of one SAE (cosines: of one concept), and few of them.
+Two reads have to be fast: one latent of a per-latent table, and one concept of one SAE's cosines. Both are found by
+the smallest and largest keys of row groups, so a group contains few rows, all of one SAE (cosines: of one concept).
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
     from queries.schema import Column, Table
 
-# Higher levels take ten times as long for a twentieth less: cosines are noise below their peaks.
+# Higher levels take ten times as long and save 5%, because cosines are noise below their peaks.
 _ZSTD_LEVEL = 6
 _ROWS = 2048
-#: Rows that are long: token_activations may name the whole vocabulary in one row, a dashboard is a page of 100 KB.
+#: Row groups of tables with long rows: token_activations may list the vocabulary, a dashboard is a page of 100 kB.
 _ROWS_OF = {"token_activations": 128, "logits": 512, "dashboards": 16}
 
 
 def _open(path: Path, table: Table) -> pq.ParquetWriter:
     """Open `path` for rows of `table`."""
-    # Byte-stream-split stays with floats: DuckDB before 2.0 reads no integers written so.
+    # Byte-stream-split for floats only: DuckDB before 2.0 cannot read integers encoded with it.
     encodings = {_leaf(column): encoding for column in table.columns if (encoding := _encoding(column))}
     return pq.ParquetWriter(
         path,
@@ -55,7 +55,7 @@ def write_file(path: Path, table: Table, pieces: Iterable[pa.Table]) -> Path:
 
 
 def _row_groups(data: pa.Table, table: Table) -> Iterator[pa.Table]:
-    """Cut conformed `data` of one file, which has rows, into its row groups."""
+    """Cut the rows `data` of one file, at least one, into row groups."""
     if table.partitioned:
         boundaries, rows = ["concept"], data.num_rows
     elif table.resident:  # read whole, once: one group compresses best
@@ -69,7 +69,7 @@ def _row_groups(data: pa.Table, table: Table) -> Iterator[pa.Table]:
 
 
 def _encoding(column: Column) -> str | None:
-    """Name the encoding of a column that a dictionary would not make small."""
+    """Return the encoding of a column that dictionary encoding would not compress; None for the dictionary."""
     if column.type.startswith(("FLOAT", "DOUBLE")):
         return "BYTE_STREAM_SPLIT"
     if column.name == "latent" or column.type == "INTEGER[]":

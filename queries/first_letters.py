@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def first_letters(named: Iterable[str], told: pa.Table | None = None) -> pa.Table:
-    """List the letters that a suite is about, as rows of the table concepts.
+def first_letters(named: Iterable[str], token_concepts: pa.Table | None = None) -> pa.Table:
+    """Return the concepts of the first letters in a suite, as rows of the table concepts.
 
     Parameters
     ----------
     named : iterable of str
-        Concepts that the suite has rows of; repeated ones count once.
-    told : pyarrow.Table, optional
-        Rows of token_concepts, which count the tokens of each; where there are none, their number is not known.
+        Concepts for which the suite has rows; may contain duplicates.
+    token_concepts : pyarrow.Table, optional
+        Rows of the table token_concepts, to count the tokens of each letter; without rows the numbers are NULL.
     """
-    numbers = Counter[str](() if told is None else told["concept"].to_pylist())
+    numbers = Counter[str](() if token_concepts is None else token_concepts["concept"].to_pylist())
     concepts = {*named, *numbers}
     rows = [
         {

@@ -1,4 +1,4 @@
-"""Whether the header of a suite's parquet file is what contract and manifest say."""
+"""Checks the header of a suite's parquet file against the contract and the manifest."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Header(NamedTuple):
-    """What the header of a file says.
+    """The result of reading the header of a file.
 
     Attributes
     ----------
     columns : set of str
-        Those that the file itself has.
+        The columns of the file.
     problems : list of tuple of str or None, and str
-        The column that is wrong, None for the whole file; what is wrong and the fix.
+        Column, None for the whole file; the problem and its fix.
     """
 
     columns: set[str]
@@ -36,12 +36,12 @@ class Header(NamedTuple):
 def read_header(
     connection: duckdb.DuckDBPyConnection, root: Location, file: Location, table: Table, manifest: Manifest
 ) -> Header:
-    """Compare the header of `file` with the contract and with what the manifest says."""
+    """Compare the header of `file` with the contract and with the manifest."""
     if isinstance(root, Path) and isinstance(file, Path):
         wrong = _unreadable(root, file, table)
         if wrong:
             return Header(set(), [wrong])
-    # Folders above the suite may be called a=b; they are no columns.
+    # Without hive_partitioning = false, folders called a=b above the suite would become columns.
     describe = "DESCRIBE SELECT * FROM read_parquet($file, hive_partitioning = false)"
     try:
         rows = connection.execute(describe, {"file": pattern(file)}).fetchall()
@@ -49,13 +49,13 @@ def read_header(
         reason = str(error).splitlines()[0]
         return Header(set(), [(None, f"not a readable parquet file ({reason}); restore it or import the suite again")])
     types: dict[str, str] = {row[0]: row[1] for row in rows}
-    # The folders' names tell these.
+    # Columns from the names of folders.
     known = types | dict.fromkeys(columns_in_path(table), "INTEGER")
     return Header(set(types), list(_header_problems(connection, known, table, manifest)))
 
 
 def cast_columns(table: Table, present: set[str]) -> str:
-    """Write the columns of a table with the contract's types; NULL for those that its file does not have."""
+    """Return the select list of a table with the contract's types; NULL for columns that its file lacks."""
     return ", ".join(
         f"CAST({column.name if column.name in present else 'NULL'} AS {column.type}) AS {column.name}"
         for column in table.columns
@@ -63,14 +63,14 @@ def cast_columns(table: Table, present: set[str]) -> str:
 
 
 def columns_in_path(table: Table) -> tuple[str, ...]:
-    """Return the columns of a table that stand in the names of its files' folders."""
+    """Return the columns of a table that are given by the names of its files' folders."""
     return SAE_KEY if table.partitioned and SAE_KEY[0] in table.key else ()
 
 
 def _header_problems(
     connection: duckdb.DuckDBPyConnection, found: dict[str, str], table: Table, manifest: Manifest
 ) -> Iterator[tuple[str | None, str]]:
-    """Compare the columns that were found, and their types, with the contract and with what the manifest says."""
+    """Compare the columns of a file, and their types, with the contract and with the manifest."""
     listed = manifest.tables[table.name].columns
     for name, type_ in listed.items():
         if found.get(name) != type_:
@@ -79,13 +79,13 @@ def _header_problems(
     for column in table.columns:
         if column.required and column.name not in found and column.name not in listed:
             yield column.name, f"column {column.name!r} ({column.type}) is missing; import the suite again"
-        if column.name in found and not _casts(connection, found[column.name], column.type):
-            message = f"column {column.name!r} is {found[column.name]}, needed is {column.type}; import again"
+        if column.name in found and not _can_cast(connection, found[column.name], column.type):
+            message = f"column {column.name!r} is {found[column.name]}, but must be {column.type}; import again"
             yield column.name, message
 
 
 def _unreadable(root: Path, file: Path, table: Table) -> tuple[str | None, str] | None:
-    """Return the column and the reason for which a file is not read at all."""
+    """Return why a file is not read at all: column, if any, and reason."""
     wrong = file_problem(root, file.relative_to(root).as_posix())
     if wrong:
         return None, f"{wrong}, but {MANIFEST} lists table {table.name!r}; restore it or import the suite again"
@@ -95,8 +95,8 @@ def _unreadable(root: Path, file: Path, table: Table) -> tuple[str | None, str] 
     return text_problem(file, table) if table.resident else None
 
 
-def _casts(connection: duckdb.DuckDBPyConnection, has: str, needed: str) -> bool:
-    """Tell whether values of type `has` can stand for `needed` without being parsed from text."""
+def _can_cast(connection: duckdb.DuckDBPyConnection, has: str, needed: str) -> bool:
+    """Return whether values of type `has` can be cast to `needed` without parsing text."""
     if has == needed:
         return True
     if "VARCHAR" in (has, needed) or has.endswith("[]") != needed.endswith("[]"):

@@ -1,8 +1,8 @@
--- At most one row: on how many words of the vocabulary one latent fires, by whether they have the concept; no row where the
+-- At most one row: the number of vocabulary words on which a latent fires, by whether they have the concept; no row if the
 -- suite does not store its activations on the vocabulary, or which words have the concept. `num_false_alarms`: it fires, and
 -- the word has other concepts of the family; `num_unlisted`: it fires, and no concept of the family is listed for the word, so
 -- whether it has this one is unknown; `num_misses`: words of the concept on which it is silent; `num_missed_absorbed`: those of
--- them that are absorbed on this SAE. The last two count test words alone, NULL where the split is unknown.
+-- them that are absorbed on this SAE. num_test_hits and num_test_false_alarms count test words only, NULL if the split is unknown.
 -- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, latent INTEGER, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE,
 --         effect_margin DOUBLE
 -- columns: num_hits BIGINT, num_false_alarms BIGINT, num_unlisted BIGINT, num_misses BIGINT, num_missed_absorbed BIGINT,

@@ -1,12 +1,12 @@
--- At most 200 rows: words of the vocabulary on which one latent errs for the concept, 100 of either side. kind 'false alarm': it
--- fires, and the word has other concepts of the family; 'unlisted': it fires, and no concept of the family is listed for the
--- word; both with its activation, the strongest first. 'miss': a word of the concept on which it is silent, with the verdict
--- and the latent that decides on it where it was tested (else NULL); the absorbed first. `concepts`: those of the family.
+-- At most 200 rows: vocabulary words that a latent classifies wrongly for the concept, up to 100 on which it fires and 100 that
+-- it misses. kind 'false alarm': it fires, and the word has other concepts of the family; 'unlisted': it fires, and no concept
+-- of the family is listed for the word; both by descending activation. 'miss': a word of the concept on which it is silent, with
+-- verdict and top latent if it was tested (else NULL); absorbed words first. `concepts`: those of the family.
 -- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, latent INTEGER, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE,
 --         effect_margin DOUBLE
 -- columns: kind VARCHAR, token VARCHAR, activation FLOAT, concepts VARCHAR[], is_test BOOLEAN, is_tested BOOLEAN,
 --          absorbed BOOLEAN, top_latent INTEGER
-WITH erring AS (
+WITH errors AS (
     SELECT words.*, coalesce(tested.is_tested, false) AS is_tested, absorbed, top_latent,
         row_number() OVER (
             PARTITION BY kind = 'miss'
@@ -25,12 +25,12 @@ WITH erring AS (
 named AS (
     SELECT token_id, list(concept ORDER BY position, concept) AS concepts
     FROM token_concepts
-    SEMI JOIN erring USING (token_id)
+    SEMI JOIN errors USING (token_id)
     JOIN concepts USING (suite, concept)
     WHERE suite = $suite AND family = (SELECT family FROM concepts WHERE suite = $suite AND concept = $concept)
     GROUP BY token_id
 )
 SELECT kind, token, activation, coalesce(concepts, []) AS concepts, is_test, is_tested, absorbed, top_latent
-FROM erring
+FROM errors
 LEFT JOIN named USING (token_id)
 ORDER BY kind = 'miss', place

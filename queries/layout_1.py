@@ -1,7 +1,7 @@
-"""The first layout of a suite, in which layer, width and L0 name an SAE, and its first letter names a concept.
+"""The first layout of a suite, in which layer, width and L0 identify an SAE, and a letter identifies a concept.
 
 Its tables are those of `queries.schema` with other keys and some other names. Suites of it are read through joins
-(`queries.reading_1`), and rewritten by `queries.upgrade`; none is written.
+(`queries.reading_1`), and converted by `queries.upgrade`; none is written.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 from queries import schema
 from queries.schema import Column, Rule, Table
 
-#: The columns that name one SAE within a suite.
+#: The columns that identify an SAE within a suite.
 SAE_KEY = ("layer", "width", "l0")
 
 _SAE = (
@@ -30,7 +30,7 @@ _LETTER = Column(
     "Lower-case first letter, a-z: the concept.",
     rule=Rule("length({}) = 1 AND {} BETWEEN 'a' AND 'z'", "a lower-case letter, a-z"),
 )
-#: What tables and columns are called here, by their name in the schema.
+#: Names of tables and columns in this layout, by their name in the schema.
 FORMER = {
     "measurements": "letters",
     "token_concepts": "tokens",
@@ -43,7 +43,7 @@ _KEYS = {"sae": SAE_KEY, "concept": ("letter",)}
 
 
 def _former(table: Table) -> Table:
-    """Return a table as the first layout has it."""
+    """Return a table's contract in the first layout."""
     columns: list[Column] = []
     for column in table.columns:
         if column.name == "sae":
@@ -57,13 +57,13 @@ def _former(table: Table) -> Table:
 
 
 def _letters(table: Table) -> Table:
-    """Return the measurements, of which there is one an SAE and a letter, whatever its metric."""
+    """Return the table of measurements with one row per SAE and letter, independent of the metric."""
     columns = tuple(replace(column, required=False) if column.name == "metric" else column for column in table.columns)
     return replace(table, key=(*SAE_KEY, "letter"), columns=columns)
 
 
 def _tokens(table: Table) -> Table:
-    """Return the tokens, each with its letter."""
+    """Return the table of tokens with a column for the letter."""
     number, token, *others = table.columns
     return replace(table, columns=(number, token, _LETTER, *others))
 

@@ -1,17 +1,17 @@
-"""Values as parts of a statement: the one place where a value becomes SQL."""
+"""SQL literals: the only module that writes values into a statement."""
 
 from __future__ import annotations
 
 
 def literal(value: object, kind: str = "") -> str:
-    """Write a value, of that DuckDB type if one is given."""
+    """Return a value as an SQL literal, cast to the DuckDB type `kind` if given."""
     match value:
         case None:
             text = "NULL"
         case bool() | int():
             text = str(value)
         case float():
-            # Read from text, a number keeps all its digits.
+            # As a text, because a decimal literal would lose digits.
             text, kind = f"'{value}'", kind or "DOUBLE"
         case list() | tuple():
             text = f"[{', '.join(map(literal, value))}]"

@@ -1,4 +1,4 @@
-"""Where a suite lies: a folder, or a URL that DuckDB's httpfs extension reads."""
+"""The location of a suite: a folder, or a URL that DuckDB's httpfs extension reads."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _SCHEMES = ("https://", "http://", "s3://", "gs://", "r2://", "hf://")
-#: How long a server may take to answer.
+#: Timeout of a server.
 HTTP_SECONDS = 15
-#: A package that carries DuckDB's own httpfs, for machines that cannot fetch extensions.
+#: A package that contains DuckDB's httpfs extension, for machines that cannot download it.
 _PACKAGE = "duckdb_extension_httpfs"
 
-#: What DuckDB takes for a pattern of names.
+#: Characters that DuckDB interprets as a pattern of file names.
 _SPECIAL = re.compile(r"[*?[]")
 
 #: A folder, or the URL of one without a slash at its end.
@@ -31,12 +31,12 @@ Location = Path | str
 
 
 def locate(path: Path | str) -> Location:
-    """Make a folder's path absolute; a URL stays what it is."""
+    """Return the absolute path of a folder, or a URL without its final slash."""
     return str(path).rstrip("/") if is_url(path) else Path(path).resolve()
 
 
 def is_url(path: Path | str) -> bool:
-    """Tell whether `path` lies elsewhere; a Path has lost the second slash of a URL, so URLs are given as text."""
+    """Return whether `path` is a URL. URLs must be given as text, because a Path has lost their second slash."""
     return str(path).startswith(_SCHEMES)
 
 
@@ -46,30 +46,30 @@ def place(root: Location, name: str) -> Location:
 
 
 def pattern(location: Location) -> str:
-    """Write a file or folder as DuckDB's functions take it: they read a name as a pattern, which here means itself."""
+    """Escape the name of a file or folder for DuckDB's functions, which interpret names as patterns."""
     text = str(location)
     return text if is_url(text) else _SPECIAL.sub(r"[\g<0>]", text)
 
 
-def reach(connection: duckdb.DuckDBPyConnection, roots: Iterable[Location]) -> None:
-    """Let `connection` read what lies at `roots`, before it is locked.
+def allow_access(connection: duckdb.DuckDBPyConnection, roots: Iterable[Location]) -> None:
+    """Set up `connection` to read files at `roots`, before it is locked.
 
-    Credentials for s3:// come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION), and so does
-    the address of a store that is not Amazon's (AWS_ENDPOINT_URL).
+    Credentials for s3:// are read from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION), as is
+    the address of a store other than Amazon's (AWS_ENDPOINT_URL).
 
     Raises
     ------
     SuiteError
-        Where one of them is a URL and httpfs is not installed.
+        If one of them is a URL and httpfs is not installed.
     """
     remote = [str(root) for root in roots if is_url(root)]
     if not remote:
         return
     for url in remote:
         if _SPECIAL.search(url):
-            message = f"{url}: DuckDB takes *, ? and [ for a pattern; give an address without them"
+            message = f"{url}: DuckDB interprets *, ? and [ as a pattern; give an address without them"
             raise SuiteError(message)
-    # A locked store could not open the file of stored secrets, and httpfs looks there before each request.
+    # httpfs reads the file of persistent secrets before each request, and a locked store may not open it.
     connection.execute("SET allow_persistent_secrets = false")
     spec = find_spec(_PACKAGE)
     packaged = [
@@ -80,8 +80,8 @@ def reach(connection: duckdb.DuckDBPyConnection, roots: Iterable[Location]) -> N
             connection.execute(f"LOAD {extension}")
         except duckdb.Error:
             continue
-        # No question can be interrupted while it waits for a server: one that does not answer is given up at the second
-        # try, within the time that a question has.
+        # A query cannot be interrupted while it waits for a server. So a server that does not respond fails after the
+        # second attempt, within the timeout of a query.
         connection.execute(f"SET GLOBAL http_timeout = {HTTP_SECONDS}")
         connection.execute("SET GLOBAL http_retries = 1")
         if endpoint := s3_endpoint():
@@ -100,7 +100,7 @@ def reach(connection: duckdb.DuckDBPyConnection, roots: Iterable[Location]) -> N
 
 
 def s3_endpoint() -> str:
-    """Return the address of the store that s3:// means, empty where it is Amazon's."""
+    """Return the address of the store for s3:// URLs, empty if it is Amazon's."""
     return (os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "").rstrip("/")
 
 
@@ -109,19 +109,19 @@ def _extensions(folder: str) -> list[Path]:
 
 
 def file_problem(root: Path, name: str) -> str | None:
-    """Say why the file `name` of the suite at `root` must not be opened; None where it may be.
+    """Return why the file `name` of the suite at `root` must not be opened; None if it may be.
 
-    A link that leads out of the suite could show any file of this machine; a device or a pipe may never end.
+    A link out of the suite could expose any file of this machine; a device or a pipe may never end.
     """
     try:
         real = (root / name).resolve(strict=True)
         is_file = real.is_file()
     except FileNotFoundError:
         return "missing"
-    except (OSError, RuntimeError) as error:  # RuntimeError for links in a circle, before Python 3.13
-        return f"cannot be read ({error.strerror if isinstance(error, OSError) else 'links in a circle'})"
+    except (OSError, RuntimeError) as error:  # RuntimeError for circular links, before Python 3.13
+        return f"cannot be read ({error.strerror if isinstance(error, OSError) else 'circular links'})"
     if not is_file:
-        return "missing: what lies there is no regular file"
+        return "missing: it is not a regular file"
     if not real.is_relative_to(root):
-        return "a link that leads out of the suite's folder; put the file itself in its place"
+        return "a link to outside of the suite's folder; replace it by the file itself"
     return None

@@ -1,4 +1,4 @@
-"""What a suite says of itself."""
+"""The manifest of a suite: its metadata, as Pydantic models."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MANIFEST = "manifest.json"
-#: The version of the layout that is written, and those that are read.
+#: Version of the layout that is written, and versions that can be read.
 FORMAT_VERSION = 2
 FORMAT_VERSIONS = (1, 2)
 
-#: Bounds of each threshold: a suite's own values lie where the page's widgets can move them.
+#: Bounds of each threshold, of a suite's own values and of the page's widgets.
 THRESHOLD_BOUNDS: dict[str, tuple[float, float]] = {
     "tau": (0, 1),
     "cosine_threshold": (-1, 1),
     "effect_margin": (0, 100),
 }
-#: SAEs of a suite; Gemma Scope has 260 in its paper and some 2,000 in all. The page lists each of them.
+#: Maximum SAEs of a suite. Gemma Scope has 260 in the paper and some 2,000 in all. The page lists all of them.
 MAX_SAES = 10_000
-#: Latents of an SAE; the largest that was published has 16 million.
+#: Maximum latents of an SAE; the largest published one has 16 million.
 MAX_LATENTS = 2**24
-#: A share that a poor SAE misses by far, which still can be written out.
+#: Maximum absolute value of scores that may be outside of [0, 1] for a poor SAE.
 MAX_SCORE = 1e6
-#: Bytes of a manifest; one of 1,040 SAEs has half a megabyte.
+#: Maximum bytes of a manifest; one of 1,040 SAEs has half a megabyte.
 MAX_MANIFEST_BYTES = 8 * 2**20
-#: Characters of a text, and of a name, as the suite's, which is a folder's.
+#: Maximum characters of a text, and of a name, such as that of the suite, which is also a folder's.
 TEXT_LENGTH = 10_000
 NAME_LENGTH = 200
-#: Characters of all that the dialog "About" shows beside the SAEs; each session holds it.
+#: Maximum characters of the texts in the dialog "About", which each session keeps in memory.
 _ABOUT_LENGTH = 200_000
 _LIST_LENGTH = 1_000
-#: Of a BIGINT.
+#: The largest BIGINT.
 BIGINT_MAX = 2**63 - 1
-#: Characters of an error's place, which may hold names from the file.
+#: Maximum characters of the location in an error message, which may contain names from the file.
 _PLACE_LENGTH = 100
 
 
@@ -49,13 +49,13 @@ class SuiteError(Exception):
 
 
 class Record(BaseModel):
-    """A part of a manifest, of which every field is known and every value can be stored."""
+    """A part of a manifest: no unknown fields, and only values that can be stored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, str_max_length=TEXT_LENGTH)
 
 
 def count(most: int = INTEGER_MAX, **options: Any) -> Any:
-    """Hold a number to 0 or more, and to what its column holds."""
+    """Return a field for an integer from 0 to `most`, by default the largest value of its column."""
     return Field(ge=0, le=most, **options)
 
 
@@ -65,7 +65,7 @@ def _threshold(name: str, default: float) -> Any:
 
 
 def _score() -> Any:
-    """Hold a share, which a poor SAE may miss by far, to a number that can be written out."""
+    """Return a field for a score that may be far outside of [0, 1] for a poor SAE."""
     return Field(default=None, ge=-MAX_SCORE, le=MAX_SCORE)
 
 
@@ -80,7 +80,7 @@ class Model(Record):
 
 
 class Method(Record):
-    """How absorption was measured, and the thresholds in force (method.md)."""
+    """How absorption was measured, and the suite's own thresholds (method.md)."""
 
     metric: str
     metric_version: str | None = None
@@ -91,26 +91,26 @@ class Method(Record):
 
 
 class Neuronpedia(Record):
-    """Where Neuronpedia hosts an SAE: such SAEs are called canonical."""
+    """Address of an SAE on Neuronpedia; SAEs hosted there are called canonical."""
 
     model: str
     source: str
 
 
 class Sae(Record):
-    """One SAE of the suite; what is not known of it is None."""
+    """One SAE of the suite; unknown attributes are None."""
 
-    #: The name by which tables and addresses mean it.
+    #: Its id in tables and addresses.
     sae: str = Field(pattern=f"^{ID_PATTERN}$", max_length=NAME_LENGTH)
-    #: What its publishers call it.
+    #: Its name by its publishers.
     title: str | None = None
     layer: int | None = count(default=None)
     hook: str | None = None
     width: int | None = count(default=None)
     n_latents: int | None = count(MAX_LATENTS, default=None)
-    #: Else `n_latents` is the least that it can be.
+    #: If false, `n_latents` is a lower bound.
     n_latents_counted: bool = True
-    #: As it was measured; where only a published number is known, that.
+    #: Measured L0, or the published one if it was not measured.
     l0: float | None = count(default=None)
     l0_nominal: int | None = count(default=None)
     architecture: str | None = None
@@ -133,7 +133,7 @@ class Sae(Record):
 
 
 def check_ids(saes: Sequence[Sae]) -> None:
-    """Hold SAEs to ids of their own, and further seeds to SAEs that are there; ValueError where one is not."""
+    """Raise ValueError unless ids are unique and each `repeat_of` is the id of an SAE that is no repeat itself."""
     sae, number = Counter(sae.id for sae in saes).most_common(1)[0] if saes else ("", 0)
     if number > 1:
         message = f"sae {sae} occurs twice; give each SAE its own id and fix the table"
@@ -141,7 +141,7 @@ def check_ids(saes: Sequence[Sae]) -> None:
     own = {sae.id for sae in saes if sae.repeat_of is None}
     strange = min((sae.repeat_of for sae in saes if sae.repeat_of and sae.repeat_of not in own), default=None)
     if strange:
-        message = f"repeat_of {strange} is no SAE of the suite, or one itself; fix the table"
+        message = f"repeat_of {strange} is no SAE of the suite, or repeats another one itself; fix the table"
         raise ValueError(message)
 
 
@@ -150,9 +150,9 @@ class Family(Record):
 
     family: str = Field(pattern=f"^{ID_PATTERN}$", max_length=NAME_LENGTH)
     title: str
-    #: What one of its concepts is called.
+    #: Noun for one of its concepts.
     noun: str
-    #: Whether a token has one of them at most.
+    #: Whether a token has at most one of them.
     exclusive: bool = False
     prompt: str | None = None
     answers: list[str] = Field(default_factory=list, max_length=_LIST_LENGTH)
@@ -162,7 +162,7 @@ FIRST_LETTERS = Family(family="first-letter", title="First letters", noun="lette
 
 
 class TableEntry(Record):
-    """What the manifest says of one parquet table: number of rows, type by column name, SHA-256 by file."""
+    """Manifest entry of one parquet table: number of rows, type by column name, SHA-256 by file."""
 
     rows: int = count(BIGINT_MAX)
     columns: dict[str, str] = Field(max_length=_LIST_LENGTH)
@@ -170,7 +170,7 @@ class TableEntry(Record):
 
 
 class Provenance(Record):
-    """Who computed the suite, with what and when; free text shown in the interface."""
+    """Origin of the suite, as free text shown in the interface."""
 
     made_by: str | None = None
     date: str | None = None
@@ -182,7 +182,7 @@ class Provenance(Record):
 
 
 class Opening(Record):
-    """What a page opens on: an absorbing latent that shows plainly what absorption is."""
+    """The initial view of a page: an absorbing latent that is a clear example of absorption."""
 
     sae: str = Field(max_length=NAME_LENGTH)
     concept: str = Field(max_length=NAME_LENGTH)
@@ -190,14 +190,14 @@ class Opening(Record):
 
 
 class Manifest(Record):
-    """The whole of ``manifest.json``."""
+    """The contents of ``manifest.json``."""
 
     format_version: int
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=NAME_LENGTH)
     title: str | None = None
     model: Model
     method: Method
-    #: In the order of `queries.sae_ids`; their file is the table saes.
+    #: In the order of `queries.sae_ids`; stored in the table saes.
     saes: list[Sae] = Field(default=[], max_length=MAX_SAES)
     families: list[Family] = Field(default=[FIRST_LETTERS], max_length=_LIST_LENGTH)
     opening: Opening | None = None
@@ -232,7 +232,7 @@ _CHARACTERS = {
 
 
 def first_problem(error: ValidationError) -> str:
-    """Say in one line where the first thing lies that does not meet the contract, and what is wrong with it."""
+    """Return one line with the location of the first validation error and its message."""
     first = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(map(str, first["loc"])) or "the file"
     said = allowed_characters(first.get("ctx", {}).get("pattern", "")) or first["msg"]

@@ -1,4 +1,4 @@
-"""The SAEs of a manifest of the first layout, named by layer, width and L0, as those of the second."""
+"""Converts the SAEs of a manifest of the first layout, identified by layer, width and L0, to the second."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from queries.manifest import MAX_SAES, Record, count
 from queries.schema import INTEGER_MAX
 
-#: Layer, width and L0 of an SAE as the first layout has them; the L0 is -1, -2, ... where it is not known.
+#: Layer, width and L0 of an SAE in the first layout; an unknown L0 is -1, -2, ...
 FormerKey = tuple[int, int, int]
 
 _ID = re.compile(r"l([0-9]+)-w([0-9]+)(?:-l0-([0-9]+)|-([0-9]+))?")
@@ -31,28 +31,28 @@ class _Saes(BaseModel):
 
 
 def former_id(layer: int, width: int, l0: int) -> str:
-    """Name an SAE, as in l8-w8192-l0-14; of unknown L0, l8-w8192 and l8-w8192-2."""
+    """Return the id of an SAE: l8-w8192-l0-14, or l8-w8192 and l8-w8192-2 if the L0 is unknown."""
     shown = f"-l0-{l0}" if l0 >= 0 else "" if l0 == -1 else f"-{-l0}"
     return f"l{layer}-w{width}{shown}"
 
 
 def former_key(sae: str) -> FormerKey:
-    """Return the key of which `former_id` made an id."""
+    """Return the key for an id of `former_id`; ValueError for other ids."""
     found = _ID.fullmatch(sae)
     if found is None:
-        message = f"{sae} is no id of the first layout"
+        message = f"{sae} is not an id of the first layout"
         raise ValueError(message)
     layer, width, l0, unknown = found.groups()
     return int(layer), int(width), int(l0) if l0 else -int(unknown or 1)
 
 
-def converted(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the content of a manifest with its SAEs as the second layout has them.
+def with_current_saes(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a manifest with its SAEs in the second layout.
 
     Raises
     ------
     ValidationError
-        Where they do not say what they must.
+        If required fields of an SAE are missing or invalid.
     """
     saes = []
     for one in _Saes.model_validate(content).saes:

@@ -1,4 +1,4 @@
-"""What a suite's page opens on, found when the suite is written."""
+"""Determines the initial view of a suite when the suite is written."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def store_opening(folder: Path) -> Manifest:
-    """Put into a suite's manifest which of its absorbing latents tells best what absorption is, if it has any.
+    """Store the absorbing latent that is the clearest example of absorption in a suite's manifest, if there is one.
 
     Parameters
     ----------
     folder : Path
-        The suite.
+        Folder of the suite.
 
     Returns
     -------
     Manifest
-        As written.
+        The manifest as written.
     """
     manifest = read_manifest(folder)
     with Store(folder) as store:

@@ -1,4 +1,4 @@
-"""What is looked at of a parquet file, and held to limits, before DuckDB reads it."""
+"""Checks the size of a parquet file before DuckDB reads it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
     from queries.schema import Table
 
-#: Columns of a file, those within lists and structs counted one by one; the widest table has 31.
+#: Maximum columns of a file, including those within lists and structs; the widest table has 31.
 MAX_COLUMNS = 500
-#: Bytes that a value takes in memory at least: a number's, or those by which a text is found.
+#: Minimum bytes of a value in memory; for a text, those of its pointer.
 _BYTES = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8}
 _BYTES_OF_OTHERS = 16
 _MB = 2**20
 
 
 def footer_problem(file: Path, table: Table) -> str | None:
-    """Say why `file` must not be read as `table`; None where it may be.
+    """Return why `file` must not be read as `table`; None if it may be.
 
-    DuckDB believes a footer that announces a thousand million columns, and sets memory aside for them; Arrow's reader
-    has limits. What the data takes in memory is estimated from below: equal values, which take next to no room in the
-    file, count each.
+    DuckDB trusts a footer that announces a thousand million columns, and allocates memory for them; Arrow's reader has
+    limits. The size of the data in memory is a lower bound in which repeated values, which are tiny in the file, count
+    individually.
     """
     try:
         with pq.ParquetFile(file) as opened:
@@ -35,15 +35,17 @@ def footer_problem(file: Path, table: Table) -> str | None:
     except (OSError, ValueError, pa.ArrowException) as error:
         return f"not a readable parquet file ({_first_line(error)}); restore it or import the suite again"
     if footer.num_columns > MAX_COLUMNS:
-        return f"has {footer.num_columns:,} columns, {MAX_COLUMNS:,} at most; omit those that are not the table's"
+        return (
+            f"has {footer.num_columns:,} columns, {MAX_COLUMNS:,} at most; omit columns that are not part of the table"
+        )
     groups = list(_groups(footer))
     rows = max(footer.num_rows, sum(group.rows for group in groups))
     if rows > table.max_rows:
-        return f"has {rows:,} rows, {table.max_rows:,} at most in table {table.name!r}; leave rows out"
+        return f"has {rows:,} rows, {table.max_rows:,} at most in table {table.name!r}; omit rows"
     sizes = [group.size for group in groups]
     size = sum(sizes) if table.resident else max(sizes, default=0)
     if size > table.max_bytes:
-        what, fix = ("takes", "leave rows out") if table.resident else ("has a row group of", "write smaller ones")
+        what, fix = ("takes", "omit rows") if table.resident else ("has a row group of", "write smaller ones")
         return f"{what} {size // _MB:,} MB in memory, {table.max_bytes // _MB:,} MB at most; {fix}"
     return None
 
@@ -54,7 +56,7 @@ class _Group(NamedTuple):
 
 
 def _groups(footer: pq.FileMetaData) -> Iterator[_Group]:
-    """Count the rows of each row group, and estimate the bytes that it takes in memory."""
+    """Return the number of rows of each row group, and an estimate of its bytes in memory."""
     columns = [footer.schema.column(index) for index in range(footer.num_columns)]
     widths = [_BYTES.get(column.physical_type, _BYTES_OF_OTHERS) for column in columns]
     lists = {index: width for index, width in enumerate(widths) if columns[index].max_repetition_level}
@@ -66,16 +68,16 @@ def _groups(footer: pq.FileMetaData) -> Iterator[_Group]:
 
 
 def text_problem(file: Path, table: Table) -> tuple[str | None, str] | None:
-    """Name a column of which a text is too long, and say so; None where none is.
+    """Return the first column with a text that is too long, with a message; None if there is none.
 
-    Of equal texts a file holds one. DuckDB makes 2,048 of it at a time, outside of its memory limit.
+    A file stores equal texts once, but DuckDB creates 2,048 copies at a time, outside of its memory limit.
     """
     texts = {column.name for column in table.columns if column.type == "VARCHAR"}
     try:
         with pq.ParquetFile(file) as opened:
             paths = [opened.schema.column(index).path for index in range(opened.metadata.num_columns)]
-        names = [path for path in paths if path in texts]  # not those that are structs, which other checks find
-        # As dictionaries, equal texts are one here, too.
+        names = [path for path in paths if path in texts]  # not structs, which are found by other checks
+        # Read as dictionaries, so that equal texts are not copied here either.
         with pq.ParquetFile(file, read_dictionary=names) as opened:
             for batch in opened.iter_batches(columns=names):
                 for name, values in zip(batch.schema.names, batch.columns, strict=True):

@@ -1,4 +1,4 @@
-"""Reads the tables of the first layout of a suite under the names and keys of the second."""
+"""Reads the tables of the first layout of a suite with the names and keys of the second."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def select(table: Table, suite: Suite) -> str:
-    """Read a table of the first layout under the names of the second.
+    """Return the SELECT that reads a table of the first layout with the names of the second.
 
-    The keys come from joins, whose filters DuckDB hands on to what reads the files.
+    The keys come from joins, whose filters DuckDB pushes down to the files.
     """
     name = literal(suite.name)
     if table.name == "concepts":
@@ -45,7 +45,7 @@ def select(table: Table, suite: Suite) -> str:
 
 
 def _letters(suite: str) -> str:
-    """List the concepts of the first layout."""
+    """Return the SELECT of the concepts of the first layout."""
     rows = ((concept_id(letter), letter.upper(), place) for place, letter in enumerate(LETTERS))
     values = ",\n    ".join(f"({', '.join(map(literal, row))})" for row in rows)
     return (
@@ -56,7 +56,7 @@ def _letters(suite: str) -> str:
 
 
 def repeats(suite: Suite) -> str:
-    """Read what each seed of an SAE gave that was trained several times; `is_own`: it is that of the SAE itself."""
+    """Return the SELECT of the results by seed of SAEs trained several times; `is_own`: the seed of the SAE itself."""
     name = literal(suite.name)
     return (
         "SELECT *, sae || '-s' || seed AS id,\n"
@@ -72,7 +72,7 @@ def repeats(suite: Suite) -> str:
 
 
 def further_seeds(suite: Suite) -> Iterator[str]:
-    """Write the statements that make SAEs of seeds, and give those that they repeat their own."""
+    """Yield the statements that create SAEs for further seeds, and set the seed of those that they repeat."""
     name = literal(suite.name)
     seeds = f"(SELECT DISTINCT sae, id, seed, is_own, l0_measured FROM former_repeats WHERE suite = {name}) AS seeds"
     yield (
@@ -94,7 +94,7 @@ def further_seeds(suite: Suite) -> Iterator[str]:
 
 
 def _joins(suite: str, keys: Collection[str], saes: str = "saes") -> str:
-    """Write the joins that put the keys of the second layout in the place of those of the first."""
+    """Return the joins that replace the keys of the first layout by those of the second."""
     joins = []
     if "sae" in keys:
         joins.append(f"JOIN (FROM former_saes WHERE suite = {suite}) AS {saes} USING ({', '.join(SAE_KEY)})")

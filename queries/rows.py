@@ -1,4 +1,4 @@
-"""The SELECT that reads a suite's files as they are."""
+"""The SELECT that reads a table from a suite's files."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def rows_of(table: Table, suite: Suite) -> str:
-    """Write the SELECT that reads `table` of one suite as its files have it."""
+    """Return the SELECT that reads `table` of one suite in the suite's own layout."""
     names = table_files(suite.manifest, table)
     columns = cast_columns(table, suite.columns.get(table.name, set()))
     select = f"SELECT\n{textwrap.fill(columns, 114, initial_indent='    ', subsequent_indent='    ')}"
     if not names:
         return f"{select}\nWHERE false"
     if not table.partitioned:
-        # Without a word about it, DuckDB would take a folder called a=b above the suite for a column.
+        # By default, DuckDB would interpret a folder called a=b above the suite as a column.
         file = literal(pattern(place(suite.root, names[0])))
         return f"{select}\nFROM read_parquet({file}, hive_partitioning = false)"
     saes = (sae.id for sae in suite.manifest.saes if sae.cosines)

@@ -1,4 +1,4 @@
-"""What must not be true of a row: `check` looks for it in the files of a suite, an import in what it reads."""
+"""Conditions that no row may meet: `check` tests the files of a suite, and an import the rows that it reads."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 
 class Condition(NamedTuple):
-    """One thing that must not be true of a row.
+    """A condition that no row may meet.
 
     Attributes
     ----------
     column : str or None
-        None where the whole row is meant.
+        None if it concerns the whole row.
     sql : str
-        A condition on the table's columns, and on `n_latents` and `no_sae` of the row's SAE.
+        Condition on the table's columns, and on `n_latents` and `no_sae` of the row's SAE.
     message : str
-        What is wrong and what is needed.
+        The problem, and what is required.
     """
 
     column: str | None
@@ -29,14 +29,14 @@ class Condition(NamedTuple):
 
 
 def conditions(table: Table) -> Iterator[Condition]:
-    """List what must not be true of a row of `table`."""
-    yield Condition(None, "no_sae", "is of an SAE that the suite does not list")
+    """Yield the conditions that no row of `table` may meet."""
+    yield Condition(None, "no_sae", "belongs to an SAE that the suite does not list")
     for column in table.columns:
         if column.required or column.name in table.key:
-            yield Condition(column.name, f"{column.name} IS NULL", "is empty; a value is needed")
+            yield Condition(column.name, f"{column.name} IS NULL", "is empty; a value is required")
         is_float = column.type in ("FLOAT", "DOUBLE")
         if is_float:
-            yield Condition(column.name, f"NOT isfinite({column.name})", "is no finite number; leave it empty")
+            yield Condition(column.name, f"NOT isfinite({column.name})", "is not a finite number; leave it empty")
         if column.rule:
             condition = column.rule.sql.replace("{}", column.name)
             known = f" AND isfinite({column.name})" if is_float else ""

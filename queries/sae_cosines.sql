@@ -9,17 +9,17 @@ WITH near AS MATERIALIZED (
     FROM cosines($suite, [$sae])
     WHERE list_contains($compared_concepts, concept) AND cosine IS NOT NULL
 ),
-stretches AS (
-    SELECT near.concept, near.latent // greatest(saes.n_latents // 400, 1) AS stretch,
+bins AS (
+    SELECT near.concept, near.latent // greatest(saes.n_latents // 400, 1) AS bin,
         arg_min(near.latent, near.cosine) AS low_latent, min(near.cosine) AS low,
         arg_max(near.latent, near.cosine) AS high_latent, max(near.cosine) AS high
     FROM near
     JOIN saes ON saes.suite = $suite AND saes.sae = $sae
     GROUP BY ALL
 )
-SELECT concept, NULL AS part, low_latent AS latent, low AS cosine FROM stretches
+SELECT concept, NULL AS part, low_latent AS latent, low AS cosine FROM bins
 UNION ALL
-SELECT concept, NULL, high_latent, high FROM stretches WHERE high_latent <> low_latent
+SELECT concept, NULL, high_latent, high FROM bins WHERE high_latent <> low_latent
 UNION ALL
 SELECT marks.concept, marks.part, marks.latent, near.cosine
 FROM marks($metric, $tau, $cosine_threshold, $effect_margin) AS marks

@@ -1,4 +1,4 @@
-"""Ids of SAEs, made from what tells them apart, and the order in which SAEs are listed."""
+"""Ids of SAEs, built from the attributes that distinguish them, and the order in which SAEs are listed."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
     from queries.manifest import Sae
 
 _BASE = ("layer", "width", "l0")
-#: What else tells SAEs apart, in the order in which it is looked at.
+#: Further attributes for ids of SAEs with equal base attributes, by priority.
 _FURTHER = ("hook", "architecture", "seed", "exact_l0", "title")
-_WRITTEN = ("layer", "hook", "width", "architecture", "l0", "exact_l0", "title", "seed")
+_ORDER = ("layer", "hook", "width", "architecture", "l0", "exact_l0", "title", "seed")
 _WORD = re.compile(r"[a-z0-9._]+")
-#: Characters of a part of an id that is made from a text.
+#: Maximum characters of a text in an id.
 _LONGEST = 60
 
 
 def sae_ids(saes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Name SAEs.
+    """Return ids for SAEs.
 
-    Layer, nominal width and rounded L0 name an SAE, as far as they are known: l8-w8192-l0-14. Where these are equal,
-    whatever differs is added: hook, architecture, seed, the decimals of the L0, and at last the words of the titles. So
-    an id depends on the SAE and those like it, and not on their order.
+    An id contains layer, nominal width and rounded L0, as far as they are known: l8-w8192-l0-14. If several SAEs share
+    these, attributes that differ are added: hook, architecture, seed, the decimals of the L0, and finally words of the
+    titles. So an id depends on the SAE and on similar ones, but not on their order.
 
     Parameters
     ----------
     saes : sequence of mapping
-        Of each what is known, by the names of `queries.manifest.Sae`.
+        The known attributes of each, by the names of `queries.manifest.Sae`.
 
     Returns
     -------
@@ -39,9 +39,9 @@ def sae_ids(saes: Sequence[Mapping[str, Any]]) -> list[str]:
     """
     parts = [_parts(sae) for sae in saes]
     used = [set(_BASE) for _ in saes]
-    _tell_apart(range(len(saes)), parts, used, [*_BASE, *_FURTHER])
+    _choose_parts(range(len(saes)), parts, used, [*_BASE, *_FURTHER])
     ids = [
-        "-".join(of[name] for name in _WRITTEN if name in names and name in of).strip("-._") or "sae"
+        "-".join(of[name] for name in _ORDER if name in names and name in of).strip("-._") or "sae"
         for of, names in zip(parts, used, strict=True)
     ]
     number: defaultdict[str, int] = defaultdict(int)
@@ -58,7 +58,7 @@ def sae_ids(saes: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _parts(sae: Mapping[str, Any]) -> dict[str, str]:
-    """Write what is known of an SAE as parts of an id."""
+    """Return the known attributes of an SAE as parts of an id."""
     l0 = sae.get("l0") if sae.get("l0_nominal") is None else sae["l0_nominal"]
     measured = sae.get("l0")
     written = {
@@ -82,8 +82,10 @@ def _slug(text: str) -> str:
     return "-".join(_WORD.findall(text.lower()))[:_LONGEST]
 
 
-def _tell_apart(group: Iterable[int], parts: list[dict[str, str]], used: list[set[str]], names: Sequence[str]) -> None:
-    """Choose, for those SAEs of a group that have the same id so far, what else is to stand in it."""
+def _choose_parts(
+    group: Iterable[int], parts: list[dict[str, str]], used: list[set[str]], names: Sequence[str]
+) -> None:
+    """Choose further parts for the ids of a group of SAEs whose ids are equal so far."""
     places = list(group)
     if len(places) == 1 or not names:
         return
@@ -98,11 +100,11 @@ def _tell_apart(group: Iterable[int], parts: list[dict[str, str]], used: list[se
             if names[0] == "exact_l0":
                 used[place] -= {"l0"}
     for same in by_value.values():
-        _tell_apart(same, parts, used, names[1:])
+        _choose_parts(same, parts, used, names[1:])
 
 
 def _shorten(places: list[int], parts: list[dict[str, str]]) -> None:
-    """Leave of titles the words in which they differ."""
+    """Reduce titles to the words in which they differ."""
     words = [_WORD.findall(parts[place].get("title", "").lower()) for place in places]
     start = _num_shared(words)
     end = _num_shared([each[start:][::-1] for each in words])
@@ -111,12 +113,12 @@ def _shorten(places: list[int], parts: list[dict[str, str]]) -> None:
 
 
 def _num_shared(words: list[list[str]]) -> int:
-    """Count the words with which all begin."""
+    """Return the number of leading words that all have in common."""
     return next((n for n, each in enumerate(zip(*words, strict=False)) if len(set(each)) > 1), min(map(len, words)))
 
 
-def in_order(saes: Iterable[Sae]) -> list[Sae]:
-    """Sort SAEs as they are listed: by layer, hook, architecture, width, L0, seed, id; what is not known comes last.
+def sorted_saes(saes: Iterable[Sae]) -> list[Sae]:
+    """Sort SAEs by layer, hook, architecture, width, L0, seed and id, the order of lists; unknown values come last.
 
     Further seeds follow the SAE that they repeat.
     """

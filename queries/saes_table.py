@@ -1,4 +1,4 @@
-"""The table of SAEs: its rows become `queries.manifest.Sae`, and the other way round."""
+"""Converts between rows of the table of SAEs and `queries.manifest.Sae`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from queries.connection import connect
 from queries.header import cast_columns, read_header
 from queries.location import Location, pattern, place
 from queries.manifest import MANIFEST, Manifest, Neuronpedia, Sae, SuiteError, check_ids, first_problem
-from queries.sae_ids import in_order
+from queries.sae_ids import sorted_saes
 from queries.schema import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _TABLE = TABLES["saes"]
-#: Columns that an `Sae` has under other names, or not as one.
+#: Columns without a field of the same name in `Sae`.
 _OTHERS = ("num_latents", "num_latents_counted", "neuronpedia_model", "neuronpedia_source", "attributes")
-_SAME = tuple(column.name for column in _TABLE.columns if column.name not in _OTHERS)
+_FIELDS = tuple(column.name for column in _TABLE.columns if column.name not in _OTHERS)
 
 
 def read_saes(root: Location, manifest: Manifest) -> list[Sae]:
@@ -58,11 +58,11 @@ def read_saes(root: Location, manifest: Manifest) -> list[Sae]:
     except ValueError as error:
         message = f"{file}: {error}"
         raise SuiteError(message) from error
-    return in_order(saes)
+    return sorted_saes(saes)
 
 
 def _sae(row: dict[str, Any], *, cosines: bool) -> Sae:
-    """Make an SAE of a row."""
+    """Convert a row to an SAE."""
     pedia = row["neuronpedia_model"], row["neuronpedia_source"]
     return Sae(
         n_latents=row["num_latents"],
@@ -70,12 +70,12 @@ def _sae(row: dict[str, Any], *, cosines: bool) -> Sae:
         neuronpedia=Neuronpedia(model=pedia[0], source=pedia[1]) if all(pedia) else None,
         attributes=row["attributes"] or {},
         cosines=cosines,
-        **{name: row[name] for name in _SAME},
+        **{name: row[name] for name in _FIELDS},
     )
 
 
 def saes_table(saes: Iterable[Sae]) -> pa.Table:
-    """Write SAEs as rows of their table."""
+    """Convert SAEs to rows of their table."""
     rows = [
         {
             "num_latents": sae.n_latents,
@@ -84,7 +84,7 @@ def saes_table(saes: Iterable[Sae]) -> pa.Table:
             "neuronpedia_source": sae.neuronpedia and sae.neuronpedia.source,
             "attributes": list(sae.attributes.items()) or None,
         }
-        | {name: getattr(sae, name) for name in _SAME}
+        | {name: getattr(sae, name) for name in _FIELDS}
         for sae in saes
     ]
     return pa.Table.from_pylist(rows, arrow_schema(_TABLE.columns))

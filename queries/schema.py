@@ -20,7 +20,7 @@ FRACTIONS = (FRACTION, FRACTION_0_3)
 
 
 def concept_id(letter: str) -> str:
-    """Name the concept of words that start with `letter`, a-z, in lower case."""
+    """Return the id of the concept of words that start with `letter` (a-z, lower case)."""
     return f"first-letter.{letter}"
 
 
@@ -30,17 +30,17 @@ def family_of(concept: str) -> str:
 
 
 def letter_of(concept: str) -> str:
-    """Return the letter that a concept of `concept_id` is about."""
+    """Return the letter of an id made by `concept_id`."""
     return concept.partition(".")[2]
 
 
 class Rule(NamedTuple):
-    """What the values of a column must be.
+    """A condition that the values of a column must meet.
 
     Attributes
     ----------
     sql : str
-        A condition, in which {} stands for the column; `n_latents` is that of the row's SAE.
+        The condition, with {} for the column; `n_latents` is that of the row's SAE.
     words : str
         The same, to follow "must be" in a sentence.
     """
@@ -61,7 +61,7 @@ _OF_PROBE = Rule(
 )
 _ID = Rule("{} >= 0 AND {} < n_latents", "0 or more and less than the SAE's number of latents")
 _IDS = Rule("coalesce(list_min({}) >= 0 AND list_max({}) < n_latents, true)", f"{_ID.words}, each")
-#: Fit for a URL and for a file's name.
+#: Valid in a URL and in a file name.
 ID_PATTERN = "[a-z0-9][a-z0-9._-]*"
 _ID_RULE = Rule(
     f"regexp_full_match({{}}, '{ID_PATTERN}')", "an id: lower-case letters, digits, dots, hyphens, underscores"
@@ -85,7 +85,7 @@ class Column:
     required : bool
         Whether a file without it is rejected; an absent optional column reads as NULL.
     rule : Rule, optional
-        What each value that is not NULL must be.
+        Condition that each value other than NULL must meet.
     """
 
     name: str
@@ -106,21 +106,21 @@ class Table:
     grain : str
         What one row is.
     key : tuple of str
-        The columns that name a row; files are sorted by them.
+        The columns that identify a row; files are sorted by them.
     columns : tuple of Column
     required : bool
         Whether a suite without the table is rejected.
     resident : bool
-        Whether the store copies it into memory when it opens (small and asked for by every view).
+        Whether the store copies it into memory when it opens (small, and used by every view).
     partitioned : bool
-        Whether it lies in one file an SAE, ``<name>/<sae>.parquet``.
+        Whether it consists of one file per SAE, ``<name>/<sae>.parquet``.
     max_rows : int
-        Rows that a file may have.
+        Maximum rows of a file.
     max_bytes : int
-        Bytes that the file of a resident table may take in memory; of any other table, one of its row groups, of which
-        a few are read at a time.
+        Maximum bytes in memory: of the file of a resident table; for other tables, of one row group, a few of which are
+        read at a time.
     max_text : int
-        Bytes that a text may have.
+        Maximum bytes of a text.
     """
 
     name: str
@@ -137,7 +137,7 @@ class Table:
     max_text: int = 10_000
 
     def column(self, name: str) -> Column:
-        """Return the column called `name` (KeyError where there is none)."""
+        """Return the column called `name` (KeyError if there is none)."""
         return {column.name: column for column in self.columns}[name]
 
 
@@ -154,7 +154,7 @@ def _optional(name: str, type_: str, doc: str, rule: Rule | None = None) -> Colu
     return Column(name, type_, doc, required=False, rule=rule)
 
 
-# On every row that was measured, for "absorption" names several quantities; the writer fills in the manifest's.
+# On every measured row, because "absorption" can mean several quantities; the writer fills in the manifest's.
 _METRIC = (
     _optional("metric", "VARCHAR", "Metric, e.g. ig_ablation (manifest: method.metric)."),
     _optional("metric_version", "VARCHAR", "Version of the program that measured it, if known."),

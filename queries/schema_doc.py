@@ -119,7 +119,7 @@ def _mark(*, required: bool) -> str:
 
 
 def _type(annotation: Any) -> str:
-    """Write a field's type without its modules; that it may be null goes with that it may be absent."""
+    """Return a field's type without modules and without None, which is implied by the mark of optional fields."""
     name = annotation.__name__ if isinstance(annotation, type) else re.sub(r"\b[a-z]+\.", "", str(annotation))
     return name.replace(" | None", "")
 

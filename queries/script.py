@@ -1,4 +1,4 @@
-"""A question as one SQL text that runs by itself, in any DuckDB, against the suite's files."""
+"""Writes a query as a standalone SQL script that runs in any DuckDB on the suite's files."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from queries.catalog import Query
     from queries.suite import Suite
 
-#: What a statement of this program reads or calls: keywords are in capitals, names are not.
-_READS = re.compile(r"\b(?:FROM|JOIN) (\w+)|\b([a-z]\w*)\(")
-_MAKES = re.compile(r"^CREATE (?=TABLE|VIEW|MACRO)", re.MULTILINE)
+#: The tables and functions in a statement of this program, where keywords are in capitals and names are not.
+_NAMES = re.compile(r"\b(?:FROM|JOIN) (\w+)|\b([a-z]\w*)\(")
+_CREATES = re.compile(r"^CREATE (?=TABLE|VIEW|MACRO)", re.MULTILINE)
 _WIDTH = 117
 _WHERE = (
-    "To be run in the folder in which the suite lies under its name; or say first which one that is:"
+    "Run this in the folder that contains the suite under its name, or set that folder first:"
     " SET file_search_path = '...';"
 )
 _PARAM = re.compile(r"\$(\w+)")
 
 
 def script(suites: Collection[Suite], query: Query, params: dict[str, Any], *, shared: bool = False) -> str:
-    """Write out a question with its parameters and all that it stands on.
+    """Return a query as SQL, with its parameters and everything on which it depends.
 
-    Whatever is made is temporary, so that the text can be run again and leaves nothing behind.
+    All objects that it creates are temporary, so that it can be run again and leaves nothing behind.
 
     Parameters
     ----------
@@ -41,20 +41,20 @@ def script(suites: Collection[Suite], query: Query, params: dict[str, Any], *, s
     params : dict of str to object
         A value for each of the query's parameters.
     shared : bool
-        Whether the text is for others, who need not know where the suites lie: paths then start with the suite's name.
-        Otherwise they are those of the opened suites, relative where they lie in the working directory.
+        Whether the text is for others, who must not see where the suites are stored: paths then start with the suite's
+        name. Otherwise they are those of the opened suites, relative if they are in the working directory.
 
     Returns
     -------
     str
-        Statements, of which the last is the question.
+        Statements, the last of which is the query.
     """
     needed = _names(query.sql)
     made: list[str] = []
     for definition in reversed(list(definitions(suites))):
         if definition.name in needed:
             needed |= _names(definition.sql)
-            made.append(_MAKES.sub("CREATE OR REPLACE TEMP ", definition.sql.strip()))
+            made.append(_CREATES.sub("CREATE OR REPLACE TEMP ", definition.sql.strip()))
     values = [f"SET VARIABLE {name} = {literal(params[name], kind)};" for name, kind in query.params.items()]
     question = _PARAM.sub(r"getvariable('\1')", query.sql) + ";"
     text = "\n".join(
@@ -62,25 +62,25 @@ def script(suites: Collection[Suite], query: Query, params: dict[str, Any], *, s
             *(f"-- {line}" for line in textwrap.wrap(query.doc, _WIDTH)),
             *(f"-- {line}" for line in textwrap.wrap(_WHERE, _WIDTH) if shared),
             *("", "-- Its parameters.", *values),
-            *("", "-- The tables, views and macros it stands on.", *reversed(made)),
-            *("", "-- The question.", question, ""),
+            *("", "-- The tables, views and macros that it uses.", *reversed(made)),
+            *("", "-- The query.", question, ""),
         ]
     )
     for suite in suites:
-        root, here = _written(suite.root), Path.cwd()
+        root, here = _escaped(suite.root), Path.cwd()
         if shared:
             text = text.replace(f"{root}/", f"{suite.name}/")
         elif isinstance(suite.root, Path) and suite.root.is_relative_to(here):
-            text = text.replace(f"{root}/", f"{_written(os.path.relpath(suite.root))}/")
+            text = text.replace(f"{root}/", f"{_escaped(os.path.relpath(suite.root))}/")
     return text
 
 
-def _written(folder: Path | str) -> str:
-    """Write a folder as it stands within a literal."""
+def _escaped(folder: Path | str) -> str:
+    """Return a folder as it is written within a literal."""
     return literal(pattern(folder))[1:-1]
 
 
 def _names(sql: str) -> set[str]:
-    """Return the names of all that a statement reads or calls; some more do no harm."""
+    """Return the names of tables and functions in a statement; additional names do no harm."""
     code = "\n".join(line.partition("--")[0] for line in sql.splitlines())
-    return {name for pair in _READS.findall(code) for name in pair if name}
+    return {name for pair in _NAMES.findall(code) for name in pair if name}

@@ -1,5 +1,5 @@
--- At most 10 rows: words that a text may mean, of the vocabulary and of the tested tokens. kind 'itself'; 'form': the same but for
--- case and leading space; 'begins': begins with it; 'near': one or two letters differ. The nearest first.
+-- At most 10 rows: vocabulary words and tested tokens that are similar to a text, the most similar first. kind 'itself': equal;
+-- 'form': equal except for case and leading space; 'begins': begins with the text; 'near': differs by one or two letters.
 -- params: suite VARCHAR, token VARCHAR
 -- columns: token VARCHAR, kind VARCHAR, is_test BOOLEAN, in_vocabulary BOOLEAN
 WITH known AS (

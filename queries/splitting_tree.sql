@@ -13,7 +13,7 @@
 WITH RECURSIVE levels AS (
     SELECT unnest($tree_saes) AS sae, CAST(generate_subscripts($tree_saes, 1) AS INTEGER) AS level
 ),
-played AS (
+with_role AS (
     SELECT level, sae, latent, split_rank, num_absorbed
     FROM roles($metric, $tau, $cosine_threshold, $effect_margin)
     JOIN levels USING (sae)
@@ -29,12 +29,12 @@ near AS (
 tree AS (
     SELECT level, latent, CAST(NULL AS INTEGER) AS parent, CAST(NULL AS FLOAT) AS cosine, CAST(NULL AS FLOAT) AS overlap,
         CAST(NULL AS INTEGER) AS num_shared_words, CAST(NULL AS INTEGER[]) AS shared_words, CAST(1 AS DOUBLE) AS strength
-    FROM played
+    FROM with_role
     WHERE level = 1 AND split_rank = 1
     UNION ALL
     SELECT level, latent, parent, cosine, overlap, num_shared_words, shared_words, strength
     FROM (
-        SELECT found.*, row_number() OVER (ORDER BY strength DESC, found.latent) AS place, played.latent IS NOT NULL AS plays
+        SELECT found.*, row_number() OVER (ORDER BY strength DESC, found.latent) AS place, with_role.latent IS NOT NULL AS has_role
         FROM (
             SELECT CAST(tree.level + 1 AS INTEGER) AS level, near.other_latent AS latent, near.latent AS parent, near.cosine,
                 near.overlap, near.num_shared_words, near.shared_words, tree.strength * near.cosine AS strength
@@ -42,29 +42,29 @@ tree AS (
             JOIN near USING (level, latent)
             QUALIFY row_number() OVER (PARTITION BY near.other_latent ORDER BY tree.strength * near.cosine DESC, near.latent) = 1
         ) AS found
-        LEFT JOIN played ON played.level = found.level AND played.latent = found.latent
+        LEFT JOIN with_role ON with_role.level = found.level AND with_role.latent = found.latent
     )
-    WHERE place <= 8 OR plays
+    WHERE place <= 8 OR has_role
 ),
 nodes AS (
     FROM tree
     UNION ALL BY NAME
     SELECT level, latent
-    FROM played
+    FROM with_role
     WHERE level > 1 AND split_rank > 0 AND (level, latent) NOT IN (SELECT (level, latent) FROM tree)
         AND EXISTS (FROM tree)
 )
 SELECT nodes.level, levels.sae, nodes.latent, nodes.parent, nodes.cosine, nodes.overlap, nodes.num_shared_words,
     words_of($suite, nodes.shared_words) AS shared_words,
     nodes.strength,
-    coalesce(played.split_rank, 0) AS split_rank,
-    coalesce(played.num_absorbed, 0) AS num_absorbed,
+    coalesce(with_role.split_rank, 0) AS split_rank,
+    coalesce(with_role.num_absorbed, 0) AS num_absorbed,
     facts.num_vocab_tokens AS num_words,
     absorbing.num_absorbing_latents AS num_absorbing,
     nodes.level = 1 OR EXISTS (FROM near WHERE near.level = nodes.level - 1) AS has_kin
 FROM nodes
 JOIN levels USING (level)
-LEFT JOIN played ON played.level = nodes.level AND played.latent = nodes.latent
+LEFT JOIN with_role ON with_role.level = nodes.level AND with_role.latent = nodes.latent
 LEFT JOIN (
     SELECT sae, num_absorbing_latents
     FROM rates($metric, $family, $tau, $cosine_threshold, $effect_margin)

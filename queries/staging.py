@@ -1,4 +1,4 @@
-"""A folder beside the target in which a suite grows until it is whole, so that nobody ever reads half of one."""
+"""Builds a suite in a folder beside the target, so that an incomplete suite is never read."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-#: In a growing suite, the file that its processes hold while they may write there.
-_HELD = ".held"
+#: In an incomplete suite, the file that processes lock while they may write there.
+_LOCK = ".held"
 
 
 @contextmanager
 def staged(target: Path, *, force: bool = False) -> Iterator[Path]:
-    """Give a folder to build a suite in, and move it to `target` when the block ends well.
+    """Provide a folder for building a suite, and move it to `target` if the block succeeds.
 
-    An error leaves nothing behind, and a suite that was at `target` stays whole until its successor is. Only an
-    interruption (Ctrl-C, or the process is killed) leaves the folder, `.NAME.partial` beside the target; the next call
-    gives the same folder with what lies in it.
+    An error leaves nothing behind, and a suite at `target` is kept until the new one is complete. Only an interruption
+    (Ctrl-C, or the process is killed) leaves the folder, `.NAME.partial` beside the target; the next call continues
+    with that folder and its contents.
 
     Parameters
     ----------
     target : Path
-        Where the suite goes.
+        Folder of the suite.
     force : bool
-        Replace the suite that is there.
+        Replace an existing suite.
 
     Raises
     ------
     IngestError
-        Where `target` exists and may not be replaced, another process is building it, or its place cannot be written.
+        If `target` exists and may not be replaced, another process is building it, or it cannot be written.
     """
-    _refuse(target, force=force)
+    _check_target(target, force=force)
     folder = target.parent / f".{target.name}.partial"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,19 +52,19 @@ def staged(target: Path, *, force: bool = False) -> Iterator[Path]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(lock)
-        message = f"{target}: another import is writing it; wait for it, or give another folder"
+        message = f"{target}: another import is writing it; wait until it ends, or give another folder"
         raise IngestError(message) from error
     try:
         _wait_for_others(folder)
         yield folder
-        _refuse(target, force=force)
-        (folder / _HELD).unlink(missing_ok=True)
+        _check_target(target, force=force)
+        (folder / _LOCK).unlink(missing_ok=True)
         _move(folder, target)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        # Parquet files are written by Arrow, whose errors carry their number but not always their name.
+        # Parquet files are written by Arrow, whose errors have a number but not always a file name.
         why = f"{error.filename or folder}: {error.strerror or error}"
-        message = f"{why}; nothing was written to {target}: make room there, or give another folder"
+        message = f"{why}; nothing was written to {target}: free space there, or give another folder"
         raise IngestError(message) from error
     except Exception:
         shutil.rmtree(folder, ignore_errors=True)
@@ -74,22 +74,22 @@ def staged(target: Path, *, force: bool = False) -> Iterator[Path]:
 
 
 def hold(folder: Path) -> None:
-    """Keep others from the suite that grows in `folder`, until this process ends."""
-    held = os.open(folder / _HELD, os.O_RDONLY)
+    """Lock the suite being built in `folder` until this process ends."""
+    held = os.open(folder / _LOCK, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_SH)
 
 
 def _wait_for_others(folder: Path) -> None:
-    """Wait until the processes of an import that was killed have noticed, and write no more."""
-    held = os.open(folder / _HELD, os.O_RDONLY | os.O_CREAT, 0o600)
+    """Wait until the remaining processes of a killed import have stopped writing."""
+    held = os.open(folder / _LOCK, os.O_RDONLY | os.O_CREAT, 0o600)
     try:
         fcntl.flock(held, fcntl.LOCK_EX)
     finally:
         os.close(held)
 
 
-def _refuse(target: Path, *, force: bool) -> None:
-    """Refuse a target that would be lost."""
+def _check_target(target: Path, *, force: bool) -> None:
+    """Raise IngestError if `target` exists and must not be replaced."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not force:
@@ -97,12 +97,12 @@ def _refuse(target: Path, *, force: bool) -> None:
         raise IngestError(message)
     folders = [target] if (target / MANIFEST).exists() or not target.is_dir() else list(target.iterdir())
     if not all((folder / MANIFEST).is_file() for folder in folders):
-        message = f"{target}: is no suite (it holds no {MANIFEST}), so --force does not replace it; give another folder"
+        message = f"{target}: is not a suite (no {MANIFEST}), so --force does not replace it; give another folder"
         raise IngestError(message)
 
 
 def _move(folder: Path, target: Path) -> None:
-    """Put `folder` in the place of `target`."""
+    """Replace `target` by `folder`."""
     if not target.exists():
         folder.rename(target)
         return

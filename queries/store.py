@@ -34,7 +34,7 @@ CACHE_BYTES = 256 * 2**20
 #: Maximum size of a result for all concepts, and the number of queries remembered that ran for one.
 _TOGETHER_BYTES, _REMEMBERED = CACHE_BYTES // 8, 1_000
 #: Marks queries that are no longer run for all concepts.
-_ALONE = object()
+_SEPARATELY = object()
 #: Maximum rows of a query: many times the latents of one SAE.
 ROW_CAP = 2_000_000
 _TIMEOUT_SECONDS = 30.0
@@ -51,11 +51,11 @@ class CancelToken:
 
     Attributes
     ----------
-    given_up : bool
+    is_cancelled : bool
         Whether the results are no longer needed; any thread may set it.
     """
 
-    given_up = False
+    is_cancelled = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Store:
     Raises
     ------
     SuiteError
-        Where a suite cannot be opened; one line that names file and fix.
+        If a suite cannot be opened; one line that names file and fix.
     """
 
     def __init__(self, *paths: Path | str, timeout: float = _TIMEOUT_SECONDS) -> None:
@@ -120,10 +120,10 @@ class Store:
             self.suites[suite.name] = suite
         self._timeout = timeout
         self._cache: LRUCache[tuple[Any, ...], _Result] = LRUCache(CACHE_BYTES, getsizeof=lambda r: r.size)
-        #: Queries that can run for all concepts, with the first requested value, or `_ALONE`.
+        #: Queries that can run for all concepts, with the first requested value, or `_SEPARATELY`.
         self._first: LRUCache[tuple[Any, ...], object] = LRUCache(_REMEMBERED)
         self._cache_lock = threading.Lock()
-        self._given_up = False
+        self._is_cancelled = False
         self._watcher = Watcher()
         self._thread = threading.local()
         self._connection = self._open()
@@ -166,15 +166,15 @@ class Store:
         """
         return self._answer(_checked(name, params), params).frame.copy(deep=False)
 
-    def holds(self, name: str, /, **params: Any) -> bool:
-        """Tell whether `fetch` finds the answer in the cache, by itself or among those for all concepts."""
+    def is_cached(self, name: str, /, **params: Any) -> bool:
+        """Return whether the cache contains the result of `fetch`, alone or as part of the result for all concepts."""
         query = _checked(name, params)
         together = query.together
         with self._cache_lock:
             if self._key(query, params) in self._cache or not together or not together.fits(params):
                 return self._key(query, params) in self._cache
             of_all = self._key(query, params | {together.param: None})
-            return of_all in self._cache and self._first.get(of_all) is not _ALONE
+            return of_all in self._cache and self._first.get(of_all) is not _SEPARATELY
 
     def _answer(self, query: Query, params: dict[str, Any]) -> _Result:
         """Return the shared result."""
@@ -182,7 +182,7 @@ class Store:
         with self._cache_lock:
             answer = self._cache.get(key)
         if answer is None:
-            answer = self._asked(query, params)
+            answer = self._query_or_select(query, params)
             if answer.size <= CACHE_BYTES:
                 with self._cache_lock:
                     self._cache[key] = answer
@@ -192,7 +192,7 @@ class Store:
     def _key(query: Query, params: dict[str, Any]) -> tuple[Any, ...]:
         return query.name, *(_hashable(params[param]) for param in query.params)
 
-    def _asked(self, query: Query, params: dict[str, Any]) -> _Result:
+    def _query_or_select(self, query: Query, params: dict[str, Any]) -> _Result:
         """Query the database; when a second value is requested, query all values and select the rows of one.
 
         Most of a query's time is planning, so all concepts of an SAE take little longer than one.
@@ -203,18 +203,18 @@ class Store:
             key = self._key(query, of_all)
             with self._cache_lock:
                 first = self._first.setdefault(key, value)
-            if first not in (value, _ALONE):
+            if first not in (value, _SEPARATELY):
                 try:
                     answer = self._answer(query, of_all)
                 except QueryError:
-                    if self._given_up or self._token.given_up:
+                    if self._is_cancelled or self._token.is_cancelled:
                         raise
                 else:
                     if answer.size <= _TOGETHER_BYTES:
-                        return _of_one(answer, query, value)
+                        return _rows_of_value(answer, query, value)
                 # The result for all is too large, or would displace too many others.
                 with self._cache_lock:
-                    self._first[key] = _ALONE
+                    self._first[key] = _SEPARATELY
         frame = self._run(query, params)
         return _Result(frame, _size(frame), together.column if together else "")
 
@@ -243,33 +243,35 @@ class Store:
         found: CancelToken = getattr(self._thread, "token", None) or CancelToken()
         return found
 
-    def give_up(self) -> None:
+    def cancel(self) -> None:
         """Cancel all running queries and reject further ones; a signal handler may call it."""
-        self._given_up = True
+        self._is_cancelled = True
 
     def changed(self) -> str | None:
-        """Name a file that was changed since it was opened, None where there is none."""
+        """Return a file that was changed since it was opened, or None."""
         found = ((suite.name, suite.changed()) for suite in self.suites.values())
         return next((f"{file} of the suite {name}" for name, file in found if file), None)
 
     def _run(self, query: Query, params: dict[str, Any]) -> pd.DataFrame:
-        if self._given_up or self._token.given_up:
-            raise QueryError(f"The question {query.name!r} was given up.")
+        if self._is_cancelled or self._token.is_cancelled:
+            raise QueryError(f"The question {query.name!r} was cancelled.")
         if any(suite.replaced() for suite in self.suites.values()):
             raise QueryError(self._failure(query, "the suite was replaced"))
         try:
             cursor = self._connection.cursor()
         except duckdb.ConnectionException as error:
-            message = f"The question {query.name!r} comes too late: the store is closed."
+            message = f"The question {query.name!r} cannot be run: the store is closed."
             raise QueryError(message) from error
         token, deadline = self._token, monotonic() + self._timeout
         capped = f"SELECT * FROM ({query.sql}) LIMIT {ROW_CAP + 1}"  # noqa: S608 - the catalogue's own statements
         try:
-            with self._watcher.watching(cursor, lambda: self._given_up or token.given_up or monotonic() > deadline):
+            with self._watcher.watching(
+                cursor, lambda: self._is_cancelled or token.is_cancelled or monotonic() > deadline
+            ):
                 frame = cursor.execute(capped, params).df()
         except duckdb.InterruptException as error:
-            late = f"took longer than {self._timeout:g} s and was given up"
-            message = f"The question {query.name!r} {late if monotonic() > deadline else 'was given up'}."
+            late = f"took longer than {self._timeout:g} s and was cancelled"
+            message = f"The question {query.name!r} {late if monotonic() > deadline else 'was cancelled'}."
             raise QueryError(message) from error
         except duckdb.Error as error:
             raise QueryError(self._failure(query, self._without_folders(_first_line(error)))) from error
@@ -281,7 +283,7 @@ class Store:
         return _read_only(frame)
 
     def _failure(self, query: Query, reason: str) -> str:
-        """Explain why a query failed; a file that has changed since it was opened is the reason given first."""
+        """Return the message for a failed query; if a file has changed since it was opened, that is the reason."""
         changed = self.changed()
         if changed:
             reason = (
@@ -331,9 +333,7 @@ def _define(connection: duckdb.DuckDBPyConnection, definition: Definition) -> No
         if not definition.reads:
             raise
         if isinstance(error, duckdb.OutOfMemoryException):
-            message = (
-                f"{definition.reads}: does not fit into memory beside what is open; leave rows out or open fewer suites"
-            )
+            message = f"{definition.reads}: too large for memory with the open suites; omit rows or open fewer suites"
             raise SuiteError(message) from error
         message = f"{definition.reads}: cannot be read ({_first_line(error)}); restore it or import the suite again"
         raise SuiteError(message) from error
@@ -380,7 +380,7 @@ def _frame_of(columns: dict[str, Any], num_rows: int) -> pd.DataFrame:
     return pd.DataFrame(parts, index=index, copy=False)
 
 
-def _of_one(together: _Result, query: Query, value: object) -> _Result:
+def _rows_of_value(together: _Result, query: Query, value: object) -> _Result:
     """Select the rows of one value as a query for it alone would return them; frames would be ten times slower."""
     places = together.places.get(value, np.empty(0, int))
     columns = {}

@@ -1,4 +1,4 @@
-"""One suite on disk: its manifest, its files, and whether they keep the contracts of `queries.schema`."""
+"""Opens a suite: its manifest and its files, checked against the contracts of `queries.schema`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from queries.saes_table import read_saes
 if TYPE_CHECKING:
     from queries.schema import Table
 
-#: Of a file: inode, bytes and time of its last change, which no replacement, damage or import leaves as they were.
+#: Inode, bytes and time of the last change of a file; any replacement, damage or import changes them.
 Stamp = tuple[int, int, int]
 
 
@@ -36,11 +36,11 @@ class Suite:
         Its folder, absolute, or its URL.
     manifest : Manifest
     columns : dict of str to set of str
-        By table, the columns that its files really have.
+        By table, the columns that its files have.
     stamps : dict of str to Stamp
-        By file, how it was found; empty for a suite at a URL, where each look would take a request.
+        By file, its stamp when opened; empty for a suite at a URL, where each check would take a request.
     checksum : str
-        SHA-256 of its manifest, which has those of its files.
+        SHA-256 of its manifest, which contains those of its files.
     """
 
     root: Location
@@ -55,20 +55,20 @@ class Suite:
         return self.manifest.name
 
     def replaced(self) -> bool:
-        """Tell whether the suite was replaced as a whole, which shows in its manifest."""
+        """Return whether the whole suite was replaced, that is, whether its manifest has changed."""
         return bool(self.stamps) and _stamp(self.root, MANIFEST) != self.stamps[MANIFEST]
 
     def changed(self) -> str | None:
-        """Name a file that is not as it was found, None where all are."""
+        """Return a file that has changed since the suite was opened, or None."""
         return next((name for name, stamp in self.stamps.items() if _stamp(self.root, name) != stamp), None)
 
     def files(self, table: Table) -> list[Location]:
-        """Return the parquet files of `table`; none where the suite lacks it."""
+        """Return the parquet files of `table`; none if the suite lacks it."""
         return [place(self.root, name) for name in table_files(self.manifest, table)]
 
 
 def _stamp(root: Location, name: str) -> Stamp | None:
-    """Describe a file of the suite at `root` by what a look into its folder tells; None where it is missing."""
+    """Return the stamp of a file of the suite at `root`; None if it is missing."""
     try:
         found = Path(root, name).stat()
     except OSError:
@@ -82,7 +82,7 @@ def contracts(manifest: Manifest) -> dict[str, Table]:
 
 
 def cosines_file(sae: str, *, format_version: int = FORMAT_VERSION) -> str:
-    """Return where the cosines of an SAE lie in a suite."""
+    """Return the file of the cosines of an SAE, relative to the suite."""
     if format_version == 1:
         layer, width, l0 = former_key(sae)
         return f"cosines/layer={layer}/width={width}/l0={l0}/cosines.parquet"
@@ -90,7 +90,7 @@ def cosines_file(sae: str, *, format_version: int = FORMAT_VERSION) -> str:
 
 
 def table_files(manifest: Manifest, table: Table) -> list[str]:
-    """Return the parquet files that hold `table`, relative to the suite, in the order of the manifest's SAEs."""
+    """Return the parquet files of `table`, relative to the suite, in the order of the manifest's SAEs."""
     if table.name not in manifest.tables:
         return []
     if table.partitioned:
@@ -100,7 +100,7 @@ def table_files(manifest: Manifest, table: Table) -> list[str]:
 
 
 def checksum(file: Path) -> str:
-    """Return the SHA-256 of a file, as the manifest has it."""
+    """Return the SHA-256 of a file in hexadecimal, as in the manifest."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -112,7 +112,7 @@ def _checksum_of_manifest(root: Location) -> str:
 
 
 def read_manifest(path: Path | str) -> Manifest:
-    """Read and check the manifest of the suite at `path`, with its SAEs; SuiteError where that fails."""
+    """Read and check the manifest of the suite at `path`, with its SAEs; SuiteError if that fails."""
     root = locate(path)
     manifest = parse_manifest(_manifest_text(root), place(root, MANIFEST))
     if manifest.format_version == 1:
@@ -121,7 +121,7 @@ def read_manifest(path: Path | str) -> Manifest:
 
 
 def _manifest_text(root: Location) -> str:
-    """Return the text of the manifest at `root`, of which no more is read than a manifest may have."""
+    """Return the text of the manifest at `root`, reading no more than the maximum size."""
     if isinstance(root, Path) and not root.is_dir():
         message = f"{root}: no such folder; give the folder of a suite (it holds {MANIFEST})"
         raise SuiteError(message)
@@ -152,7 +152,7 @@ def _first_bytes(root: Path, number: int) -> bytes:
 
 
 def _fetched(root: str) -> tuple[int, str]:
-    """Return the bytes of the manifest at a URL and its text, which is not fetched where they are too many."""
+    """Return the number of bytes of the manifest at a URL, and its text, which is not fetched if it is too large."""
     file = {"file": place(root, MANIFEST)}
     with connect([root]) as connection:
         (size,) = connection.execute("SELECT size FROM read_text($file)", file).fetchone() or (0,)
@@ -165,12 +165,12 @@ def _fetched(root: str) -> tuple[int, str]:
 def read_suite(path: Path | str) -> Suite:
     """Open the suite at `path` and check every file's header against manifest and contract.
 
-    Of a table at a URL that lies in one file an SAE, only the first is looked at: each would take a request.
+    For a table at a URL with one file per SAE, only the first file is checked, because each would take a request.
 
     Raises
     ------
     SuiteError
-        At the first file that is missing, damaged, or not what the manifest says.
+        At the first file that is missing, damaged, or differs from the manifest.
     """
     root = locate(path)
     stamps = {} if is_url(root) else {MANIFEST: _stamp(root, MANIFEST)}  # before it is read
@@ -181,11 +181,13 @@ def read_suite(path: Path | str) -> Suite:
     tables = contracts(manifest)
     unknown = sorted(set(manifest.tables) - set(tables))
     if unknown:
-        message = f"{place(root, MANIFEST)}: tables: {unknown[0]!r} is no table of a suite; take it out of the manifest"
+        message = (
+            f"{place(root, MANIFEST)}: tables: {unknown[0]!r} is not a table of a suite; remove it from the manifest"
+        )
         raise SuiteError(message)
     misleading = [part for part in str(root).split("/") if part.partition("=")[0] in SAE_KEY and "=" in part]
     if manifest.format_version == 1 and misleading and table_files(manifest, tables["cosines"]):
-        message = f"{root}: lies in a folder called {misleading[0]!r}, that reads as a column; move the suite"
+        message = f"{root}: is in a folder called {misleading[0]!r}, which DuckDB reads as a column; move the suite"
         raise SuiteError(message)
     columns: dict[str, set[str]] = {}
     with connect([root]) as connection:

@@ -1,7 +1,7 @@
--- One row per concept of a word, SAE and latent: the split latents and the absorbing latents of the concept on that SAE, and,
--- where the word was tested, the three others that carry most of it (`role` 'other'), by effect or by projection. `activation`
--- on the word: as it was tested for the concept (`as_tested`) where that is stored, else on the vocabulary; 0: it is silent;
--- NULL: not stored. Effect and projection are stored of tested words only.
+-- One row per concept of a word, SAE and latent: the split and absorbing latents of the concept on that SAE and, if the word
+-- was tested, the three other latents with the strongest effects or projections (`role` 'other'). `activation` on the word: in
+-- the test of the concept (`as_tested`) if that is stored, else on the vocabulary; 0: it is silent; NULL: not stored. Effect
+-- and projection are stored for tested words only.
 -- params: suite VARCHAR, token VARCHAR, facet_saes VARCHAR[], metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE,
 --         effect_margin DOUBLE
 -- columns: concept VARCHAR, sae VARCHAR, role VARCHAR, latent INTEGER, activation FLOAT, as_tested BOOLEAN, effect FLOAT,
@@ -12,7 +12,7 @@ WITH word AS (
     WHERE suite = $suite AND token = $token
 ),
 own AS (FROM concepts_of_token($suite, $token)),
-playing AS (
+with_role AS (
     SELECT sae, concept, latent, CASE WHEN split_rank > 0 THEN 'split' ELSE 'absorbing' END AS role, split_rank AS place
     FROM roles($metric, $tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND concept IN (FROM own) AND (split_rank > 0 OR num_absorbed > 0)
@@ -46,19 +46,19 @@ measured_on AS (
     WHERE latent IS NOT NULL
     GROUP BY sae, concept, latent
 ),
-carrying AS (
+strongest AS (
     SELECT sae, concept, latent, 'other' AS role, row_number() OVER (
         PARTITION BY sae, concept
         ORDER BY CASE WHEN $metric = 'ig_ablation' THEN effect END, -projection NULLS LAST, effect NULLS LAST, latent
     ) AS place
     FROM measured_on
-    ANTI JOIN playing USING (sae, concept, latent)
+    ANTI JOIN with_role USING (sae, concept, latent)
     WHERE CASE WHEN $metric = 'ig_ablation' AND effect IS NOT NULL THEN effect < 0 ELSE coalesce(projection, -effect) > 0 END
 ),
 listed AS (
-    FROM playing
+    FROM with_role
     UNION ALL
-    FROM carrying
+    FROM strongest
     WHERE place <= 3
 ),
 on_vocabulary AS (

@@ -1,8 +1,8 @@
--- One row per concept of a word and SAE: the word's verdict under the metric in force. A word's concepts are those that the
--- vocabulary lists and those that it was tested for. `reason`: see functions/reason.sql; where the word was not tested
--- (absorbed and fraction are NULL), 'not measured' (the concept, by this metric, on this SAE), 'undefined' (absorption is, for
--- the reason `undefined`), 'not stored' (the SAE has no tested token of this metric), 'not a test word', or 'not tested', where
--- the suite stores no reason.
+-- One row per concept of a word and SAE: the word's verdict by the current metric. A word's concepts are those that the
+-- vocabulary lists and those that it was tested for. `reason`: see functions/reason.sql; if the word was not tested (absorbed
+-- and fraction are NULL): 'not measured' (the concept was not measured by this metric on this SAE), 'undefined' (absorption is
+-- undefined; the column `undefined` states why), 'not stored' (the SAE has no tested tokens by this metric), 'not a test word',
+-- or 'not tested' (the reason is not stored).
 -- params: suite VARCHAR, token VARCHAR, facet_saes VARCHAR[], metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE,
 --         effect_margin DOUBLE
 -- columns: concept VARCHAR, sae VARCHAR, num_split_latents BIGINT, is_tested BOOLEAN, absorbed BOOLEAN, published BOOLEAN,
@@ -20,9 +20,9 @@ judged AS (
     FROM current_verdicts($metric, $tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND token = $token
 ),
--- Of a small concept, words of all splits are tested.
-limited AS (
-    SELECT concept, bool_and(is_test) AS to_test_words
+-- For small concepts, words of all splits are tested.
+test_splits AS (
+    SELECT concept, bool_and(is_test) AS only_test_words
     FROM scores
     JOIN tokens USING (suite, token)
     WHERE suite = $suite AND concept IN (FROM own)
@@ -34,7 +34,7 @@ SELECT own.concept, saes.sae, len(splits.split_latents) AS num_split_latents, ju
         WHEN by_metric.sae IS NULL THEN 'not measured'
         WHEN by_metric.undefined IS NOT NULL THEN 'undefined'
         WHEN tested.sae IS NULL THEN 'not stored'
-        WHEN to_test_words AND NOT EXISTS (FROM word WHERE is_test IS DISTINCT FROM false) AND EXISTS (FROM word)
+        WHEN only_test_words AND NOT EXISTS (FROM word WHERE is_test IS DISTINCT FROM false) AND EXISTS (FROM word)
             THEN 'not a test word'
         ELSE 'not tested' END AS reason,
     by_metric.undefined,
@@ -59,6 +59,6 @@ LEFT JOIN (
     FROM verdicts($metric, $tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite
 ) AS tested ON tested.sae = saes.sae
-LEFT JOIN limited ON limited.concept = own.concept
+LEFT JOIN test_splits ON test_splits.concept = own.concept
 WHERE saes.suite = $suite AND ($facet_saes IS NULL OR list_contains($facet_saes, saes.sae))
 ORDER BY families.position, concepts.position, own.concept, saes.position, saes.sae

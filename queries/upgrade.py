@@ -1,4 +1,4 @@
-"""Rewrites a suite of the first layout in the second."""
+"""Converts a suite from the first layout to the second."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from queries.manifest import Manifest, Sae
     from queries.schema import Table
 
-#: What a table holds, where that is not all that is read under its name.
+#: The SELECT of the rows to write, for tables where it is not all rows.
 _SELECTS = {
     "concepts": """
         SELECT concepts.* REPLACE (has.num_tokens AS num_tokens)
@@ -42,14 +42,14 @@ _SELECTS = {
 
 
 def upgrade_suite(folder: Path) -> None:
-    """Rewrite the suite in `folder` in the newest layout: all of it or nothing.
+    """Convert the suite in `folder` to the newest layout, completely or not at all.
 
     Raises
     ------
     IngestError
-        Where it has that layout already, or cannot be written.
+        If it has that layout already, or cannot be written.
     SuiteError
-        Where it cannot be opened.
+        If it cannot be opened.
     """
     suite = read_suite(folder)
     if suite.manifest.format_version != 1:
@@ -70,7 +70,7 @@ def upgrade_suite(folder: Path) -> None:
 
 
 def _copy_others(folder: Path, new: Path) -> None:
-    """Copy what lies in a suite beside its tables and its manifest."""
+    """Copy the files of a suite other than its tables and its manifest."""
     for file in folder.rglob("*"):
         if file.is_file() and file.suffix != ".parquet" and file.name != MANIFEST:
             kept = new / file.relative_to(folder)
@@ -79,7 +79,7 @@ def _copy_others(folder: Path, new: Path) -> None:
 
 
 def _write(connection: duckdb.DuckDBPyConnection, new: Path, table: Table, saes: Iterable[Sae]) -> None:
-    """Write a table, piece by piece where it does not lie in memory."""
+    """Write a table; piece by piece if it is not resident."""
     if table.resident or "sae" not in table.key:
         select = _SELECTS.get(table.name, f"FROM {table.name}")
         write_file(new / f"{table.name}.parquet", table, [conform(connection.sql(select).to_arrow_table(), table)])
@@ -95,14 +95,14 @@ def _write(connection: duckdb.DuckDBPyConnection, new: Path, table: Table, saes:
         write_file(new / f"{table.name}.parquet", table, pieces)
 
 
-#: Latents whose rows are taken into memory together: of 20 contexts each, some 160,000.
+#: Latents whose rows are read at a time: some 160,000 rows with 20 contexts each.
 _LATENTS = 8192
 
 
 def _pieces(
     connection: duckdb.DuckDBPyConnection, table: Table, select: str, part: str, saes: Iterable[str]
 ) -> Iterator[pa.Table]:
-    """Read a table SAE by SAE, and of each SAE part by part."""
+    """Read a table SAE by SAE, and each SAE by the values of the expression `part`."""
     for sae in saes:
         parts = connection.execute(
             f"SELECT DISTINCT {part} AS part FROM ({select}) ORDER BY part", {"sae": sae}
@@ -113,7 +113,7 @@ def _pieces(
 
 
 def _with_seeds(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> list[Sae]:
-    """Return the SAEs, and after each the further seeds that it was trained with."""
+    """Return the SAEs, each followed by SAEs for its further seeds."""
     if "repeats" not in manifest.tables:
         return list(manifest.saes)
     seeds = "SELECT DISTINCT sae, id, seed, l0_measured, is_own FROM former_repeats ORDER BY seed"

@@ -17,7 +17,7 @@ _TICK_SECONDS = 0.05
 
 
 class Watcher:
-    """Interrupts queries; its thread runs as long as there are any."""
+    """Interrupts queries; its thread runs as long as there are any running queries."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,7 +1,7 @@
--- The two SAEs of the suite that differ in width and in little else, and most so: same layer, hook and architecture, and L0s
--- that differ by a quarter at most; of several such pairs, the one whose wider SAE absorbs the most tokens. Rates are means over
--- the concepts of a family. `concept` is the one of which the wider SAE absorbs the most tokens. num_pairs counts all such
--- pairs, num_higher those whose wider SAE has the higher rate.
+-- Two SAEs of the suite that differ mainly in width: same layer, hook and architecture, and L0s that differ by at most a
+-- quarter; of several such pairs, the one whose wider SAE has the most absorbed tokens. Rates are means over the concepts of
+-- a family. `concept` is the one with the most absorbed tokens on the wider SAE. num_pairs counts all such pairs, num_higher
+-- those whose wider SAE has the higher rate.
 -- params: suite VARCHAR, family VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE,
 --         mean_policy VARCHAR
 -- columns: sae VARCHAR, wider_sae VARCHAR, layer INTEGER, width INTEGER, wider_width INTEGER, l0 DOUBLE, wider_l0 DOUBLE,

@@ -1,4 +1,4 @@
-"""Write a suite: every table as its contract says, a manifest that counts them, and all of it or nothing."""
+"""Writes a suite, completely or not at all: every table in the form of its contract, and the manifest."""
 
 from __future__ import annotations
 
@@ -34,30 +34,30 @@ def write_suite(
     files: Iterable[tuple[str, bytes]] = (),
     force: bool = False,
 ) -> Manifest:
-    """Write a suite to `folder`: all of it or nothing.
+    """Write a suite to `folder`, completely or not at all.
 
     Parameters
     ----------
     folder : Path
     manifest : Manifest
-        What the suite says of itself, with its SAEs; `tables`, and which SAEs have cosines, are filled in here.
+        Metadata of the suite, with its SAEs; `tables`, and which SAEs have cosines, are filled in here.
     tables : mapping of str to pyarrow.Table, or an iterable of them
-        Rows by table name, without those of the table saes. Where a table comes in pieces, they are in the order of the
-        key; each piece of cosines holds whole SAEs.
+        Rows by table name, without the table saes. If a table is given in pieces, they must be in the order of the key,
+        and each piece of cosines must contain complete SAEs.
     files : iterable of (str, bytes)
-        Anything else to lie in the suite: path within it, content.
+        Further files of the suite: path within it, content.
     force : bool
-        Replace the suite that is at `folder`.
+        Replace an existing suite at `folder`.
 
     Returns
     -------
     Manifest
-        As written.
+        The manifest as written.
 
     Raises
     ------
     IngestError
-        Where `folder` exists and `force` is not given, or rows do not meet their contract.
+        If `folder` exists and `force` is false, or rows violate their contract.
     """
     with staged(folder, force=force) as suite:
         clear(suite)
@@ -68,22 +68,22 @@ def write_suite(
 
 
 def clear(suite: Path) -> None:
-    """Remove what a killed writer left in the folder in which a suite is built."""
+    """Remove the files that a killed writer left in the folder in which a suite is built."""
     for left in suite.iterdir():
         shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def write_tables(suite: Path, manifest: Manifest, tables: Mapping[str, pa.Table | Iterable[pa.Table]]) -> Manifest:
-    """Write tables and manifest to the folder `suite`; cosines that lie there already belong to it.
+    """Write tables and manifest to the folder `suite`; cosine files that exist there already become part of it.
 
     Returns the manifest as written; parameters and errors are those of `write_suite`.
     """
     for name, pieces in {**tables, "saes": saes_table(manifest.saes)}.items():
         if name not in TABLES:
-            message = f"table {name!r}: is no table of a suite; give one of {', '.join(TABLES)}"
+            message = f"table {name!r}: is not a table of a suite; give one of {', '.join(TABLES)}"
             raise IngestError(message)
         table = TABLES[name]
-        ordered = _in_order(table, [pieces] if isinstance(pieces, pa.Table) else pieces, manifest)
+        ordered = _conformed_in_order(table, [pieces] if isinstance(pieces, pa.Table) else pieces, manifest)
         if table.partitioned:
             _write_partitions(suite, ordered, {sae.id for sae in manifest.saes})
         else:
@@ -93,7 +93,7 @@ def write_tables(suite: Path, manifest: Manifest, tables: Mapping[str, pa.Table 
 
 
 def write_manifest(suite: Path, manifest: Manifest) -> Manifest:
-    """Write the manifest of the tables that lie in the folder `suite`; return it."""
+    """Write the manifest for the tables in the folder `suite`; return it."""
     every = {name: _entry(suite, table, []) for name, table in TABLES.items()}
     named = manifest.model_copy(update={"format_version": FORMAT_VERSION, "tables": every})
     entries = {
@@ -105,7 +105,7 @@ def write_manifest(suite: Path, manifest: Manifest) -> Manifest:
 
 
 def save_manifest(suite: Path, manifest: Manifest) -> Manifest:
-    """Write a manifest as it is to the folder `suite`; return it."""
+    """Write a manifest, unchanged, to the folder `suite`; return it."""
     text = json.dumps(manifest.model_dump(mode="json", exclude={"saes"}), indent=1, ensure_ascii=False)
     try:
         parse_manifest(text, suite.name)
@@ -126,8 +126,8 @@ def _entry(suite: Path, table: Table, files: list[str]) -> TableEntry:
     )
 
 
-def _in_order(table: Table, pieces: Iterable[pa.Table], manifest: Manifest) -> Iterator[pa.Table]:
-    """Conform each piece, and refuse one that does not come after the piece before."""
+def _conformed_in_order(table: Table, pieces: Iterable[pa.Table], manifest: Manifest) -> Iterator[pa.Table]:
+    """Yield each piece in the form of the contract; IngestError if a piece does not follow the previous one."""
     previous = None
     for piece in pieces:
         data = conform(with_metric(piece, table, manifest), table)
@@ -142,7 +142,7 @@ def _in_order(table: Table, pieces: Iterable[pa.Table], manifest: Manifest) -> I
 
 
 def with_metric(data: pa.Table, table: Table, manifest: Manifest) -> pa.Table:
-    """Name the manifest's metric on every row of a table of measurements that does not name its own."""
+    """Fill in the manifest's metric in rows of a table of measurements that do not name a metric."""
     if "metric" not in {column.name for column in table.columns}:
         return data
     for name, value in (("metric", manifest.method.metric), ("metric_version", manifest.method.metric_version)):
@@ -153,17 +153,17 @@ def with_metric(data: pa.Table, table: Table, manifest: Manifest) -> pa.Table:
 
 
 def _write_partitions(suite: Path, pieces: Iterable[pa.Table], saes: Collection[str]) -> None:
-    """Write the cosines, one file per SAE; the names of files are those of listed SAEs."""
+    """Write the cosines, one file per SAE; IngestError for SAEs that are not listed."""
     for piece in pieces:
         starts = run_starts(piece, ["sae"]).tolist()
         for start, end in zip(starts, [*starts[1:], piece.num_rows], strict=True):
             sae = piece["sae"][start].as_py()
             if sae not in saes:
-                message = f"table 'cosines': {sae!r} is no SAE of the manifest; list it there"
+                message = f"table 'cosines': {sae!r} is not an SAE of the manifest; list it there"
                 raise IngestError(message)
             write_cosines(suite, sae, [piece.slice(start, end - start)])
 
 
 def write_cosines(suite: Path, sae: str, pieces: Iterable[pa.Table]) -> Path:
-    """Write the cosines of one SAE, whole concepts in the order of concept and latent; return the file."""
+    """Write the cosines of one SAE, complete concepts in the order of concept and latent; return the file."""
     return write_file(suite / cosines_file(sae), TABLES["cosines"], pieces)

@@ -1,4 +1,4 @@
-"""Made-up results in the form of absorption-atlas: letters and single concepts, of two language models."""
+"""Synthetic results in absorption-atlas's format: letters and single concepts, for two language models."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FIRST_RATES = {"a": 0.25, "s": 0.125, "z": 0.0}
 
 
 def write_results(root: Path) -> Path:
-    """Write the results of an SAE of each of two models."""
+    """Write the results of one SAE for each of two models."""
     write_one_model(root)
     capital = concept("is_capitalized", "{word} starts with a capital letter:")
     write_json(root / OTHER_MODEL, capital | {"layer": 20, "l0": 68, "main_feats": [5]})
@@ -49,7 +49,7 @@ def write_one_model(root: Path) -> Path:
 
 
 def letters(rates: dict[str, float], *, scaled: bool = False) -> dict[str, Any]:
-    """Return the rates of letters, 80 true positives each; `scaled`, numbers of tokens are no whole ones."""
+    """Return the rates of letters with 80 true positives each; with `scaled`, absorbed tokens are fractional."""
     return {
         "layer": 12,
         "width": 16000,
@@ -107,7 +107,7 @@ def projections(name: str) -> dict[str, Any]:
 
 
 def detail() -> pd.DataFrame:
-    """Return tested tokens: two absorbed, one whose effect does not stand out, one on which a main latent fires."""
+    """Return tested tokens: two absorbed, one below the effect margin, one on which a main latent fires."""
     return pd.DataFrame(
         {
             "token": [" Short", "Tall", " Wide", " Deep"],

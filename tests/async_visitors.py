@@ -1,4 +1,4 @@
-"""Visitors who use no browser, any number at once: they ask for pages, and send over websockets what BokehJS would."""
+"""Visitors without a browser, any number at once: they request pages and send the websocket messages of BokehJS."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ _JOINED: list[Visitor] = []
 
 
 def changed(model: Model | str, name: str, value: Any) -> dict[str, Any]:
-    """Write a change of a property as BokehJS does."""
+    """Return a change of a property in BokehJS's format."""
     identity = model if isinstance(model, str) else model.id
     return {"kind": "ModelChanged", "model": {"id": identity}, "attr": name, "new": value}
 
 
 def happened(name: str, model: Model | str | None, **values: Any) -> dict[str, Any]:
-    """Write an event as BokehJS does."""
+    """Return an event in BokehJS's format."""
     named = {} if model is None else {"model": {"id": model if isinstance(model, str) else model.id}}
     message = {"type": "event", "name": name, "values": as_map(named | values)}
     return {"kind": "MessageSent", "msg_type": "bokeh_event", "msg_data": message}
 
 
 def as_map(values: dict[str, Any]) -> dict[str, Any]:
-    """Write an object as BokehJS does."""
+    """Return an object in BokehJS's format."""
     entries = [[name, as_map(value) if _is_plain_object(value) else value] for name, value in values.items()]
     return {"type": "map", "entries": entries}
 
@@ -82,7 +82,7 @@ class Visitor:
         await self._socket.write_message(content, binary=True)
 
     async def answer(self, to: str | None) -> dict[str, Any]:
-        """Return kind and content of the answer to a message, or of what the server says first."""
+        """Return kind and content of the answer to a message, or of the server's first message."""
         while True:
             parts = [await self._part() for _ in range(3)]
             header, _, content = map(json.loads, parts)
@@ -98,7 +98,7 @@ class Visitor:
         return part
 
     async def pull(self) -> None:
-        """Take the session's document, as a page does first."""
+        """Request the session's document, as a page does first."""
         answer = await self.answer(await self.send("PULL-DOC-REQ", {}))
         self.document = answer["content"]["doc"]
         self.models = _models(self.document)
@@ -111,7 +111,7 @@ class Visitor:
             return False
 
     async def end(self) -> tuple[int | None, str | None]:
-        """Wait until the server closes; returns code and reason."""
+        """Wait until the server closes the websocket; return code and reason."""
         while await asyncio.wait_for(self._socket.read_message(), SECONDS) is not None:
             pass
         return self._socket.close_code, self._socket.close_reason
@@ -139,13 +139,13 @@ def _models(value: Any) -> dict[str, dict[str, Any]]:
 
 
 async def ask_page(url: str, query: str = QUERY) -> HTTPResponse:
-    """Ask for the dashboard of the server at `url`."""
+    """Request the dashboard of the server at `url`."""
     request = HTTPRequest(f"{url}/dashboard?{query}", connect_timeout=SECONDS, request_timeout=SECONDS)
     return await AsyncHTTPClient().fetch(request, raise_error=False)
 
 
 async def join(url: str, token: str, query: str = "") -> Visitor | int:
-    """Open a page's websocket, and pull its document as Bokeh does; the status, where it is refused."""
+    """Open a page's websocket and request its document as Bokeh does; return the status if it is rejected."""
     request = HTTPRequest(
         f"ws{url.removeprefix('http')}/dashboard/ws?{query}",
         headers={"Origin": url},
@@ -166,7 +166,7 @@ async def join(url: str, token: str, query: str = "") -> Visitor | int:
 
 
 async def visit(url: str, query: str = QUERY) -> Visitor | int:
-    """Open the page and its websocket; the status, where either is refused."""
+    """Open the page and its websocket; return the status if either is rejected."""
     page = await ask_page(url, query)
     return await join(url, token_of(page.body)) if page.code == HTTPStatus.OK else page.code
 

@@ -1,4 +1,4 @@
-"""The dashboard and the command, but pages fail where their address says: ``?evidence_token=make`` and so on."""
+"""The dashboard and the command, with pages that fail as their address requests, as in ``?evidence_token=make``."""
 
 import sys
 from importlib import import_module
@@ -30,7 +30,7 @@ class Unwritable:
 
 
 def break_pages() -> None:
-    """Have them fail."""
+    """Make pages fail."""
     app, markup, handler = vars(explorer.app), cast("Any", Markup), cast("Any", DocHandler)
     own_choices, own_root, own_payload = app["choices_of"], markup._get_model, handler._generate_token_payload
 

@@ -1,7 +1,7 @@
-"""What the browser tests stand on: the real server, a Chromium, pages that mind their console, and figures.
+"""Helpers of the browser tests: the real server, a Chromium, pages whose console errors fail the test, and figures.
 
-Plots are met in data coordinates: `tap` asks the Bokeh figure of that name where a data point lies on the screen
-and clicks there with a real mouse. Nothing sleeps; every wait names the state that it waits for.
+`tap` clicks at data coordinates of the Bokeh figure of that name, with a real mouse. Nothing sleeps; every wait names
+the state that it waits for.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Server:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     def stop(self) -> None:
-        """End the process, by force where it does not follow."""
+        """Stop the process, by force if necessary."""
         self.process.terminate()
         try:
             self.process.wait(STOP_SECONDS)
@@ -161,7 +161,7 @@ def start_process(
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port: int = probe.getsockname()[1]
@@ -280,7 +280,7 @@ class PageOpener:
 
 
 def wait_for(page: Page, predicate: str, arg: Any = None) -> None:
-    """Wait until a JavaScript function answers true, also over a reload.
+    """Wait until a JavaScript function returns true, also across a reload.
 
     Parameters
     ----------
@@ -418,7 +418,7 @@ _ACTIVATE = f"""([name, type]) => {{
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure as it stands on the page.
+    """A figure on the page: its ranges and its position.
 
     Attributes
     ----------
@@ -441,7 +441,7 @@ class Figure:
 
 
 def figure(page: Page, name: str) -> Figure:
-    """Ranges and place of the figure of that Bokeh name.
+    """Return ranges and position of the figure with that Bokeh name.
 
     Raises
     ------
@@ -473,7 +473,7 @@ def tap(page: Page, name: str, x: float | str, y: float | str) -> None:
 
 
 def scroll_to_figure(heading: Locator, name: str) -> Figure:
-    """Scroll to a heading until the figure below it is drawn, for what comes above it may push it out of view again."""
+    """Scroll to a heading until the figure below it is drawn, because contents above may push it out of view again."""
     predicate = f"""([heading, name]) => {{
       heading.scrollIntoView({{block: "center", behavior: "instant"}});
       return ({_PAINTED})(name);
@@ -483,7 +483,7 @@ def scroll_to_figure(heading: Locator, name: str) -> Figure:
 
 
 def point(page: Page, name: str, x: float | str, y: float | str) -> tuple[float, float]:
-    """Where the mouse meets data coordinates of a figure, scrolled into view; a category stands for its middle.
+    """Scroll a figure into view; return the screen position of data coordinates. A category means its centre.
 
     Raises
     ------
@@ -535,7 +535,7 @@ def drag(page: Page, name: str, tool: str, start: tuple[float, float], end: tupl
 
 
 def glyphs(page: Page, name: str) -> list[dict[str, Any]]:
-    """What a figure draws, in its order: type, marker, fill and line colour, and the columns of data of each glyph."""
+    """Return a figure's glyphs in drawing order: type, marker, fill and line colour, and columns of data."""
     found: list[dict[str, Any]] = page.evaluate(_GLYPHS, name)
     return found
 
@@ -559,15 +559,15 @@ def wait_glyph(page: Page, name: str, nth: int, **columns: Sequence[object]) -> 
 
 
 def ask_model(page: Page, name: str, function: str) -> Any:
-    """What a JavaScript function says of the Bokeh model of a figure, as in ``"({x_range}) => x_range.start"``."""
+    """Return the value of a JavaScript function of a figure's Bokeh model, as in ``"({x_range}) => x_range.start"``."""
     return page.evaluate(f"(name) => {{ {_FIND} return ({function})(find(name).model); }}", name)
 
 
 def wait_calm(page: Page) -> None:
-    """Wait until the server has answered all that the page sent."""
+    """Wait until the server has answered all messages of the page."""
     wait_for(page, "() => !document.documentElement.classList.contains('ax-is-busy')")
 
 
 def wait_model(page: Page, name: str, predicate: str, arg: Any = None) -> None:
-    """Wait until a JavaScript function of a figure's Bokeh model, and of `arg`, answers true."""
+    """Wait until a JavaScript function of a figure's Bokeh model and of `arg` returns true."""
     wait_for(page, f"([name, arg]) => {{ {_FIND} return ({predicate})(find(name)?.model, arg); }}", [name, arg])

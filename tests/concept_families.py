@@ -1,4 +1,4 @@
-"""A small measurement of several families of concepts: what its model answers itself is one of them."""
+"""A small measurement of several families of concepts, of which the model is prompted for one."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def write_csv(file: Path, rows: Iterable[Sequence[str]], header: Sequence[str] =
 
 
 def write_measurement(folder: Path) -> Path:
-    """Write model, SAE, families and text; return the configuration."""
+    """Write the model, the SAE, families and text; return the path of the configuration."""
     write_model(folder / "model")
     model = open_model((folder / "model").resolve(), "float32")
     words = [(number, text) for number, text in model.tokenizer.words() if text.strip()[0].lower() in LETTERS]
@@ -70,7 +70,7 @@ def write_measurement(folder: Path) -> Path:
 
 
 def _answers(model: LanguageModel, ids: np.ndarray) -> tuple[tuple[str, str], np.ndarray]:
-    """Find the two answers of which the model gives each about as often; with them, which words it gives the first."""
+    """Find two answers that the model gives about equally often; also return the words with the first one."""
     prompt, letters = to_prompt(TEMPLATE, model.tokenizer), "ABCDEFGHIJ"
     none = np.zeros((len(ids), 2), bool)
     best: tuple[float, tuple[str, str], np.ndarray] = (1.0, ("A", "B"), np.zeros(len(ids), bool))
@@ -87,7 +87,7 @@ def _sounds(word: str) -> list[str]:
 
 
 def _write_sae(folder: Path, model: LanguageModel, ids: np.ndarray, labels: np.ndarray, first: np.ndarray) -> None:
-    """Write an SAE with latents that find the first answer and each letter, the surest of their words, and others."""
+    """Write an SAE with latents that detect the first answer, each letter, and others."""
     prompt = to_prompt(TEMPLATE, model.tokenizer)
     stream = model.word_streams(prompt, torch.from_numpy(ids), [LAYER])[LAYER].numpy()
     truth = np.column_stack([labels, *(first == letter for letter in LETTERS)])

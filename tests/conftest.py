@@ -12,6 +12,7 @@ from explorer import open_store
 from explorer.store import SWEEPS
 from tests.browser import CHROMIUM_ARGS, ROOT, PageOpener, Server, find_chromium, start_server
 from tests.explore import Pair, View
+from tests.sites import open_site, site, site_store, site_suites  # noqa: F401  (fixtures)
 from tests.tiny_suite import write_tiny_suite
 from tests.unmeasured import list_letters
 

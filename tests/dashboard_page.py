@@ -1,4 +1,4 @@
-"""Pages like those that SAEDashboard writes: for tests and benchmarks of their import."""
+"""Synthetic pages in SAEDashboard's format, for tests and benchmarks of their import."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def dashboard_page(
     bins: int = 50,
     logits: int = 10,
 ) -> str:
-    """Return a page that is the same for the same arguments; about 100 KB as it stands.
+    """Return a deterministic page of about 100 KB by default.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def dashboard_page(
 
 
 def page_of(data: Any) -> str:
-    """Return the page that is drawn from `data`."""
+    """Return the page with `data`."""
     # To a browser a script ends at "</script", even inside a string, and does not if "<!--<script" stands before it.
     written = json.dumps(data).replace("</", "<\\/").replace("<!--", "\\u003c!--")
     return _PAGE.replace("DATA_OF_THE_PAGE", written)
@@ -68,7 +68,7 @@ def page_of(data: Any) -> str:
 def dashboard_data(
     latent: int, *, seed: int, contexts: int, intervals: int, interval_contexts: int, bins: int, logits: int
 ) -> dict[str, Any]:
-    """Return what `page_of` makes a page of; the arguments are those of `dashboard_page`."""
+    """Return the data for `page_of`; the arguments are those of `dashboard_page`."""
     rng = np.random.default_rng((seed, latent))
     largest = round(float(rng.uniform(5, 80)), 3)
     density = round(float(rng.uniform(1e-5, 0.02)), 5)

@@ -1,4 +1,4 @@
-"""The page Explore as its reader meets it, held against what the suite itself answers."""
+"""Helpers for the page Explore, whose contents are compared with the results of queries."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SAE_GROUPS = {"layer": "Layer", "width": "Width", "l0": "L0"}
 
 @dataclass(frozen=True)
 class View:
-    """A state, and what the suite answers to it."""
+    """A state, and the query results for it."""
 
     store: Store
     suite: str = "smollm2-135m"
@@ -59,7 +59,7 @@ class View:
 
     @property
     def query(self) -> dict[str, str]:
-        """What the URL says."""
+        """Return the query of the URL."""
         values = {name: value for name, value in self._state().items() if value is not None}
         if self.tau == THRESHOLDS["tau"]:
             del values["tau"]
@@ -128,7 +128,7 @@ def open_view(open_page: PageOpener, view: View | str, **options: Any) -> Page:
 
 
 def wait_ready(page: Page) -> None:
-    """Wait until a page is painted, with all that follows its first plot."""
+    """Wait until a page is painted completely, not only its first plot."""
     predicate = """(stillToCome) => {
       const {classList} = document.documentElement;
       return classList.contains("ax-ready") && !classList.contains("ax-is-busy") &&
@@ -139,12 +139,12 @@ def wait_ready(page: Page) -> None:
 
 
 def query_of(page: Page) -> dict[str, str]:
-    """What the URL says, with layer, width, L0 and letter for the ids of SAEs and concepts."""
+    """Return the query of the URL, with layer, width, L0 and letter in place of the ids of SAEs and concepts."""
     return page.evaluate(f"({_MEANING})(window.location.search)")
 
 
 def wait_query(page: Page, wanted: Mapping[str, str | None]) -> None:
-    """Wait until the URL has these values, as `query_of` has them; None: does not have the key."""
+    """Wait until the URL has these values, as in `query_of`; None means that the key is absent."""
     predicate = f"""(wanted) => {{
       const has = ({_MEANING})(window.location.search);
       return Object.entries(wanted).every(([key, value]) => (has[key] ?? null) === value);
@@ -219,7 +219,7 @@ def set_widget(page: Page, name: str, value: object) -> None:
 
 
 def expect_marks(page: Page, view: View) -> None:
-    """Wait until the cosine plot marks the view's latents, each at its exact place."""
+    """Wait until the cosine plot marks the view's latents, each at its exact position."""
     cosines = view.cosines
     marked = {SPLIT: view.split, ABSORBING: view.absorbing, RING: [] if view.latent is None else [view.latent]}
     for nth, latents in marked.items():
@@ -246,7 +246,7 @@ def expect_view(page: Page, view: View) -> None:
 
 
 def _facts(view: View) -> dict[str, Any]:
-    """What `_READ` finds on a page that shows the view."""
+    """Return the result of `_READ` on a page that shows the view."""
     summary, counts, latent = view.summary, view.letters, view.latent
     groups = {"Layer": [str(view.layer)], "Width": [width_label(view.width)], "L0": [str(view.l0)]}
     # What all SAEs of a suite have in common is not chosen.
@@ -337,7 +337,7 @@ def rgb(colour: str) -> str:
 
 
 def shifted(page: Page) -> float:
-    """How much of the page moved unasked while it opened, as the browser itself measures it."""
+    """Return the layout shift while the page opened, as measured by the browser."""
     score: float = page.evaluate(_SHIFTED)
     return score
 

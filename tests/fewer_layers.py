@@ -1,4 +1,4 @@
-"""A model with its first layers only: the same vocabulary, formats and code in a fraction of the time."""
+"""A model reduced to its first layers: the same vocabulary, formats and code in a fraction of the time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A large generated suite: many concepts in six families, some hard to show, and SAEs of five architectures."""
+"""A large generated suite: many concepts in six families, some difficult to display, and SAEs of five architectures."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def concepts(number: int = 1000) -> list[Kind]:
 def write_generated_suite(
     folder: Path, *, number: int = 1000, seed: int = 0, widths: tuple[int, ...] = WIDTHS, l0s: tuple[int, ...] = L0S
 ) -> Path:
-    """Write a suite that is the same for the same arguments.
+    """Write a deterministic suite.
 
     Parameters
     ----------
@@ -197,12 +197,12 @@ def _family(family: str, labels: dict[str, tuple[str, str]]) -> list[Kind]:
 
 
 def _parent(nth: int, first: int) -> str | None:
-    """Make kinds of kinds."""
+    """Return the parent of a concept."""
     return f"thing.{nth // 10:04}" if nth // 10 >= first else None
 
 
 def _word(nth: int) -> str:
-    """Write a number as a word of its own."""
+    """Turn a number into a distinct word."""
     letters = ""
     for _ in range(4):
         nth, rest = divmod(nth, 26)

@@ -1,4 +1,4 @@
-"""A suite whose every text tries to break out of the markup around it, and a reader that finds what did."""
+"""A suite in which every text tries to break out of the surrounding markup, and a parser that finds those that do."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _replace_texts(values: pa.ChunkedArray, texts: Mapping[str, str]) -> pa.Chun
 
 
 def write_hostile_suite(folder: Path, texts: Mapping[str, str] = HOSTILE, evil: str = EVIL) -> Path:
-    """Spread hostile texts over every text of a tiny suite that is not an id: `texts` over tokens, `evil` elsewhere."""
+    """Replace every text of a tiny suite that is not an id by hostile ones: tokens by `texts`, others by `evil`."""
     write_tiny_suite(folder, saes=SAES, neuronpedia=True, dashboards=True)
     for name in ("tokens", "tested_tokens", "contexts", "logits", "dashboards"):
         data = pq.read_table(folder / f"{name}.parquet")
@@ -71,7 +71,7 @@ def write_hostile_suite(folder: Path, texts: Mapping[str, str] = HOSTILE, evil: 
 
 
 class Reader(HTMLParser):
-    """Reads markup as a browser would, and keeps what must not be there."""
+    """Parses markup like a browser, and collects what must not occur."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

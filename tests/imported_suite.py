@@ -1,4 +1,4 @@
-"""What a reader of a foreign format made of results, asked as the dashboard asks it."""
+"""An imported suite, queried as the dashboard does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Suite:
-    """What was made of a source."""
+    """The suite and the report of an import."""
 
     def __init__(self, source: Source, findings: Findings, folder: Path) -> None:
         self.findings = findings
@@ -34,7 +34,7 @@ class Suite:
 
     @cached_property
     def store(self) -> Store:
-        """The suite, opened when it is first asked."""
+        """The store of the suite, opened on first use."""
         return Store(self.folder)
 
     @property
@@ -46,14 +46,14 @@ class Suite:
         return [reason for file, reason in self.report.rejected if file == name]
 
     def ask(self, name: str, **values: Any) -> list[dict[str, Any]]:
-        """Ask a question of the suite, where nothing else is said of the first letters by its own metric."""
+        """Run a query on the suite, by default for first letters and the suite's metric."""
         manifest = self.findings.manifest
         own = {"suite": manifest.name, "family": FAMILY, "metric": manifest.method.metric}
         asked = {key: value for key, value in own.items() if key in catalog()[name].params}
         return self.store.fetch(name, **(asked | keys(**values))).to_dict("records")
 
     def table(self, name: str) -> pd.DataFrame:
-        """Return a table; where its rows have them, with the layer of the SAE and the letter."""
+        """Return a table, with the layer of the SAE and the letter if its rows have SAEs and concepts."""
         frame = pq.read_table(self.folder / f"{name}.parquet").to_pandas()
         if "sae" in frame and name != "saes":
             frame["layer"] = frame["sae"].map({sae.id: sae.layer for sae in self.findings.manifest.saes})
@@ -62,7 +62,7 @@ class Suite:
         return frame
 
     def rates(self, **thresholds: float) -> dict[tuple[int, str], float | None]:
-        """Return the rate by layer and letter; None where it is unknown."""
+        """Return the rate by layer and letter; None if it is unknown."""
         layers = {sae.id: sae.layer or 0 for sae in self.findings.manifest.saes}
         with self.store._connection.cursor() as cursor:
             rows = cursor.execute(
@@ -79,7 +79,7 @@ class Suite:
 
 
 def importing(read: Callable[..., list[Findings]], folder: Path) -> Iterator[Callable[..., Suite]]:
-    """Give a function that imports the folder ``results`` of `folder` with `read`; close what it opened in the end."""
+    """Return a function that imports the folder ``results`` of `folder` with `read`; stores are closed at the end."""
     suites: list[Suite] = []
 
     def do(**options: Any) -> Suite:

@@ -1,4 +1,4 @@
-"""A server in a thread of the tests' own process, whose sessions a test can look at and change."""
+"""A server in a thread of the tests' process, whose sessions a test can inspect and change."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class InProcess:
 
     @property
     def context(self) -> ApplicationContext:
-        """What holds its sessions."""
+        """The Bokeh application context, which has the sessions."""
         return self.server._tornado.applications["/dashboard"]
 
     def run(self, act: Awaitable[Any]) -> Any:
-        """Await something in the server's thread, clients too."""
+        """Run a coroutine in the server's thread."""
 
         async def awaited() -> Any:
             return await asyncio.wait_for(act, SECONDS)
@@ -72,7 +72,7 @@ class InProcess:
 
 @contextmanager
 def serving(build: Callable[[], Any], **options: Any) -> Iterator[InProcess]:
-    """Serve what a function makes for each session; options are those of ``panel.serve``."""
+    """Serve the result of a function per session; options are those of ``panel.serve``."""
     served = InProcess()
     served.build = build
     served.port = free_port()
@@ -104,7 +104,7 @@ def serving_sweeps(**options: Any) -> Iterator[str]:
 
 
 def empty_page() -> pn.Column:
-    """Make a page of nothing, in no time; without a nonce the guard would not send it."""
+    """Return an empty page with a nonce, without which the guard would not send it."""
     document: Any = pn.state.curdoc
     document.template_variables["nonce"] = "none"
     return pn.Column()

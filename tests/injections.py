@@ -1,4 +1,4 @@
-"""Texts that would do something if anything took them for more than text, and a suite that consists of them."""
+"""Texts that would have an effect if they were interpreted as more than text, and a suite that consists of them."""
 
 from __future__ import annotations
 

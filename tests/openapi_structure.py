@@ -1,4 +1,4 @@
-"""The structure of an OpenAPI 3.1 document as a JSON Schema, as far as this project's document uses it."""
+"""The structure of an OpenAPI 3.1 document as a JSON Schema, limited to what this project's document uses."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ STRUCTURE: dict[str, Any] = {
 
 
 def check_openapi(document: dict[str, Any]) -> None:
-    """Hold a document to the structure, its schemas to JSON Schema, and its references to something that is there."""
+    """Check a document's structure, its schemas, and that its references exist."""
     Draft202012Validator.check_schema(STRUCTURE)
     Draft202012Validator(STRUCTURE).validate(document)
     ids = [item["get"]["operationId"] for item in document["paths"].values()]
@@ -113,7 +113,7 @@ def check_openapi(document: dict[str, Any]) -> None:
 
 
 def resolved(document: dict[str, Any], part: dict[str, Any]) -> Any:
-    """Return what a part of the document says, or refers to."""
+    """Return a part of the document, with its reference resolved."""
     found: Any = document
     for name in part["$ref"].removeprefix("#/").split("/") if "$ref" in part else ():
         found = found[name]

@@ -1,4 +1,4 @@
-"""Made-up results of one's own in tables, as CSV and as parquet."""
+"""Synthetic results in a user's own tables, as CSV and as parquet."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A device beside the CPU, for machines without a GPU: its tensors never mix with others, and only copies leave it.
 
-It computes on the CPU, so what is measured on it must be what is measured there.
+It computes on the CPU, so measurements on it must equal those on the CPU.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CPU = torch.device("cpu")
 
 
 class _There(torch.Tensor):
-    """A tensor on the device; what it stands for lies on the CPU."""
+    """A tensor on the device, represented by a tensor on the CPU."""
 
     held: torch.Tensor
 
@@ -47,7 +47,7 @@ class _There(torch.Tensor):
 
 
 class PretendGpu(TorchDispatchMode):
-    """Tensors can be made on the device as long as it is entered.
+    """A context in which tensors can be created on the device.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class PretendGpu(TorchDispatchMode):
 
 
 def _perform(operator: Any, arguments: Any, options: dict[str, Any]) -> Any:
-    """Do an operation where its tensors lie; a lone number is let through as a GPU lets it."""
+    """Run an operation on its tensors' device; scalar CPU tensors are allowed, as on a GPU."""
     tensors = [each for each in pytree.tree_leaves((arguments, options)) if isinstance(each, torch.Tensor)]
     there = [each for each in tensors if isinstance(each, _There)]
     if there and operator is not torch.ops.aten.copy_.default:

@@ -1,4 +1,4 @@
-"""A network between browser and server that can be cut: the browser's own switch leaves websockets open."""
+"""A network between browser and server that can be cut; the browser's own offline mode keeps websockets open."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Proxy:
-    """Passes on what comes to a port of its own, until it is cut.
+    """Forwards connections from a port of its own until it is cut.
 
     Parameters
     ----------
@@ -38,14 +38,14 @@ class Proxy:
         self._start(self._accept)
 
     def cut(self) -> None:
-        """End all connections, and refuse further ones."""
+        """Close all connections, and reject new ones."""
         self._is_cut.set()
         for end in list(self._open):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
     def restore(self) -> None:
-        """Take connections again."""
+        """Accept connections again."""
         self._is_cut.clear()
 
     def close(self) -> None:

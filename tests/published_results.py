@@ -1,4 +1,4 @@
-"""Made-up results in the layout of the published explorer's data folder, rows in no order and with extra columns."""
+"""Synthetic results in the layout of the published explorer's data folder, with unsorted rows and extra columns."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def ranked_rows(tested: pd.DataFrame) -> pd.DataFrame:
 
 
 class _Results:
-    """Draws results and writes them as published, rows in no order and with columns that a suite omits."""
+    """Draws results and writes them in the published layout, with unsorted rows and extra columns."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

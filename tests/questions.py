@@ -1,4 +1,4 @@
-"""A value for every parameter of every question, such that each has an answer in the tiny suite."""
+"""A value for every parameter of every query, with which each query has rows in the tiny suite."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ DECIDING = {"metric": "ig_ablation", **THRESHOLDS}
 
 
 def sae_id(layer: int, width: int, l0: int) -> str:
-    """Return the name by which questions mean an SAE."""
+    """Return the id of an SAE."""
     return former_id(layer, width, l0)
 
 
 def keys(**values: Any) -> dict[str, Any]:
-    """Name the SAE that layer, width and L0 mean, and the concept that a letter means, as questions do."""
+    """Replace layer, width and L0 by the SAE's id, and a letter by the concept's."""
     if "l0" in values:
         values["sae"] = sae_id(*(values.pop(name) for name in ("layer", "width", "l0")))
     if "other_l0" in values:
@@ -40,7 +40,7 @@ def keys(**values: Any) -> dict[str, Any]:
 def question_values(
     store: Store, *, suite: str = "tiny", sae: tuple[int, int, int] | str, letter: str = "s", **others: Any
 ) -> dict[str, Any]:
-    """Choose the letter's last and first split latents on `sae`, an id or its key; `others` take the place of these."""
+    """Return values for the letter's last and first split latents on `sae` (id or key), updated with `others`."""
     sae = sae if isinstance(sae, str) else sae_id(*sae)
     place, concept = {"suite": suite, "sae": sae}, concept_id(letter)
     split = store.fetch("split_latents", **place, concept=concept, tau=THRESHOLDS["tau"])["latent"].tolist()
@@ -84,18 +84,18 @@ def question_values(
 
 
 def ask(store: Store, name: str, values: dict[str, Any]) -> pd.DataFrame:
-    """Ask the question `name` with those of `values` that it takes."""
+    """Run the query `name` with those of `values` that are its parameters."""
     return store.fetch(name, **{param: values[param] for param in catalog()[name].params})
 
 
 def same(one: float | None, other: float | None) -> bool:
-    """Tell whether two numbers are equal, or both unknown."""
+    """Return whether two numbers are equal, or both unknown."""
     known = [value for value in (one, other) if value is not None and not isnan(value)]
     return not known or (len(known) == 2 and isclose(*known, rel_tol=1e-9))
 
 
 def expect_sensitivity(store: Store, values: dict[str, Any]) -> int:
-    """Hold each SAE's curve, at the thresholds of `values`, to the means of Atlas; return the number of known rates."""
+    """Compare each SAE's curve, at the thresholds of `values`, with Atlas; return the number of known rates."""
     means = ask(store, "sae_means", {"scope": "suite", **values}).set_index("sae")
     tested = means[means["num_tested"] > 0]
     # Where tokens are stored, the curves are of the SAEs that have some.
@@ -120,7 +120,7 @@ def expect_sensitivity(store: Store, values: dict[str, Any]) -> int:
 
 
 def _tested(store: Store, concept: str, metric: str, *, suite: str, sae: str) -> str | None:
-    """Return the first tested token of a concept, None where there is none."""
+    """Return the first tested token of a concept, or None."""
     order = {"evidence_sort": "token", "evidence_descending": False, "evidence_page": 0}
     wanted = {"evidence_token": "", "evidence_verdict": "all", "facet_latent": None, "metric": metric}
     rows = store.fetch(

@@ -1,4 +1,4 @@
-"""A web server that answers range requests, as object stores do."""
+"""A web server that supports range requests, as object stores do."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class Handler(SimpleHTTPRequestHandler):
             self.wfile.write(part)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def range_server(folder: Path) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Serve `folder`; give the URL, and the list of requests: path, and bytes that were sent."""
+    """Serve `folder`; yield the URL, and a list of requests: path and number of bytes sent."""
     requests: list[tuple[str, str]] = []
     handler = type("Handler", (Handler,), {"requests": requests})
     with ThreadingHTTPServer(("127.0.0.1", 0), lambda *args: handler(*args, directory=str(folder))) as server:

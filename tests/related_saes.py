@@ -1,4 +1,4 @@
-"""A suite of SAEs of growing width with decoder directions and words drawn at random, and its kin by plain numpy."""
+"""A suite of SAEs of increasing width with random decoder directions and words, and its kin computed by NumPy."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ TOP = 5
 
 @dataclass(frozen=True)
 class Drawn:
-    """What an SAE is drawn as: unit directions (latents, 12), and which word drives which latent how strongly."""
+    """A random SAE: unit directions, (latents, 12), and the activations of latents on words."""
 
     directions: np.ndarray
     activations: np.ndarray
 
 
 def draw(seed: int = 0) -> dict[str, Drawn]:
-    """Draw the SAEs; each wide one holds the directions of the narrow one before, each split in two."""
+    """Draw the SAEs; each wider one has the directions of the narrower one, each split in two."""
     rng = np.random.default_rng(seed)
     drawn: dict[str, Drawn] = {}
     former = np.zeros((0, 12))
@@ -82,7 +82,7 @@ def kin_of(drawn: dict[str, Drawn]) -> list[dict[str, Any]]:
 
 
 def write_related_saes(folder: Path, *, seed: int = 0, kin: list[dict[str, Any]] | None = None) -> Path:
-    """Write the suite; `kin` takes the place of all kin."""
+    """Write the suite, with `kin` in place of all kin."""
     drawn = draw(seed)
     saes = [
         Sae(sae=sae, layer=2, hook="blocks.2.hook_resid_post", width=number, n_latents=number, l0=5.0, l0_nominal=5)

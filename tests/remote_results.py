@@ -1,4 +1,4 @@
-"""Servers in this process that hold results: a plain one with the faults of real ones, Hugging Face's, and a bucket."""
+"""Servers in this process with results: a plain one that simulates faults, Hugging Face's, and an S3 bucket."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Remote:
     let_go: threading.Event = field(default_factory=threading.Event)
 
     def asked(self, path: str) -> list[str]:
-        """Return the ranges that were asked for of a file."""
+        """Return the requested ranges of a file."""
         return [ranged for asked, ranged, _ in self.requests if asked == path]
 
 
@@ -110,7 +110,7 @@ class _Handler(SimpleHTTPRequestHandler):
         self._send(206, content[first : last + 1], headers, cut=cut)
 
     def _answer_as_hub(self, path: str, rights: str) -> None:
-        """Answer as Hugging Face does; what is to be fetched lies on another host."""
+        """Answer like Hugging Face, which redirects downloads to another host."""
         if rights != f"Bearer {TOKEN}":
             self._send(401)
             return
@@ -133,7 +133,7 @@ class _Handler(SimpleHTTPRequestHandler):
             )
 
     def _answer_as_store(self, path: str, rights: str) -> None:
-        """Answer as S3 does, to those who sign, in the header or in the address; what they sign is not worked out."""
+        """Answer like S3 if a request is signed, in the header or the address; the signature is not verified."""
         query = parse_qs(urlsplit(self.path).query)
         signed = re.fullmatch(
             rf"AWS4-HMAC-SHA256 Credential={_SCOPE}, ?SignedHeaders=\S+, ?Signature=[0-9a-f]{{64}}", rights
@@ -188,12 +188,12 @@ class _Handler(SimpleHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, *_: Any) -> None:
-        """Say nothing of connections that those who asked have closed."""
+        """Log nothing about connections that clients have closed."""
 
 
 def _pages(files: list[Any]) -> list[list[Any]]:

@@ -1,4 +1,4 @@
-"""Files of made-up results: written, changed, omitted and damaged."""
+"""Files of synthetic results: write, change, omit and damage them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def edit(path: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
 
 
 def keep(root: Path, *names: str) -> None:
-    """Leave nothing but the files called so."""
+    """Remove all files except those with these names."""
     for file in [file for file in root.rglob("*") if file.is_file()]:
         if file.relative_to(root).as_posix() not in names:
             file.unlink()

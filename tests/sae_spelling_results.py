@@ -1,4 +1,4 @@
-"""Made-up outputs of sae-spelling, laid out and named as its experiments write them."""
+"""Synthetic outputs of sae-spelling, with the layout and names of its experiments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Made-up results and tables of SAEBench's absorption evaluation, laid out and named as it writes them."""
+"""Synthetic results and tables of SAEBench's absorption evaluation, with its layout and names."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 def edit_json(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    """Rewrite a JSON file with what `change` makes of it; where it returns nothing, with what it left of it."""
+    """Rewrite a JSON file with the result of `change`, or its modified argument if that returns None."""
     content = json.loads(path.read_text(encoding="utf-8"))
     changed = change(content)
     write_json(path, content if changed is None else changed)
@@ -80,7 +80,7 @@ def detail(letter: str, true_positives: int, absorbed: int, split: int, fraction
 
 
 def absorption(sae: tuple[str, str], details: list[dict[str, Any]], **config: Any) -> dict[str, Any]:
-    """Make the results of one SAE; `config` says more of it, or otherwise."""
+    """Return the results of one SAE; `config` updates its configuration."""
     return {
         "eval_type_id": "absorption_first_letter",
         "eval_config": {"model_name": "gemma-2-2b", "f1_jump_threshold": 0.03, "max_k_value": 10},
@@ -185,7 +185,7 @@ def metadata() -> pd.DataFrame:
 
 
 def records() -> list[dict[str, Any]]:
-    """Return the metrics as their JSON file has them, with split latents and one less than their number."""
+    """Return the metrics as in their JSON file, with split latents and their number less one."""
     return [
         row | {"split_feats": RANKED[row["letter"]], "num_split_features": len(RANKED[row["letter"]]) - 1}
         for row in metrics().to_dict("records")

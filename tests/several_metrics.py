@@ -1,4 +1,4 @@
-"""A suite that was measured by several metrics: tokens with evidence by ablation and by projection."""
+"""A suite with several metrics: tokens with evidence by ablation and by projection."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def evidence(size: int = TRUE_POSITIVES) -> pd.DataFrame:
 
 
 def write_several_metrics(folder: Path, *unranked: str) -> Path:
-    """Write a suite of one SAE and one concept, measured by several metrics, of one of which chance is known.
+    """Write a suite of one SAE and one concept with several metrics, one of which has a rate by chance.
 
     The concepts `unranked` are measured alike, but for the latents that k-sparse probing ranks for them.
     """
@@ -99,7 +99,7 @@ def write_several_metrics(folder: Path, *unranked: str) -> Path:
 
 
 def fractions(tokens: pd.DataFrame, metric: str = "fraction") -> list[float]:
-    """Give each token SAEBench's absorption fraction, as its version 0.6.0 has it, or 0.4.0."""
+    """Return SAEBench's absorption fraction of each token, by version 0.6.0 or 0.4.0."""
     values = []
     for main, absorbing, latents, total in tokens[_PROJECTIONS].to_numpy():
         if metric == "fraction-0.3":
@@ -116,7 +116,7 @@ def fractions(tokens: pd.DataFrame, metric: str = "fraction") -> list[float]:
 
 
 def taken_apart(tokens: pd.DataFrame, split: set[int]) -> pd.DataFrame:
-    """Sum up what these split latents carry of each token, and the three others that absorb most."""
+    """Return the projections of these split latents and of the three largest absorbing latents, per token."""
     tokens = tokens.copy()
     for at, row in enumerate(tokens.to_dict("records")):
         carried = [*zip(row["latents"], row["projections"], np.asarray(row["cosines"], np.float32), strict=True)]

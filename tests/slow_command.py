@@ -1,6 +1,6 @@
-"""The command ``absorption-explorer``, but a question that a file names takes for ever: python slow_command.py FILE ...
+"""The command ``absorption-explorer`` with one query that never ends, named in a file: python slow_command.py FILE ...
 
-A file beside it, ending in .asked, tells that the question was asked. Questions are given up after two seconds.
+When the query starts, a second file with the suffix .asked is created. Queries are cancelled after two seconds.
 """
 
 import os
@@ -16,7 +16,7 @@ import queries.store
 from explorer.cli import main
 from queries import Query, Store, catalog
 
-#: Waits, for what computes as long would take a core from the tests beside it.
+#: Waits instead of computing, so that tests in parallel are not slowed down.
 FOR_EVER = "WITH RECURSIVE each(n) AS (SELECT 1::BIGINT UNION ALL SELECT wait(n) + 1 FROM each) SELECT max(n) FROM each"
 SECONDS = float(os.environ.get("QUESTION_SECONDS", "2"))
 
@@ -24,7 +24,7 @@ named = Path(sys.argv.pop(1))
 
 
 class Slowed(dict[str, Query]):
-    """The catalogue, with the question slowed that the file names now."""
+    """The catalogue of queries, in which the query that the file names is slow."""
 
     def __getitem__(self, name: str) -> Query:
         query = super().__getitem__(name)
@@ -35,7 +35,7 @@ class Slowed(dict[str, Query]):
 
 
 def wait(number: int) -> int:
-    """Return it, later."""
+    """Return the argument after a delay."""
     sleep(0.05)
     return number
 

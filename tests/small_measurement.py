@@ -1,4 +1,4 @@
-"""What a small measurement needs: a model with random weights, its tokenizer, SAEs, text and a configuration."""
+"""The inputs of a small measurement: a model with random weights, its tokenizer, SAEs, text and a configuration."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ tokens = 2400
 
 @cache
 def backend(*, prefixed: bool = False) -> Any:
-    """Train a byte-level tokenizer, or one that marks words with a space before them, the first one, too."""
+    """Train a byte-level tokenizer, or one that adds a space before the text."""
     tokenizer = Tokenizer(models.BPE(unk_token=None))
     if prefixed:
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
@@ -61,7 +61,7 @@ def backend(*, prefixed: bool = False) -> Any:
 
 
 def write_model(folder: Path, tokenizer: Any = None, architecture: str = "gpt-2", start: str | None = START) -> None:
-    """Write model and tokenizer as transformers does, the weights drawn at random."""
+    """Save a model with random weights and its tokenizer with transformers."""
     known = PreTrainedTokenizerFast(tokenizer_object=tokenizer or backend(), bos_token=start)
     known.save_pretrained(folder)
     model = small_model(architecture, VOCABULARY + PADDING)
@@ -76,7 +76,7 @@ def write_model(folder: Path, tokenizer: Any = None, architecture: str = "gpt-2"
 
 
 def write_sae(folder: Path, sae: Any, seed: int = 0, **constant: float) -> None:
-    """Write an SAE as sae-lens does, its weights drawn at random but for those that are constant."""
+    """Save an SAE with sae-lens; its weights are random, except constant ones."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in sae.named_parameters():

@@ -1,4 +1,4 @@
-"""Small models with random weights, one for each way of being built that measuring has to know."""
+"""Small models with random weights, one for each architecture that `measure` handles differently."""
 
 from __future__ import annotations
 

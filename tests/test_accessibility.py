@@ -1,4 +1,4 @@
-"""axe-core finds nothing serious or moderate on any page, in light or dark colours, with what can be opened open."""
+"""axe-core finds no serious or moderate problem on any page, in both themes, with all collapsed contents open."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _BY_THEME: dict[str, dict[str, Any]] = {
 
 
 def _violations(where: Locator, options: dict[str, Any]) -> list[str]:
-    """Say what axe-core finds in a part of a page, and where."""
+    """Return the problems that axe-core finds in a part of a page."""
     page = where.page
     if not page.evaluate("'axe' in window"):
         page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8"))
@@ -146,7 +146,7 @@ _VISITS: dict[str, tuple[int, dict[str, tuple[Callable[[Page], Locator], ...]]]]
 
 
 def _found(page: Page, acts: tuple[Callable[[Page], Locator], ...]) -> dict[tuple[str, str, str], list[str]]:
-    """Look at a page after each act, in both themes; by address, act and theme."""
+    """Run axe-core after each action, in both themes; return problems by address, action and theme."""
     found = {}
     wait_ready(page)
     for act in acts:
@@ -197,7 +197,7 @@ def test_kin_stand_in_nobodys_way(
 
 
 def _open_token(page: Page) -> Locator:
-    """Open the numbers of a token by each metric, and the tables of who carries the concept."""
+    """Open the values of a token by each metric, and the tables of soft absorption."""
     part(page, "evidence").locator("[data-key=token-0]").first.click()
     expect(page.locator(".by-metric")).to_be_visible()
     tables = page.locator("details[data-unfold]:not([open]) > summary").locator("visible=true")

@@ -1,4 +1,4 @@
-"""Commands take any source: results are imported into a cache, once, wherever they lie."""
+"""Commands accept any source: results, wherever they are, are imported into a cache, once."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def info(source: object) -> dict[str, Any]:
 
 
 def refused(source: object) -> str:
-    """Return the one line by which a source is refused, without the program's name."""
+    """Return the one-line error for a source, without the program's name."""
     result = run("info", source)
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1

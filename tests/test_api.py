@@ -1,4 +1,4 @@
-"""``/api``, ``absorption-explorer query``, `ask` and `tables`: the questions of the catalogue, for scripts."""
+"""``/api``, ``absorption-explorer query``, `ask` and `tables`: the queries for scripts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ PLACE = keys(suite="tiny", layer=3, width=4000, l0=40, letter="s")
 
 @pytest.fixture(scope="module")
 def suites(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A suite that has everything, and another one."""
+    """A complete suite, and another one."""
     folder = tmp_path_factory.mktemp("suites")
     full = write_tiny_suite(folder / "tiny", neuronpedia=True, dashboards=True)
     return full, write_tiny_suite(folder / "other", name="other", saes=[(0, 1000, 10)])
@@ -54,7 +54,7 @@ def suites(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def store(suites: tuple[Path, Path]) -> Store:
-    """The store that the server asks, so that what one of them asked is there for the other."""
+    """The server's store, so that both share its cache."""
     return shared_store(*map(str, suites))
 
 
@@ -70,7 +70,7 @@ def get(url: str, path: str, method: str = "GET", /, **values: Any) -> Answer:
 
 
 def refused(answer: Answer) -> tuple[int, str | None, str]:
-    """Return status, parameter and reason of a refusal: one line of JSON, and nothing of the program in it."""
+    """Return status, parameter and message of an error: one line of JSON without internals of the program."""
     assert answer.headers.get_content_type() == "application/json"
     assert "script-src 'none'" in answer.headers["Content-Security-Policy"]
     assert answer.body.count(b"\n") == 1
@@ -158,7 +158,7 @@ def test_head_and_prefix(url: str) -> None:
 # --- Refusals --------------------------------------------------------------------------------------------------------
 
 _REFUSED: list[tuple[str, dict[str, Any], int, str | None, str]] = [
-    ("nothing.json", {}, 404, None, "there is no query 'nothing'; there is absorbed_tokens"),
+    ("nothing.json", {}, 404, None, "there is no query 'nothing'; choose one of absorbed_tokens"),
     ("../etc/passwd", {}, 404, None, "ends with none of .json, .csv, .parquet"),
     ("", {}, 404, None, "ends with none of"),
     ("cosines", PLACE, 404, None, "ends with none of"),
@@ -249,7 +249,7 @@ def test_texts_mean_nothing_but_themselves(url: str) -> None:
 
 
 class Held:
-    """Questions that wait until they are let go."""
+    """Queries that wait until they are released."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun, self.over = threading.Semaphore(0), threading.Event()
@@ -280,17 +280,17 @@ def test_too_many_questions_at_once_are_refused_and_the_server_goes_on(
         assert visitors.ask(url, "/nowhere").status == 404  # the event loop is free
         held.over.set()
         assert [each.result().status for each in waiting] == [200] * len(waiting)
-    assert not api._OPEN
+    assert not api._OPEN_QUERIES
 
 
 def test_a_question_that_fails_is_told_and_one_that_nobody_waits_for_is_given_up(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise QueryError("The question 'saes' took longer than 30 s and was given up.")
+        raise QueryError("The question 'saes' took longer than 30 s and was cancelled.")
 
     monkeypatch.setattr(api, "fetch", fail)
-    assert refused(get(url, "saes.json"))[::2] == (503, "The question 'saes' took longer than 30 s and was given up.")
+    assert refused(get(url, "saes.json"))[::2] == (503, "The question 'saes' took longer than 30 s and was cancelled.")
     monkeypatch.setattr(api, "fetch", lambda *_: 1 / 0)
     assert refused(get(url, "saes.json")) == (500, None, api._FAILED)
     held, token = Held(monkeypatch), _Token()
@@ -304,17 +304,17 @@ def test_a_question_that_fails_is_told_and_one_that_nobody_waits_for_is_given_up
 
 
 class _Token:
-    """Notes when it is given up."""
+    """Records when it is cancelled."""
 
     def __init__(self) -> None:
         self.told = threading.Event()
 
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
-        if name == "given_up":
+        if name == "is_cancelled":
             self.told.set()
 
-    given_up = False
+    is_cancelled = False
 
 
 def test_a_flood_is_answered_or_refused_each_time(url: str) -> None:
@@ -330,7 +330,7 @@ def test_a_flood_is_answered_or_refused_each_time(url: str) -> None:
     for answer in found:
         if answer.status != 200:
             refused(answer)
-    assert not api._OPEN
+    assert not api._OPEN_QUERIES
 
 
 # --- OpenAPI ---------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The house keeps its rooms: imports go one way (docs/architecture.md), SQL stays in queries/."""
+"""Imports respect the layers in docs/architecture.md, and SQL is in queries/ and ingest/ only."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _imports(module: str) -> frozenset[str]:
 
 @cache
 def _reaches(module: str) -> frozenset[str]:
-    """Return the project's modules that `module` imports, by whatever way round."""
+    """Return the project's modules that `module` imports, directly or indirectly."""
     seen: set[str] = set()
     ahead = [module]
     while ahead:

@@ -1,4 +1,4 @@
-"""The embedded suite of architectures: small, whole, passable on, and its rates found again by other ways."""
+"""The embedded suite of architectures: small, complete, redistributable, and its rates recomputed independently."""
 
 from __future__ import annotations
 

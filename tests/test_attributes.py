@@ -1,4 +1,4 @@
-"""Attributes of SAEs: whatever tells the SAEs of a suite apart narrows, is compared, coloured, sorted, linked to."""
+"""Attributes of SAEs: each that distinguishes SAEs can be selected, compared, coloured, sorted by and linked to."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ CONCEPT = "suffix.ing"
 
 
 def write(folder: Path, saes: list[Sae]) -> Path:
-    """Write a suite that holds one number of each SAE."""
+    """Write a suite with one number per SAE."""
     write_suite(
         folder,
         Manifest(
@@ -92,7 +92,7 @@ def explorer(store: Store) -> Explorer:
 
 
 def shown(name: str, value: Any) -> Any:
-    """Return a value as a reader chooses it: a hook without its block."""
+    """Return a value as displayed in the sidebar: a hook without its block."""
     return value.rpartition("hook_")[2] if name == "hook" else value
 
 

@@ -1,4 +1,4 @@
-"""The audit of the locked packages, with something in the place of pip-audit that says what it is told to."""
+"""The audit of the locked packages, with a stub in place of pip-audit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process holds a limited number of sessions: readers stay, and what nobody uses makes room for who comes."""
+"""A process has a limited number of sessions: sessions in use are kept, and unused ones end first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalogue: what stands in it, what is opened by its names, and what is wrong with one."""
+"""The catalogue: its entries, opening sources by name, and errors in a catalogue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is wrong with a suite is found, where it is, and nothing else is."""
+"""`check` finds every error in a suite, with its position, and reports nothing else."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Copy:
         return self.file.relative_to(self.root).as_posix()
 
     def problems(self) -> list[tuple[str, str | None, str | None, int | None]]:
-        """What is found in this file, and nowhere else."""
+        """Return the problems, which must all be in this file."""
         found = problems_by_file(self.root)
         assert {*found} <= {self.name}, found
         return found.get(self.name, [])
@@ -273,7 +273,7 @@ def test_what_lies_there_and_is_not_listed_is_found(suite: Path, tmp_path: Path)
     assert ("manifest.json", "prompts") in {(problem.file, problem.table) for problem in found}
     assert "more/measurements.parquet" in {problem.file for problem in found}
     measured = [problem for problem in found if problem.file == "measurements.parquet"]
-    assert {problem.message for problem in measured} == {"is of an SAE that the suite does not list"}
+    assert {problem.message for problem in measured} == {"belongs to an SAE that the suite does not list"}
     # Of very many rows the first are listed, the others are counted.
     of_latents = [problem for problem in found if problem.file == "latents.parquet"]
     assert len(of_latents) == LISTED_ROWS + 1
@@ -290,17 +290,17 @@ def test_damage_that_no_value_shows_is_found(suite: Path, tmp_path: Path) -> Non
 
 
 def test_rows_of_other_concepts_and_saes_are_found(suite: Path, tmp_path: Path) -> None:
-    """Joins would leave them out without a word."""
+    """Joins would silently omit them."""
     root = shutil.copytree(suite, tmp_path / "suite")
     copy = Copy(root, TABLES["tested_tokens"])
     copy.set("concept", copy.read().num_rows - 1, "first-letter.zz")
     assert copy.problems() == [("tested_tokens.parquet", "tested_tokens", "concept", copy.read().num_rows - 1)]
     (problem,) = check_suite(root)
-    assert problem.message == "is of a concept that the suite does not list"
+    assert problem.message == "belongs to a concept that the suite does not list"
 
     root = shutil.copytree(suite, tmp_path / "other")
     files = sorted((root / "cosines").iterdir())
     files[1].write_bytes(files[0].read_bytes())
     found = check_suite(root)
     assert {problem.file for problem in found} == {"cosines/l0-w1000-l0-40.parquet"}
-    assert {problem.message.partition(" (")[0] for problem in found} == {"is of another SAE than its file"}
+    assert {problem.message.partition(" (")[0] for problem in found} == {"is not the SAE of its file"}

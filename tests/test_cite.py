@@ -1,4 +1,4 @@
-"""Citing a view, and showing it by itself at an address of its own."""
+"""Citations of a view, and embedded views with their own address."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from playwright.sync_api import expect
 
 from explorer import Explorer, open_store
 from explorer.cite import CitedSuite, cite
-from explorer.embed import EMBEDS, place_of
-from explorer.embed_address import alone, wanted
+from explorer.embed import EMBEDS, subject_of
+from explorer.embed_address import embed_query, parse_address
 from explorer.figures import FIGURES
 from explorer.guard import EMBED_IN, allow_embedding, headers
 from explorer.model import ExplorerModel, choices_of
@@ -59,7 +59,7 @@ def test_a_reference_says_what_of_what_by_what_where_and_when() -> None:
     cited = cite("Cosines: letter S", SUITE, program="0.1.0", on=ON, address=address, name="cosine")
     assert cited.text == (
         "Cosines: letter S. Absorption Explorer 0.1.0. Suite tiny (of 2026-01-01; model tiny-model), SHA-256 of its"
-        f" manifest {SUITE.checksum}. {address}, seen on 2026-11-30."
+        f" manifest {SUITE.checksum}. {address}, accessed on 2026-11-30."
     )
     assert cited.bibtex.splitlines() == [
         "@misc{absorption-explorer-tiny-cosine,",
@@ -132,7 +132,7 @@ def test_each_view_stands_by_itself_says_what_it_is_about_and_offers_to_be_cited
         view: Any = pn.panel(embed.make(model))
         markup = "".join(part.html for part in view.select(Markup))
         offered |= set(re.findall('data-cite="([^"]*)"', markup))
-        place = place_of(model, embed.view)
+        place = subject_of(model, embed.view)
         about_one = not issubclass(embed.view, Atlas | HeatMapView | SaeScoresView | SuiteEvidence | TokenView)
         assert place.startswith("Tiny")
         assert place.endswith("token ␣short") is (embed.view is TokenView)
@@ -153,12 +153,12 @@ def test_each_view_stands_by_itself_says_what_it_is_about_and_offers_to_be_cited
 
 
 def test_addresses_of_views_are_read_as_they_are_written() -> None:
-    assert wanted("page=explore&latent=3") == (None, None, "page=explore&latent=3")
+    assert parse_address("page=explore&latent=3") == (None, None, "page=explore&latent=3")
     for dark in (None, False, True):
-        query = f"sae=l3-w4&latent=3&{alone('cosine', dark=dark)}"
-        assert wanted(f"?{query}") == ("cosine", dark, "sae=l3-w4&latent=3")
-    assert wanted("dark=1") == (None, None, "dark=1")  # of the page, to be refused there
-    assert wanted("embed=cosine&dark=black").dark is None
+        query = f"sae=l3-w4&latent=3&{embed_query('cosine', dark=dark)}"
+        assert parse_address(f"?{query}") == ("cosine", dark, "sae=l3-w4&latent=3")
+    assert parse_address("dark=1") == (None, None, "dark=1")  # of the page, to be refused there
+    assert parse_address("embed=cosine&dark=black").dark is None
 
 
 def test_a_view_by_itself_is_served_without_the_page_around_it(own_command: Server) -> None:
@@ -192,7 +192,7 @@ def test_a_view_by_itself_is_served_without_the_page_around_it(own_command: Serv
 )
 def test_what_is_no_origin_does_not_get_into_the_policy(origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(EMBED_IN, "")
-    with pytest.raises(ValueError, match="is no origin; give scheme, host and port only"):
+    with pytest.raises(ValueError, match="is not an origin; give scheme, host and port only"):
         allow_embedding(["https://course.example", origin])
     assert headers("n")["Content-Security-Policy"].endswith("frame-ancestors 'self'")
     monkeypatch.setenv(EMBED_IN, origin)

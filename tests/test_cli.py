@@ -1,4 +1,4 @@
-"""The command: import, check and info, as scripts use them."""
+"""The commands import, check and info, as scripts use them."""
 
 from __future__ import annotations
 

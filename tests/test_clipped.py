@@ -1,4 +1,4 @@
-"""At every width, all text of every page is there to be read, and what comes first in the document is seen first."""
+"""At every width, all text of every page is visible, and the visual order is that of the document."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_no_text_is_clipped_at_any_width(open_page: PageOpener, query: str, act:
 def test_no_text_of_published_results_is_clipped(
     open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path
 ) -> None:
-    """They have one metric more, an absorption fraction."""
+    """They have another metric, an absorption fraction."""
     import_results(write_results(tmp_path / "source"), tmp_path / "published")
     url = serve(tmp_path / "published").url
     for query in ("letter=s", "page=atlas", "page=evidence"):

@@ -1,4 +1,4 @@
-"""What goes over the wire: packed for those who take it so, and the same for all."""
+"""Compression of transfers, and the same contents with and without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The graph of a concept: where its nodes lie, what its edges say, how it is drawn, tapped and put into words."""
+"""The graph of a concept: positions of nodes, labels of edges, drawing, clicks, and its description in words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 
 from explorer.model import ExplorerModel, choices_of
 from explorer.plots.concept_graph import concept_graph
-from explorer.plots.graph_edges import join
+from explorer.plots.graph_edges import graph_edges
 from explorer.plots.graph_layout import ABSORBING, MOST_LATENTS, MOST_TOKENS, SILENT, SPLIT, TOKEN, Graph, arrange
 from explorer.state import ExplorerState
 from explorer.theme import DARK, LIGHT, Theme, tint
@@ -42,7 +42,7 @@ SPLITS = pd.DataFrame({"latent": [7, 40], "k": [1, 2], "f1": [0.5, 0.75], "f1_ga
 
 
 def _absorbing(*counts: int, effect: float | None = -2.0) -> pd.DataFrame:
-    """Let latent 100 absorb the first number of tokens, 101 the second and so on, each more weakly than the last."""
+    """Return absorbing latents from 100 on with these numbers of tokens and decreasing effects."""
     effects = [[np.nan if effect is None else effect / (nth + 1) for nth in range(number)] for number in counts]
     return pd.DataFrame(
         {
@@ -121,7 +121,7 @@ def _of(edges: pd.DataFrame, start: float, end: float) -> pd.DataFrame:
 @pytest.mark.parametrize("shown", ["count", "effect"])
 def test_widths_are_in_proportion(shown: str) -> None:
     graph = arrange(SPLITS, _absorbing(30, 20, 10))
-    edges = join(graph, "S", shown)
+    edges = graph_edges(graph, "S", shown)
     for joined, nodes in (
         (_of(edges, 0, SPLIT), graph.split),
         (_of(edges, SILENT, ABSORBING), graph.absorbing),
@@ -136,7 +136,7 @@ def test_widths_are_in_proportion(shown: str) -> None:
 
 def test_tokens_add_up_from_silence_to_the_right() -> None:
     graph = arrange(SPLITS, _absorbing(30, 20, 10))
-    edges = join(graph, "S", "count")
+    edges = graph_edges(graph, "S", "count")
     taken, shared = _of(edges, SILENT, ABSORBING), _of(edges, ABSORBING, TOKEN)
     assert shared.groupby("latent")["width"].sum().tolist() == pytest.approx(taken["width"].tolist())
     # Where they part, edges lie side by side: each begins where the one above it ends.
@@ -147,8 +147,8 @@ def test_tokens_add_up_from_silence_to_the_right() -> None:
 
 
 def test_edges_say_what_they_join() -> None:
-    edges = join(arrange(SPLITS, _absorbing(3, 1)), "S", "count")
-    said = edges[["part", "latent", "start", "end", "said"]].to_numpy().tolist()
+    edges = graph_edges(arrange(SPLITS, _absorbing(3, 1)), "S", "count")
+    said = edges[["role", "latent", "start", "end", "text"]].to_numpy().tolist()
     quiet = "fires on none of the tokens to the right"
     first, second = "absorbing latent 100", "absorbing latent 101"
     assert said == [
@@ -168,19 +168,19 @@ def test_edges_say_what_they_join() -> None:
 def test_what_is_unknown_is_not_made_up() -> None:
     graph = arrange(None, _absorbing(2, 1, effect=None))
     for shown in ("count", "effect"):
-        edges = join(graph, "S", shown)
+        edges = graph_edges(graph, "S", shown)
         assert edges["start"].iloc[0] == "S"
-        assert edges["said"].tolist()[:3] == ["no split latent is known", "2 tokens", "1 token"]
-    assert (edges.query("part == 'absorbing'")["width"] == 0).all()
-    split = join(arrange(SPLITS.assign(f1=np.nan, f1_gain=np.nan), None), "S", "count")
-    assert split[["said", "width"]].to_numpy().tolist() == [["F1 –", 0.0]] * 2, "nothing is absorbed, so nothing silent"
+        assert edges["text"].tolist()[:3] == ["no split latent is known", "2 tokens", "1 token"]
+    assert (edges.query("role == 'absorbing'")["width"] == 0).all()
+    split = graph_edges(arrange(SPLITS.assign(f1=np.nan, f1_gain=np.nan), None), "S", "count")
+    assert split[["text", "width"]].to_numpy().tolist() == [["F1 –", 0.0]] * 2, "nothing is absorbed, so nothing silent"
 
 
 # --- Drawing -------------------------------------------------------------------------------------------------------
 
 
 def _drawn(overlay: hv.Overlay) -> pd.DataFrame:
-    """Return the pieces of the edges that are seen."""
+    """Return the visible segments of edges."""
     return list(overlay)[1].dframe().query("alpha > 0").reset_index(drop=True)
 
 
@@ -232,8 +232,8 @@ def test_everything_named_on_hovering_is_there() -> None:
     assert edges.limit == 1
     (renderer,) = edges.renderers
     assert isinstance(renderer.glyph, Segment)
-    pieces = pd.DataFrame({name: list(renderer.data_source.data[name]) for name in ("said", "alpha", "width")})
-    assert ((pieces["said"] == "") == (pieces["alpha"] == 1)).all()
+    pieces = pd.DataFrame({name: list(renderer.data_source.data[name]) for name in ("text", "alpha", "width")})
+    assert ((pieces["text"] == "") == (pieces["alpha"] == 1)).all()
     assert pieces["alpha"].is_monotonic_increasing
     assert pieces.query("alpha == 0")["width"].min() >= 8
 
@@ -241,7 +241,7 @@ def test_everything_named_on_hovering_is_there() -> None:
 @pytest.mark.parametrize("edges", ["count", "effect"])
 def test_drawn_width_is_that_of_the_edge(edges: str) -> None:
     graph = arrange(SPLITS, _absorbing(30, 20, 10))
-    wanted = join(graph, "S", edges).query("part != 'silent'")["width"].clip(1)
+    wanted = graph_edges(graph, "S", edges).query("role != 'silent'")["width"].clip(1)
     assert sorted(_drawn(_draw(graph, edges=edges))["width"].unique()) == pytest.approx(sorted(wanted.unique()))
 
 
@@ -291,14 +291,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 
 def _parts(view: ConceptGraphView) -> tuple[Markup, pn.Column, Markup]:
-    """Return head, place of the plot, and table."""
+    """Return the heading, the placeholder of the plot, and the table."""
     layout: Any = view.__panel__()
     head, plot, twin = layout
     return head, plot, twin
 
 
 def _shown(view: ConceptGraphView) -> tuple[str, list[list[str]], bool]:
-    """Return the words of the head, the rows of the table, and whether there is a plot."""
+    """Return the text of the heading, the rows of the table, and whether there is a plot."""
     head, plot, twin = _parts(view)
     twin._handle_msg({"action": "unfold", "value": None})
     rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(<td>.*?)</tr>", twin.html)]
@@ -468,7 +468,7 @@ def test_width_of_the_edges_is_switched_and_concepts_change_the_height(open_page
     for edges, radio in (("effect", "effect"), ("count", "tokens")):
         graph_head(page).get_by_role("radio", name=radio).click()
         wait_query(page, {"graph_edges": None if edges == "count" else edges})
-        wait_for(page, widest, [NAME, float(join(_graph_of(view), "S", edges)["width"].max())])
+        wait_for(page, widest, [NAME, float(graph_edges(_graph_of(view), "S", edges)["width"].max())])
     cell(page, "t").click()
     other = _graph_of(view.but(letter="t"))
     expect(graph_head(page).locator("h2 .term")).to_have_text("How T splits and what absorbs it")

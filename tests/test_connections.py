@@ -1,4 +1,4 @@
-"""What a process takes of connections: half-open ones end, and there are always descriptors for files."""
+"""Limits on a process's connections: half-open ones are closed, and file descriptors remain available."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_without_descriptors_the_server_rests_and_goes_on(
 
     with caplog.at_level(logging.WARNING):
         assert b"here" in asyncio.run(asyncio.wait_for(visit(), SECONDS))
-    assert {record.message for record in caplog.records} == {"no connection can be taken: Too many open files"}
+    assert {record.message for record in caplog.records} == {"no connection can be accepted: Too many open files"}
 
 
 @pytest.mark.parametrize("own_command", [True, False], ids=["command", "panel serve"])
@@ -130,7 +130,7 @@ def test_more_connections_than_descriptors(tmp_path: Path, own_command: bool) ->
 
 
 def _is_closed(visitor: socket.socket) -> bool:
-    """Whether the server closed the connection, which it takes or closes as it comes to it."""
+    """Return whether the server has closed the connection."""
     visitor.settimeout(0.01)
     try:
         return visitor.recv(1) == b""

@@ -1,4 +1,4 @@
-"""The committed suite keeps its contracts; the tiny suite, which other tests trust, is held to the same."""
+"""The embedded suite and the tiny suite of the tests conform to the contracts."""
 
 # ruff: noqa: S608 - the only values in statements are paths of suites
 
@@ -35,11 +35,11 @@ class Opened:
 
     @property
     def own(self) -> list[Sae]:
-        """Its SAEs, without further seeds."""
+        """Its SAEs, without repeated trainings."""
         return [sae for sae in self.manifest.saes if sae.repeat_of is None]
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
-        """Run `sql`, in which {table} stands for a table's file."""
+        """Run `sql`, in which {table} is replaced by a table's file."""
         names = {name: f"'{self.root / name}.parquet'" for name in TABLES}
         with duckdb.connect() as connection:
             return connection.execute(sql.format(**names)).fetchall()

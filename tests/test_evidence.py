@@ -1,4 +1,4 @@
-"""Every verdict can be questioned: what decided on it, and what another threshold would say."""
+"""The evidence behind every verdict: the conditions that decided it, and the verdicts at other thresholds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def rows_of(store: Store, **values: Any) -> pd.DataFrame:
 
 
 def test_stored_verdicts_of_the_embedded_suite_are_reproduced_by_its_own_thresholds() -> None:
-    """Every row stores its scores; not one verdict differs."""
+    """Every row stores its scores, and no verdict differs."""
     with open_store(SWEEPS) as store, store._connection.cursor() as cursor:
         decided = cursor.execute(
             "SELECT count(*), count(top_effect), count(*) FILTER (absorbed <> is_absorption)"
@@ -152,7 +152,7 @@ def test_table_follows_what_the_reader_does(tiny: Store) -> None:
 @pytest.mark.parametrize("policy", ["with_candidates", "all_concepts"])
 @pytest.mark.parametrize("of", ["tau", "cosine_threshold", "effect_margin"])
 def test_sensitivity_is_what_each_threshold_would_give(tiny: Store, of: str, policy: str) -> None:
-    """The curve, decided in one pass, is the mean rate that the same thresholds give one by one."""
+    """The curve, computed in one pass, equals the mean rates computed for single thresholds."""
     low, high = ExplorerState.param[of].softbounds
     others = {"tau": 0.01, "cosine_threshold": 0.05, "effect_margin": 0.5}
     values = question_values(tiny, sae=SAE) | others | {"mean_policy": policy}

@@ -1,4 +1,4 @@
-"""Evidence in the browser: filters, a token's ablation bars, and thresholds that every page follows."""
+"""Evidence in the browser: filters, a token's ablation bars, and thresholds that are shared by all pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Letter, SAE and suite are chosen: by mouse, by keys, and in haste."""
+"""Choosing letter, SAE and suite: by mouse, by keyboard, and in quick succession."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_letter_changes_by_click_and_by_keys(open_page: PageOpener, home: View) 
 
 
 def test_another_page_opens_the_sae_that_was_chosen_there(open_page: PageOpener, home: View) -> None:
-    """Its L0 is no option of the SAE that is left, and not the first of those that it comes to."""
+    """Its L0 is not available for the former SAE, and not the first one available for the new one."""
     page = open_page("/dashboard?page=atlas&layer=12&width=8192&l0=7&letter=s")
     wait_ready(page)
     page.get_by_role("button", name="Open layer 4, 2k latents, L0 26 in Explore").click()

@@ -1,4 +1,4 @@
-"""The cosine plot: taps, zoom, its three forms and the brush."""
+"""The cosine plot: clicks, zoom, its three forms, and selections."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ _SAMPLED = """({renderers, x_range: {start, end}}, [cosines, narrower]) => {
 
 
 def _wait_sampled(page: Page, view: View, *, narrower_than: int) -> None:
-    """Wait until the line holds the exact cosine of every latent of a narrow window, and hardly any other's."""
+    """Wait until the line has the exact cosine of every latent in a narrow window, and few others."""
     wait_model(page, "cosine", _SAMPLED, [list(map(list, view.cosines.items())), narrower_than])
 
 

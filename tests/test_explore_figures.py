@@ -1,4 +1,4 @@
-"""The figures inside the explanations: k-sparse probes with tau, and the scores of all SAEs."""
+"""The plots inside explanations: k-sparse probes with tau, and the scores of all SAEs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The frame of Explore: opening, address and history, what is remembered, and readers side by side."""
+"""The frame of Explore: opening, address and history, remembered settings, and simultaneous visitors."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_first_paint_shows_the_whole_view(open_page: PageOpener, home: View) -> 
 
 
 def test_page_is_ready_when_the_server_has_heard_so(open_page: PageOpener, chromium: Browser) -> None:
-    """What a session changes before that is dropped by Panel; nothing may be chosen so early."""
+    """Panel discards changes before that, so nothing can be chosen so early."""
     context = chromium.new_context()
     context.add_init_script(_NOTE_READY)
     page = open_page("/dashboard", dark=True, context=context)

@@ -1,4 +1,4 @@
-"""A latent opened: its card, the word tester, embedded and imported pages, and text that is shown as text."""
+"""A selected latent: its card, the word tester, embedded and imported pages, and escaped texts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.browser
 
 
 def test_rows_and_concepts_of_a_card_lead_on(open_page: PageOpener, home: View) -> None:
-    """From the list to the card, from the card to another concept in which the same latent plays a part."""
+    """From the list to the card, and from the card to another concept in which the same latent has a role."""
     home = home.but(width=8192, l0=7)
     view, other = next(
         (start, start.but(letter=letter))
@@ -60,7 +60,7 @@ def test_rows_and_concepts_of_a_card_lead_on(open_page: PageOpener, home: View) 
 
 @pytest.mark.parametrize("width", [1440, 390])
 def test_a_card_opens_in_view_under_the_lists(open_page: PageOpener, home: View, width: int) -> None:
-    """However its latent is selected, and with its heading beside what stays at the top of the page."""
+    """However the latent is selected; its heading is below the contents that stick to the top of the page."""
     view = home.but(letter="s")
     page = open_view(open_page, view, width=width, height=844)
     split, absorbing = view.split[0], view.absorbing
@@ -99,7 +99,7 @@ def test_a_card_opens_in_view_under_the_lists(open_page: PageOpener, home: View,
 def test_of_a_latent_without_data_what_there_is_comes_first(
     open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path
 ) -> None:
-    """Neuronpedia's page, right below the heading; what the suite does not store is one line."""
+    """Neuronpedia's page is below the heading; one line states that the suite stores nothing."""
     suite = write_tiny_suite(tmp_path / "hosted", name="hosted", neuronpedia=True, examples=False, without=("latents",))
     page = open_page(f"{serve(suite).url}/dashboard?layer=0&width=1000&l0=10&letter=s")
     wait_ready(page)

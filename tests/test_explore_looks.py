@@ -1,4 +1,4 @@
-"""Light and dark, readers who hear the page, and a phone."""
+"""Light and dark theme, screen readers, and a phone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Suites that lack something, and those that cannot be opened."""
+"""Suites with missing data, and suites that cannot be opened."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_letter_without_rows_is_explained(open_page: PageOpener, pair: Pair) -> 
 
 
 def _expect_no_plot(page: Page) -> None:
-    """Wait until nothing of the cosine plot is left: no legend, no choice of its form, no blank in its place."""
+    """Wait until the cosine plot is removed completely: no legend, no choice of its form, no empty space."""
     expect(page.locator(".legend")).to_have_count(0)
     expect(page.get_by_role("radiogroup", name="Form of the cosine plot")).to_have_count(0)
     expect(part(page, "selection")).not_to_contain_text("plot")

@@ -1,4 +1,4 @@
-"""What is shown can be taken away: files that hold it, figures, and SQL that gives it again."""
+"""Exports: files of all tables and plots, and SQL that gives the same results."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_what_is_no_number_is_null_in_json_and_in_lists() -> None:
 
 
 def test_pieces_are_the_file_that_pandas_writes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same bytes as of the whole frame at once, whatever its columns hold, in more than one piece."""
+    """Export in several pieces gives the same bytes as at once, for all types of columns."""
     monkeypatch.setattr(files, "_PIECE_BYTES", 2**15)
     rows = 3001
     lists = [None, np.array([], np.float32), np.array([0.5, 1e-9], np.float32), np.array([1], np.float32)]
@@ -167,7 +167,7 @@ def test_a_notebook_gets_a_file_in_pieces(model: ExplorerModel, monkeypatch: pyt
 
 
 class Visitor:
-    """A document whose browser takes nothing."""
+    """A document whose browser accepts no file."""
 
     def __init__(self) -> None:
         self.session_context = SimpleNamespace(destroyed=False)
@@ -188,14 +188,14 @@ def test_a_browser_that_takes_nothing_is_not_waited_for(monkeypatch: pytest.Monk
             with pytest.raises(background.SlowBrowserError):
                 caller.tell(print, after=Semaphore(0))
     leave(None)
-    assert caller.token.given_up
+    assert caller.token.is_cancelled
     with pytest.raises(background._SessionGoneError):
         caller.tell(print, after=Semaphore(0))
     assert visitor.told == [leave, print]
 
 
 def expect_legend(svg: str, legend: list[Key]) -> None:
-    """Look for every key above the figure, in its colour, and nowhere else."""
+    """Check that every legend entry is above the figure, in its colour, and nowhere else."""
     assert legend
     for key in legend:
         assert svg.count(f">{key.label}<") >= 1, key
@@ -203,7 +203,7 @@ def expect_legend(svg: str, legend: list[Key]) -> None:
 
 
 def test_a_file_is_named_after_the_state(model: ExplorerModel) -> None:
-    """What it is about, and what was moved or switched; nothing that is as it starts."""
+    """The name contains the subject and changed settings, and no defaults."""
     dialog: Any = Export(model, shared=False)
     state = model.state
     place = f"{state.suite}_l4-w2048-l0-6_first-letter.s"

@@ -1,4 +1,4 @@
-"""Whatever fails while a page is made: its visitor reads one sentence, and the log of the server has one line."""
+"""If building a page fails, its visitor sees one sentence, and the server's log has one line."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_page_that_fails_says_so_in_one_sentence(served: tuple[Server, str], p
         answer = ask(server.url, f"{path}?{QUERY}&evidence_token={place}")
         assert (answer.status, answer.reason) == (500, "Internal Server Error")
         page = answer.body.decode()
-        assert "<p>This page could not be built. The log of the server says why.</p>" in page
+        assert "<p>This page could not be built. See the log of the server for the reason.</p>" in page
         for telling in ("Traceback", "Error:", "RuntimeError", "broken_pages.py", "site-packages", "render_items"):
             assert telling not in page
         assert "script-src 'none'" in answer.headers["Content-Security-Policy"]

@@ -1,4 +1,4 @@
-"""Figures for papers: files of the asked size, font and theme, or one line that says why not."""
+"""Figures for papers: files with the requested size, font and theme, or an error in one line."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def test_what_cannot_be_written_is_said_in_one_line(
     refused = {
         ("cosine", "there.svg"): r"there\.svg exists already",
         ("cosine", "figure.pdf"): r"neither \.svg nor \.png",
-        ("cosine", "no/figure.svg"): "is no folder",
-        ("cosines", "figure.svg"): "there is no figure 'cosines'; there is cosine, k-sparse",
+        ("cosine", "no/figure.svg"): "is not a folder",
+        ("cosines", "figure.svg"): "there is no figure 'cosines'; choose one of cosine, k-sparse",
     }
     for (name, file), why in refused.items():
         with pytest.raises(FigureError, match=why):

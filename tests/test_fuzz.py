@@ -1,4 +1,4 @@
-"""Addresses and messages that nobody would write by hand: none brings a session down, none leaves a traceback."""
+"""Random addresses and messages: none ends a session, none leads to a traceback."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def store() -> Iterator[Store]:
 
 
 def _address(random: Random) -> str:
-    """Draw a query: keys that are known and others, values of every kind, written well or badly."""
+    """Draw a query string: known and unknown keys, valid and invalid values of every type."""
     keys = [
         *ExplorerState.URL_KEYS,
         *ATTRIBUTES,
@@ -166,14 +166,14 @@ _MESSAGES: tuple[Any, ...] = (
 
 
 def _values(handler: Callable[[Any], object]) -> tuple[Any, ...]:
-    """All values, where the handler looks at what it is given; else two, for it may turn something on and off."""
+    """All values if the handler uses its argument; otherwise two, because it may toggle something."""
     (parameter,) = signature(handler).parameters
     return _VALUES[:2] if parameter == "_" else _VALUES
 
 
 @pytest.fixture
 def parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """Everything that takes messages, as it is made."""
+    """Collects everything that accepts messages when it is created."""
     made: list[Any] = []
     for kind in (Markup, Browser):
         own = kind.__init__

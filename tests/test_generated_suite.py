@@ -1,4 +1,4 @@
-"""A suite of many concepts in six families, some of which are hard to show, and of SAEs of five architectures."""
+"""A suite of many concepts in six families, some of them difficult to display, and of SAEs of five architectures."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def explorer(store: Store) -> Explorer:
 
 
 def written(explorer: Explorer) -> str:
-    """Return all that the explorer's parts have written."""
+    """Return all texts that the explorer's components have rendered."""
     parts: list[Any] = explorer.layout.select(Markup)
     return "\n".join(part.html for part in parts)
 

@@ -1,4 +1,4 @@
-"""What a served page allows, and what a server refuses: asked by a browser, and by visitors who use none."""
+"""The security policy of served pages and the requests that a server rejects, with and without a browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The headline is a true sentence for every combination of what is known of a concept and what is not."""
+"""The headline is a true sentence for every combination of known and unknown values of a concept."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KNOWN: dict[str, tuple[Any, ...]] = {
 
 
 def summaries() -> Iterator[dict[str, Any]]:
-    """Make every summary that can be: no part is larger than its whole, and a rate is known where its parts are."""
+    """Return all consistent summaries: no part exceeds its whole, and a rate is known if its parts are."""
     for values in product(*KNOWN.values()):
         row = dict(zip(KNOWN, values, strict=True))
         split, probe, absorbed = row["split_latents"], row["num_probe_true_positives"], row["num_absorbed"]
@@ -94,7 +94,7 @@ def test_the_sentence_is_true_of_every_combination() -> None:
 
 
 def expect_absorbed(row: dict[str, Any], said: str, about: str) -> None:
-    """What is known of absorption is said, what is not is said to be unknown or untested, and nothing else."""
+    """The headline states known values, and that others are unknown or untested, and nothing else."""
     absorbed, tested, rate = row["num_absorbed"], row["num_tested"], row["absorption_rate"]
     if "nothing to absorb" in said:
         assert not absorbed, about
@@ -116,7 +116,7 @@ def expect_absorbed(row: dict[str, Any], said: str, about: str) -> None:
 
 
 def expect_numbers(row: dict[str, Any], said: str, about: str) -> None:
-    """Every number said is one of the summary's."""
+    """Every number in it is one of the summary's."""
     percents = [row[name] for name in ("absorption_rate", "rate_low", "rate_high")]
     true = {str(value) for value in row.values() if isinstance(value, int) and not isinstance(value, bool)}
     true |= {str(latent) for latent in row["split_latents"]} | {

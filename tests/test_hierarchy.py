@@ -1,4 +1,4 @@
-"""The rules of absorption against a truth that is known; benchmarks/hierarchy tries them in more cases."""
+"""The rules of absorption, compared with a known truth; benchmarks/hierarchy has more cases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SMALL = Case(concepts=4, words=40, contexts=10, d_model=180)
 
 
 def judged(case: Case) -> tuple[float, dict[str, Score]]:
-    """The true rate, and how right each rule is."""
+    """Return the true rate, and the scores of each rule."""
     language = draw_language(case, 1)
     tokens = judge(language, fit(language), build_sae(case, language, 1)).tokens.assign(draw=0)
     return rates(tokens, "truth").mean(), {rule: score(tokens, rule) for rule in ("ablation", "full", "fraction")}

@@ -84,7 +84,7 @@ SCORES = {"sae-spelling": sae_spelling_results.K_SPARSE, "saebench": saebench_re
 
 
 def to_a_secret(file: Path, secret: Path) -> str:
-    """Link to a file that could be read well."""
+    """Replace the file by a link to a readable file."""
     file.rename(secret)
     file.symlink_to(secret)
     return "is a link out of the source"
@@ -173,7 +173,7 @@ def _npz(content: bytes, method: int = zipfile.ZIP_STORED) -> bytes:
 
 
 def _patched(archive: bytes, local: int, central: int, value: bytes) -> bytes:
-    """Change two bytes in what a zip says of each member, in both places."""
+    """Change two bytes in both headers of each member of a zip file."""
     for signature, place in ((b"PK\3\4", local), (b"PK\1\2", central)):
         parts = archive.split(signature)
         archive = signature.join([parts[0], *(part[: place - 4] + value + part[place - 2 :] for part in parts[1:])])
@@ -316,7 +316,7 @@ def test_tables_hold_the_same_however_they_lie_in_their_files(tmp_path: Path) ->
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results whose import takes no workers."""
+    """Results that are imported without workers."""
     return sae_spelling_results.write_results(tmp_path_factory.mktemp("archives") / "results")
 
 

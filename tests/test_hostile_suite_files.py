@@ -1,4 +1,4 @@
-"""A stranger's suite does no harm to whoever opens or checks it: each attack ends in one line that names the file."""
+"""Opening or checking a malicious suite does no harm: each attack ends in one line that names the file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def own(suite: Path, tmp_path: Path) -> Path:
-    """A suite that the test may spoil."""
+    """A suite that the test may modify."""
     return Path(shutil.copytree(suite, tmp_path / "own"))
 
 
@@ -58,7 +58,7 @@ def _edit(root: Path, *place: str | int, value: Any) -> None:
 
 
 def _refused(root: Path, file: str) -> str:
-    """Return the line with which opening and checking refuse a suite."""
+    """Return the error line with which both opening and checking reject a suite."""
     with pytest.raises(SuiteError) as failure:
         Store(root)
     line = str(failure.value)
@@ -233,7 +233,7 @@ def test_writer_writes_no_suite_that_cannot_be_opened(tmp_path: Path) -> None:
 
 
 def _equal(value: str, number: int) -> pa.Array:
-    """Make a column of equal texts, of which a file holds one."""
+    """Return a column of equal texts, which a file stores once."""
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(number, "int32")), pa.array([value]))
 
 
@@ -261,7 +261,7 @@ def test_more_rows_than_a_table_may_have_are_refused(own: Path) -> None:
 
 @pytest.mark.parametrize(("table", "column"), [("measurements", "split_latents"), ("contexts", "activations")])
 def test_values_of_lists_count(own: Path, monkeypatch: pytest.MonkeyPatch, table: str, column: str) -> None:
-    """Equal values take next to no room in a file, and each takes its own in memory."""
+    """Equal values take hardly any space in a file, but each takes memory."""
     rows = pq.read_table(own / f"{table}.parquet")
     kind = rows.schema.field(column).type
     each = 100_000 // len(rows) + 1
@@ -274,7 +274,7 @@ def test_values_of_lists_count(own: Path, monkeypatch: pytest.MonkeyPatch, table
 
 
 def test_long_text_that_a_file_holds_once_is_refused(own: Path) -> None:
-    """DuckDB would make thousands of it before its memory limit counts them."""
+    """DuckDB would expand it to thousands before its memory limit applies."""
     _write(own, "tokens", pa.table(_tokens(30_000, "x" * 10_000_000)))
     assert (own / "tokens.parquet").stat().st_size < 2**20
     assert "has a text of 10,000,000 bytes" in _refused(own, "tokens.parquet")
@@ -320,7 +320,7 @@ def test_columns_without_number_are_refused(own: Path, way: str) -> None:
 
 
 def test_check_finds_rows_out_of_order_across_row_groups(own: Path) -> None:
-    """It reads a file as a stream, which must not lose the row before at a seam."""
+    """It reads files in batches, and must compare rows across the boundary of batches."""
     rows = pq.read_table(own / "cosines/l0-w1000-l0-10.parquet")
     file = own / "cosines/l0-w1000-l0-10.parquet"
     with pq.ParquetWriter(file, rows.schema) as writer:
@@ -341,7 +341,7 @@ NAMES = ("plain", "s*e", "s?e", "s[ab]e", "**", "[!x]e", "s[*]e")
 
 @pytest.fixture(scope="module")
 def neighbours(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a suite under each of the names, beside others that the names would match."""
+    """A folder with a suite under each of the names, next to others that match the names as patterns."""
     folder = tmp_path_factory.mktemp("neighbours")
     for name in NAMES:
         shutil.copytree(suite, folder / name)
@@ -353,7 +353,7 @@ def neighbours(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", NAMES[1:])
 def test_name_of_a_folder_is_no_pattern(neighbours: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Files of the folders beside it, which the name would match, are never read."""
+    """Files in neighbouring folders that match the name as a pattern are never read."""
     assert check_suite(neighbours / name) == []
     with Store(neighbours / name) as store, Store(neighbours / "plain") as expected:
         values = question_values(expected, sae=SAE)
@@ -416,5 +416,8 @@ def test_snapshot_of_latents_that_the_sae_does_not_have_is_refused(own: Path, tm
 
 def test_snapshot_of_more_latents_than_memory_holds_is_refused(own: Path, tmp_path: Path) -> None:
     _edit_sae(own, num_latents=MAX_LATENTS)
-    with open_store(own) as store, pytest.raises(SnapshotError, match=f"has {MAX_LATENTS:,} latents, a snapshot holds"):
+    with (
+        open_store(own) as store,
+        pytest.raises(SnapshotError, match=f"has {MAX_LATENTS:,} latents, a snapshot can contain"),
+    ):
         save_snapshot(store, tmp_path / "x.html")

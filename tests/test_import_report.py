@@ -1,4 +1,4 @@
-"""An import loses no number and makes none up: what is not imported is named, and what `check` refuses is rejected."""
+"""An import reports every number that it does not import, and everything that `check` would reject."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ BAD = {"feat": -1, "f1": 1.5, "recall": 7.0, "latent": -5, "cos": 3.0, "rank": -
 
 
 def spoilt(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Give, by column, the frame with a value in its first row that no suite holds."""
+    """Yield, by column, the frame with an invalid value in its first row."""
     for column in frame.columns:
         first = frame[column].iloc[0]
         if isinstance(first, (list, np.ndarray)) and len(first) and np.issubdtype(np.asarray(first).dtype, np.number):
@@ -92,7 +92,7 @@ def spoilt(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_what_check_refuses_is_rejected(tmp_path: Path, name: str) -> None:
-    """All columns of all tables are spoilt at once, each in a row of its own."""
+    """All columns of all tables have an invalid value, each in a different row."""
     root = FORMATS[name][0](tmp_path / "results")
     for file in root.rglob("*.parquet"):
         frame = pd.read_parquet(file)

@@ -1,4 +1,4 @@
-"""What pages send is in the list and all of the list is sent; all else is refused, changes nothing and costs little."""
+"""The list of accepted messages is exactly that of the pages; others are rejected without effect and at low cost."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def one(document: Document, kind: type[Model] | str, **having: Any) -> Model:
 
 
 def take(document: Document, *events: Any) -> list[dict[str, Any]]:
-    """Return the events that are left of patches of one event each."""
+    """Return the events that remain of patches with one event each."""
     patches: list[Any] = [inbound.read_patch(json.dumps({"events": [event]}), document) for event in events]
     return [event for patch in patches for event in patch["events"]]
 
@@ -202,7 +202,7 @@ def test_no_other_json_is_read(document: Document, text: str) -> None:
 
 
 def test_only_what_is_set_at_once_comes_together(document: Document) -> None:
-    """Else one message could ask for many acts, and hold up all others until they are done."""
+    """Otherwise one message could request many actions, and block all others."""
     plot, component = one(document, Plot), one(document, "ReactiveESM")
     sizes = [changed(plot, name, 100) for name in ("inner_width", "inner_height", "outer_width", "outer_height")]
     assert inbound.read_patch(json.dumps({"events": sizes}), document) == {"events": sizes}
@@ -353,13 +353,13 @@ def test_an_attack_ends_its_connection_and_nothing_else(either: Server) -> None:
 
 
 def _refusals(output: str) -> int:
-    """Count the messages that a log says were refused."""
+    """Return the number of rejected messages in a log."""
     lines = [line for line in output.splitlines() if "Refused a message" in line]
     return sum(int(number[1]) if (number := re.search(r'"repeated": (\d+)', line)) else 1 for line in lines)
 
 
 def _memory(server: Server, *, forget: bool = False) -> int:
-    """Most memory that the server has held, kB; what it held before may be forgotten."""
+    """Return the server's peak memory in kB, optionally after resetting it."""
     process = Path(f"/proc/{server.process.pid}")
     with suppress(OSError):  # not every kernel forgets
         if forget:
@@ -379,7 +379,7 @@ def test_a_long_token_is_not_read(either: Server) -> None:
 
 
 async def _ping(visitor: Visitor) -> Any:
-    """Send what a page sends after each of its messages, and return the answer."""
+    """Send a ping, as a page does after each message, and return the answer."""
     component = visitor.one("ReactiveESM", class_name="Browser")
     event = happened("data_event", component, data={"action": "ping", "value": [1, False]})
     return await visitor.answer(await visitor.send("PATCH-DOC", {"events": [event]}))
@@ -423,7 +423,7 @@ def test_an_error_is_answered_without_a_word_of_it(here: str, monkeypatch: pytes
 
 
 class Noted(dict[Any, Any]):
-    """A part of the list that notes which of its entries are looked up."""
+    """A part of the list of messages that records which entries are used."""
 
     def __init__(self, entries: Any) -> None:
         super().__init__(entries)
@@ -450,7 +450,7 @@ def here() -> Iterator[str]:
 
 
 def use_plots(page: Page) -> None:
-    """Do with each figure of all pages all that its tools allow; `page` shows Compare, with that of an SAE."""
+    """Use all tools of each figure on all pages; `page` shows Compare."""
     use_plot(page, "cosine-l8-w8192-l0-14")
     _open(page, "explore&sae=l8-w8192-l0-14&concept=first-letter.s")
     use_plot(page, "cosine")
@@ -470,13 +470,13 @@ def use_plots(page: Page) -> None:
 
 
 def _open(page: Page, name: str) -> None:
-    """Open a page again: what was tapped on the former one may, a moment later, lead to Explore."""
+    """Open a page again, because a click on the former one may lead to Explore a moment later."""
     page.goto(f"{page.url.partition('?')[0]}?page={name}")
     wait_ready(page)
 
 
 def use_plot(page: Page, name: str) -> None:
-    """Do with a figure all that its tools allow."""
+    """Use all tools of a figure."""
     wait_figure(page, name)
     tools = ask_model(page, name, "({toolbar}) => toolbar.tools.map((tool) => tool.type)")
     for tool in tools:
@@ -492,7 +492,7 @@ def use_plot(page: Page, name: str) -> None:
 
 
 def _inside(page: Page, name: str, share: float) -> tuple[float, float]:
-    """Return the point at that share of both ranges of a figure, once all that was done before is answered."""
+    """Return the point at a relative position in both ranges of a figure, after all answers have arrived."""
     wait_calm(page)
     seen = wait_figure(page, name)
     (left, right), (bottom, top) = seen.x_range, seen.y_range
@@ -501,7 +501,7 @@ def _inside(page: Page, name: str, share: float) -> tuple[float, float]:
 
 def _cut_connections() -> None:
     handler: Any
-    for handler in tuple(tokens._HOLDERS.values()):
+    for handler in tuple(tokens._CONNECTIONS.values()):
         handler.application.io_loop.add_callback(handler.close)
 
 

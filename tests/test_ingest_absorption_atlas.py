@@ -1,4 +1,4 @@
-"""The reader of absorption-atlas, on results made up in `tests.absorption_atlas_results` and on the public ones."""
+"""The reader of absorption-atlas, on synthetic results (`tests.absorption_atlas_results`) and the public ones."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def root(tmp_path: Path) -> Path:
 
 
 class Imported:
-    """A suite that was imported, and what was said of it."""
+    """An imported suite and its report."""
 
     def __init__(self, folder: Path, report: Report) -> None:
         self.folder, self.report = folder, report

@@ -1,4 +1,4 @@
-"""Import of the published explorer's data folder: what comes through, and what bad input does."""
+"""The import of the published explorer's data folder, with valid and invalid files."""
 
 # ruff: noqa: S608 - the only values in statements are paths and column names of this file
 
@@ -112,7 +112,7 @@ def converted(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Import:
-    """An import of a copy of the results that may be spoilt first."""
+    """An import of a copy of the results, which may be modified first."""
 
     source: Path
     target: Path
@@ -477,7 +477,7 @@ def test_only_a_suite_is_replaced_and_only_by_force_and_by_a_whole_one(case: Imp
     (case.target / "mine").touch()
     with pytest.raises(IngestError, match="--force"):
         case.run()
-    with pytest.raises(IngestError, match="is no suite"):
+    with pytest.raises(IngestError, match="is not a suite"):
         case.run(force=True)
     assert [path.name for path in case.target.iterdir()] == ["mine"]
     (case.target / "mine").rename(case.target / "manifest.json")

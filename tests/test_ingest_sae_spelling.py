@@ -1,4 +1,4 @@
-"""The reader of sae-spelling's outputs, on outputs of the same layout made up in `tests.sae_spelling_results`."""
+"""The reader of sae-spelling's outputs, on synthetic ones with the same layout (`tests.sae_spelling_results`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reader of SAEBench's absorption evaluation, on results made up in `tests.saebench_results`."""
+"""The reader of SAEBench's absorption evaluation, on synthetic results (`tests.saebench_results`)."""
 
 from __future__ import annotations
 
@@ -733,7 +733,7 @@ def test_whole_floats_are_counts(root: Path, imported: Callable[..., Suite]) -> 
 
 
 def test_no_more_can_be_absorbed_than_the_probe_finds(tmp_path: Path, imported: Callable[..., Suite]) -> None:
-    """Else a page would show a rate above 100%."""
+    """Otherwise a page would show a rate above 100%."""
     details = [detail("a", 10, 25, 1, 0.3), detail("b", 10, 10, 1, 0.3)]
     write_json(tmp_path / "results/x_eval_results.json", absorption(FULL, details))
     suite = imported()

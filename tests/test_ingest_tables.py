@@ -1,4 +1,4 @@
-"""The reader of one's own tables; the example of its documentation is imported as it stands there."""
+"""The reader of a user's own tables, also on the example in its documentation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ mine,pos.noun, dog,5,-1.5,0.01,
 
 
 def write(folder: Path, **files: str) -> Path:
-    """Write files, named without their ending .csv."""
+    """Write files; names are without their suffix .csv."""
     folder.mkdir(exist_ok=True)
     for name, text in files.items():
         (folder / (name if "." in name else f"{name}.csv")).write_text(text, "utf-8")
@@ -53,7 +53,7 @@ def verdicts(suite: Path) -> dict[str, bool]:
 
 
 def rates(suite: Path, family: str, metric: str = "ig_ablation") -> dict[str, float]:
-    """Ask what Atlas shows."""
+    """Run the query of Atlas."""
     values = {"suite": suite.name, "scope": "suite", "family": family, "metric": metric, **THRESHOLDS}
     with Store(suite) as store:
         rows = store.fetch("concept_rates", **{name: values[name] for name in catalog()["concept_rates"].params})

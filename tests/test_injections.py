@@ -66,13 +66,13 @@ _READ = """(part) => {
 
 
 class Walk:
-    """A walk through pages that are full of injections; keeps what it read."""
+    """Walks through pages full of injections, and collects their texts."""
 
     def __init__(self) -> None:
         self.read = ""
 
     def look(self, page: Page) -> None:
-        """Read all of the page; nothing in it may have become markup or have run."""
+        """Read the whole page, and check that nothing became markup or was executed."""
         text, found = page.evaluate(_READ)
         assert found == []
         assert [frame.url for frame in page.frames if frame.evaluate(f"window.{FLAG}")] == []

@@ -1,4 +1,4 @@
-"""What is installed: its version, packages that are the project's own, and what an image is built from."""
+"""The installation: its version, a check for packages of other projects, and the files of images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def version_of(folder: Path) -> str:
-    """Ask what builds the project for the version of a folder of it."""
+    """Return the version that the build backend determines for a folder."""
     return ProjectMetadata(str(folder), PluginManager()).version
 
 

@@ -1,4 +1,4 @@
-"""Kin of latents: what is stored, what is asked of it, and the splitting tree."""
+"""Kin of latents: the stored rows, the queries, and the splitting tree."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_overlap_is_the_share_of_the_words_on_which_either_fires() -> None:
 
 
 class Drawn(kin._Layer):
-    """SAEs of growing width, two of each, their directions drawn at random; no latent is met but the main ones."""
+    """Two SAEs of each width with random directions, whose only latents with a role are the main ones."""
 
     widths = (12, 12, 30, 30, 70, 70, 150, 150, 400, 400)
     letters = range(3)
@@ -118,7 +118,7 @@ class Drawn(kin._Layer):
 
 
 def test_kin_reach_as_far_as_the_tree_of_five_widths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tree over the stored kin is that over all kin, for whichever SAE of each width it is drawn over."""
+    """The tree from stored kin equals that from all kin, for all choices of one SAE per width."""
     layer = Drawn()
     monkeypatch.setattr(kin, "_Layer", Drawn)
     monkeypatch.setattr(kin, "load_vocabulary", lambda _: SimpleNamespace(ids=None))
@@ -255,7 +255,7 @@ def shown(store: Store, *views: Any, **values: Any) -> ExplorerModel:
 
 
 def parts(view: SplittingTree) -> tuple[Any, Any, Any]:
-    """Return head, plot and table."""
+    """Return heading, plot and table."""
     layout: Any = view.__panel__()
     head, plot, table = layout
     return head, plot, table

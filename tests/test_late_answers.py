@@ -1,4 +1,4 @@
-"""While answers are out, the page shows what it showed; then all of the new at once, and nothing of what was."""
+"""While queries run, the page keeps its contents; then all new results appear at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from explorer import app
 from explorer.app import Explorer
 from explorer.plots.small_cosine import small_cosine_plot
 from explorer.saes import ATTRIBUTES
-from explorer.tours import _TOLD, offered
+from explorer.tours import _RENDERED, rendered_tours
 from explorer.views.act import one_act
 from explorer.views.headline import Headline
 from explorer.views.markup import Markup
@@ -94,7 +94,7 @@ WALK: list[dict[str, Any]] = [
 
 
 class AsideStore(Store):
-    """Notes what it is asked by the thread that holds the page."""
+    """Records the queries that the page's own thread runs."""
 
     asked_here: list[str]
     page: threading.Thread | None = None
@@ -121,13 +121,13 @@ def store(opened: AsideStore) -> Iterator[AsideStore]:
 
 
 class Held:
-    """An explorer whose answers come when a test lets them."""
+    """An explorer whose results arrive when a test releases them."""
 
     def __init__(self, store: Store, **state: Any) -> None:
         self.explorer = Explorer(store, **S | state)
         self.document = Document()
         self.document.add_root(self.explorer.layout.get_root(self.document))
-        self.explorer.model.aside = self._hold
+        self.explorer.model.runner = self._hold
         self._out: list[tuple[Callable[[], Any], Callable[[Any], None]]] = []
 
     def _hold(self, ask: Callable[[], Any], take: Callable[[Any], None], say_so: Callable[[], None]) -> None:
@@ -142,7 +142,7 @@ class Held:
         self.act(lambda: self.explorer.state.apply(values))
 
     def answer(self) -> None:
-        """Let all answers come, and those to what follows from them."""
+        """Release all results, and those of subsequent queries."""
         while self._out:
             out, self._out = self._out, []
             for ask, take in out:
@@ -158,7 +158,7 @@ class Held:
         ]
 
     def drawn(self) -> Counter[str]:
-        """All that the page shows, but for its choosers: what is written, and the data of each plot."""
+        """Return the texts of the page, except controls, and the data of each plot."""
         written = [f"{part.css_name}: {part.html}" for part in self.markups() if part.css_name not in CHOOSERS]
         return Counter([*written, *map(_written, self.document.select({"type": Plot}))])
 
@@ -211,7 +211,7 @@ def test_what_a_view_asks_when_it_is_used_is_asked_aside(store: AsideStore) -> N
     store.page = threading.current_thread()
 
     def act(name: str, action: str, value: Any) -> str:
-        """Return what is shown before and after the answer."""
+        """Return what is shown before and after the results arrive."""
         before = part[name].html
         held.act(lambda: part[name]._handle_msg({"action": action, "value": value}))
         assert part[name].html == before
@@ -242,8 +242,8 @@ def test_a_tour_is_told_aside(store: AsideStore) -> None:
     held = Held(store)
     card = TourCard(held.explorer.model, lambda _: None).__panel__()
     assert isinstance(card, Markup)
-    (tour, *_) = [told.name for told in offered(store, "tiny") if told.steps]
-    _TOLD.clear()
+    (tour, *_) = [told.name for told in rendered_tours(store, "tiny") if told.steps]
+    _RENDERED.clear()
     store.asked_here, store.page = [], threading.current_thread()
     held.change(tour=tour)
     assert (card.html, held.explorer.model.waiting) == ("", True)
@@ -281,7 +281,7 @@ def test_plots_that_have_left_the_page_are_not_drawn(store: AsideStore, monkeypa
 def test_nothing_remains_of_what_was_drawn(
     open_page: PageOpener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After any number of changes, server and browser hold as many models as after the first."""
+    """After any number of changes, server and browser have as many models as after the first one."""
     suite = write_tiny_suite(tmp_path / "tiny", saes=SAES, dashboards=True)
     made: list[Explorer] = []
 

@@ -1,4 +1,4 @@
-"""What is shown of a latent, in words and numbers; and that no text of a suite ever becomes markup."""
+"""The texts and numbers about a latent; no text of a suite ever becomes markup."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from explorer.latents.card import describe_roles, histogram_bars, shade
 from explorer.latents.neuronpedia import PARTS, embed_url, feature_page
 from explorer.model import QUESTIONS
 from explorer.served import MayOpen, Served
-from explorer.tours import tell
+from explorer.tours import rendered_tour
 from explorer.views import markup
 from explorer.views.cite import Cite, Foot
 from explorer.views.help import Help
@@ -149,15 +149,15 @@ def test_roles_are_put_into_words() -> None:
         concept: Concept(concept, FAMILY, letter_of(concept).upper(), "starts so") for concept in roles["concept"]
     }
     cosines = pd.DataFrame({"concept": [concept_id(letter) for letter in "abd"], "cosine": [0.5, -0.1, 0.2]})
-    said = describe_roles(roles, cosines, concepts)
-    assert [role["label"] for role in said] == ["A", "B", "C", "D"]
-    assert [role["said"] for role in said] == [
+    described = describe_roles(roles, cosines, concepts)
+    assert [role["label"] for role in described] == ["A", "B", "C", "D"]
+    assert [role["text"] for role in described] == [
         "main latent, highest encoder cosine",
         "split latent at k = 3",
         "absorbs 1 token",
         "absorbs 12 tokens, highest encoder cosine",
     ]
-    assert [role["cosine"] for role in said] == [0.5, -0.1, None, 0.2]
+    assert [role["cosine"] for role in described] == [0.5, -0.1, None, 0.2]
     assert [role["cosine"] for role in describe_roles(roles, None, concepts)] == [None] * 4
     assert describe_roles(roles.iloc[:0], cosines, concepts) == []
 
@@ -196,12 +196,12 @@ def test_names_from_a_manifest_cannot_leave_their_place() -> None:
 
 
 def first_seeds(saes: Iterable[Sae]) -> list[Sae]:
-    """Omit SAEs of further seeds, of which there are counts only."""
+    """Omit repeated trainings, which have only counts."""
     return [sae for sae in saes if not sae.id.endswith("-s1")]
 
 
 class Shown:
-    """Every component that was made, and every template and page that they showed."""
+    """Records all components, templates and pages that were created."""
 
     def __init__(self) -> None:
         self.components: list[Markup] = []
@@ -209,7 +209,7 @@ class Shown:
         self.pages: set[str] = set()
 
     def send(self, name: str, action: str, value: object = None) -> None:
-        """Do what a reader does: report `action` to the components called `name`."""
+        """Simulate a user: report `action` to the components called `name`."""
         sent = False
         for component in list(self.components):
             if component.css_name == name and action in component._handlers:
@@ -262,7 +262,7 @@ def _read_help(shown: Shown, explorer: Explorer) -> None:
     _help = Help(explorer.model, tour.start)
     shown.send("help", "show", "suite")
     shown.send("help", "tour", "first-absorbed-word")
-    for _ in tell(explorer.model.store, explorer.state.suite, "first-absorbed-word").steps:
+    for _ in rendered_tour(explorer.model.store, explorer.state.suite, "first-absorbed-word").steps:
         shown.send("tour", "tour-next")
     shown.send("tour", "tour-leave")
 
@@ -293,7 +293,7 @@ def _look_at_pages(shown: Shown, state: ExplorerState) -> None:
 
 
 def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None:
-    """Walk through everything that the explorer shows of a suite whose every text tries to break out."""
+    """Walk through all contents of the explorer for a suite in which every text tries to break out."""
     with Store(list_letters(write_hostile_suite(tmp_path / "hostile"), "x")) as store:
         explorer = Explorer(store, letter="s")
         state, model = explorer.state, explorer.model

@@ -1,4 +1,4 @@
-"""A figure that is patched is the figure that HoloViews would draw, for every plot, over random changes."""
+"""A patched figure equals the figure that HoloViews would draw, for every plot, after random changes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 
 def named_only(plot: Any, _element: Any, *, name: str, glyph: Any = None) -> None:
-    """Name the renderer and dress its glyph, but leave the data to HoloViews."""
+    """Name the renderer and style its glyph, with HoloViews's data."""
     plot.handles["glyph" if glyph is None else "glyph_renderer"].name = name
     plot.handles["glyph"].update(**(glyph or {}))
 
@@ -66,7 +66,7 @@ def drawn_by_holoviews(plot: Plot, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def told(figure: Any) -> dict[str, Any]:
-    """Collect what is to be seen of a figure, but for the data."""
+    """Return the visible properties of a figure, except its data."""
     seen: dict[str, Any] = {name: getattr(figure, name) for name in ("name", "height", "min_border_left")}
     for name in ("x_range", "y_range"):
         axis = getattr(figure, name)
@@ -122,7 +122,7 @@ def test_a_patched_figure_is_the_one_that_would_be_drawn(
     for change in np.roll(walk, -number * alike.index(name))[:number]:
         model.state.apply(change)
         former, plot = plot, drawing_of(view, panel)
-        if plot.looks == former.looks:
+        if plot.appearance == former.appearance:
             plot.patch(figure, former)
             num_patched += 1
         else:
@@ -133,7 +133,7 @@ def test_a_patched_figure_is_the_one_that_would_be_drawn(
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_an_empty_plot_has_no_numbers_for_colours(store: Store, name: str) -> None:
-    """BokehJS refuses an empty column of numbers where colours are expected."""
+    """BokehJS rejects an empty column of numbers where colours are expected."""
     kind, panel = VIEWS[name]
     model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s"), kind)
     model.param.update(**dict.fromkeys(kind.answers))

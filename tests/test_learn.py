@@ -1,4 +1,4 @@
-"""The page Learn: the toy's closed forms against other ways to the same numbers, and real cases and verdicts."""
+"""The page Learn: the toy's closed forms, compared with independent computations, and real cases and verdicts."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from explorer.learn.verdict import chosen_token, conditions, decisive_metric, to
 from explorer.model import ExplorerModel, choices_of, records
 from explorer.pages import Pages
 from explorer.pages.learn import Learn
+from explorer.plots.layers import Layer
 from explorer.plots.toy import vectors_plot
 from explorer.state import ExplorerState
 from explorer.store import ARCHITECTURES, SWEEPS
@@ -128,8 +129,9 @@ def test_training_ends_where_theory_says_from_every_start(toy: Toy) -> None:
 
 @pytest.mark.parametrize(("absorption", "names"), [(0.0, ["d1, e1", "d2, e2"]), (0.6, ["d1", "e1", "d2", "e2"])])
 def test_arrows_that_end_together_have_one_name(absorption: float, names: list[str]) -> None:
-    layers = {layer.name: layer for layer in vectors_plot(absorbing_sae(absorption), theme=LIGHT).layers}
-    assert list(layers["names"].data["label"]) == names
+    (layer,) = (layer for layer in vectors_plot(absorbing_sae(absorption), theme=LIGHT).layers if layer.name == "names")
+    assert isinstance(layer, Layer)
+    assert list(layer.data["label"]) == names
 
 
 def test_training_is_the_same_for_the_same_seed() -> None:
@@ -166,9 +168,9 @@ def test_conditions_are_those_of_the_verdict(suite: str, stores: dict[str, Store
     """The first condition that fails is the reason that the queries give, under moved thresholds too."""
     failing = {
         "split latent fires": "silent",
-        "no effect": "hurt the answer",
+        "no effect": "lower the answer's logit",
         "effect margin": "clearly more",
-        "cosine": "point along",
+        "cosine": "cosine with the probe",
         "projection": "carry enough",
     }
     store, seen = stores[suite], set()
@@ -242,7 +244,7 @@ def test_each_step_ends_at_a_real_case(suite: str, stores: dict[str, Store]) -> 
 
 
 def test_suites_of_any_concepts_and_data_have_every_step(tmp_path: Path) -> None:
-    """Of own concepts without k-sparse probes, with several metrics, and without any tested token."""
+    """Suites without k-sparse probes, with several metrics, and without tested tokens."""
     own = tmp_path / "suite"
     import_results(write_results(tmp_path / "own"), own)
     several = write_several_metrics(tmp_path / "several")

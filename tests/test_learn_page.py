@@ -1,4 +1,4 @@
-"""Learn in the browser: sliders, steps, training, formulas and the way to real cases."""
+"""Learn in the browser: sliders, steps, training, formulas and links to real cases."""
 
 from __future__ import annotations
 

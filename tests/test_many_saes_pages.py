@@ -1,4 +1,4 @@
-"""Compare and Atlas in the browser, against the real server."""
+"""Compare and Atlas in the browser, with the real server."""
 
 from __future__ import annotations
 

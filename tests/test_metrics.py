@@ -1,4 +1,4 @@
-"""Metrics side by side: each is a rule over the same evidence, held to the same rule in plain Python."""
+"""Several metrics: each is a rule over the same evidence, compared with the same rule in plain Python."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def store(suite: Path) -> Iterator[Store]:
 
 
 def silent(tokens: pd.DataFrame, tau: float) -> pd.Series:
-    """Tell where no split latent fires."""
+    """Return a mask of the rows on which no split latent fires."""
     split = {latent for latent, rise in zip(RANKED, (np.inf, 0.1), strict=True) if rise > tau}
     split = {1, 2} if tau == PUBLISHED[0] else split
     return pd.Series(
@@ -63,7 +63,7 @@ def silent(tokens: pd.DataFrame, tau: float) -> pd.Series:
 
 
 def judged(tokens: pd.DataFrame, metric: str, tau: float, cosine: float, margin: float) -> pd.Series:
-    """Decide as the method says, in plain Python."""
+    """Apply the method's rule in plain Python."""
     if metric == "ig_ablation":
         leads = tokens["top_effect"].abs() - tokens["second_effect"].abs() >= margin
         return silent(tokens, tau) & (tokens["top_effect"] < 0) & leads & (tokens["top_cosine"] >= cosine)
@@ -232,7 +232,7 @@ def test_a_click_on_a_token_shows_the_numbers_of_every_metric(store: Store) -> N
     place = {token: at for at, token in enumerate(model.suite_evidence["token"])}
 
     def opened() -> dict[str, list[str]]:
-        """Read what stands of each metric: verdict, latent, why."""
+        """Return verdict, latent and reason of each metric on the page."""
         (rows,) = re.findall(r'<table class="by-metric.*?<tbody>(.*?)</tbody>', table.html, re.DOTALL)
         cells = [re.findall(r"<td.*?>(.*?)</td>", row) for row in rows.split("</tr>")[:-1]]
         return {texts[0]: texts[1:] for texts in ([re.sub("<.*?>", "", cell) for cell in row] for row in cells)}

@@ -1,4 +1,4 @@
-"""The model: which questions a change asks, how answers arrive, what fails, and the headline made of them."""
+"""The model: which queries a change runs, how results arrive, failures, and the headline."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ OF_STORE = {"saes", "concepts", "families", "metrics"}
 
 
 class RecordingStore(Store):
-    """Writes down what it is asked; can be told to fail, or to do something while it answers."""
+    """Records its queries; can be configured to fail, or to call a function during a query."""
 
     asked: list[str]
     broken: frozenset[str] = frozenset()
@@ -92,7 +92,7 @@ def split_of(model: ExplorerModel) -> list[int]:
 
 
 def changes_of(model: ExplorerModel) -> list[set[str]]:
-    """Collect, from now on, the sets of answers that arrive together."""
+    """Collect, from now on, the sets of results that arrive together."""
     changes: list[set[str]] = []
     model.param.watch(lambda *events: changes.append({event.name for event in events}), list(QUESTIONS))
     return changes
@@ -310,7 +310,7 @@ def test_failure_is_told_and_cleared_by_the_next_success(model: ExplorerModel, s
 
 
 def test_failure_does_not_outlive_the_way_back(model: ExplorerModel, store: RecordingStore) -> None:
-    """The question's former answer went with the failure, so going back must ask it again."""
+    """The former result was removed after the failure, so going back must run the query again."""
     store.broken = frozenset({"cosines"})
     model.state.concept = concept_id("t")
     store.broken = frozenset()
@@ -321,7 +321,7 @@ def test_failure_does_not_outlive_the_way_back(model: ExplorerModel, store: Reco
 
 
 def test_late_answers_are_dropped(model: ExplorerModel, store: RecordingStore) -> None:
-    """While the first question of T is answered, the reader moves on to A."""
+    """While the first query for T runs, the visitor chooses A."""
     moved: list[str] = []
 
     def move_on(name: str, params: dict[str, Any]) -> None:
@@ -355,7 +355,7 @@ def test_late_failure_is_dropped(model: ExplorerModel, store: RecordingStore) ->
 
 
 def test_newer_change_gives_up_what_an_older_one_asks(model: ExplorerModel, store: RecordingStore) -> None:
-    """Acts may be done in several threads, and so are the questions of one."""
+    """Events may be handled in several threads, and the queries of one event run in several threads."""
     moved, one = Event(), Lock()
 
     def wait_for_the_newer(_: str, params: dict[str, Any]) -> None:
@@ -508,7 +508,7 @@ def test_headline_where_there_is_nothing_to_absorb() -> None:
 
 
 def test_headline_says_what_was_sampled() -> None:
-    """A rate is of all candidates, the count of absorbed ones is of those that were tested."""
+    """A rate refers to all candidates, the number of absorbed tokens to tested ones."""
     sampled = {
         "num_split_silent": 1200,
         "num_candidates": 1200,
@@ -544,7 +544,7 @@ def test_headline_with_nothing_tested_and_nothing_counted() -> None:
 
 
 def test_headline_at_another_tau_does_not_count_for_the_stored_split() -> None:
-    """found, silent and candidates were counted with the stored split latents; with another, nobody counted them."""
+    """The counts refer to the stored split latents; for others they are unknown."""
     sentence = headline(SUMMARY | {"split_latents": [65, 7], "stored_split": False}, "L", "letter")
     assert "share the letter L" in sentence
     assert "75%" not in sentence

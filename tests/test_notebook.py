@@ -1,4 +1,4 @@
-"""Notebooks: the tour and that for Colab run from beginning to end; in JupyterLab a tap in a cell reaches Python."""
+"""The notebooks run from beginning to end; in JupyterLab, a click in a cell reaches Python."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ OFFLINE = r"failed to load https://cdn\.holoviz\.org/.*es-module-shims"
 
 @pytest.fixture(autouse=True)
 def own_jupyter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
-    """Keep Jupyter away from what this account has set, and from its news."""
+    """Isolate Jupyter from the user's settings, and disable its announcements."""
     settings = tmp_path / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     settings.parent.mkdir(parents=True)
     settings.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
@@ -60,7 +60,7 @@ def own_jupyter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, st
 
 @pytest.fixture
 def lab(tmp_path: Path, own_jupyter: dict[str, str]) -> Iterator[Server]:
-    """JupyterLab over a folder that holds a copy of the tour, without a token."""
+    """JupyterLab without a token, in a folder with a copy of the tour."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
     shutil.copy(TOUR, folder)
@@ -140,7 +140,7 @@ def test_tables_are_whole_and_may_be_changed() -> None:
         tokens = explorer.to_dataframe("concept_evidence")
         tokens["concept"] = "changed"
         assert set(explorer.to_dataframe("concept_evidence")["concept"]) == {"first-letter.s"}
-        with pytest.raises(ValueError, match="there is no table 'cosine'; there is concepts, summary, cosines"):
+        with pytest.raises(ValueError, match="there is no table 'cosine'; choose one of concepts, summary, cosines"):
             explorer.to_dataframe("cosine")
         with pytest.raises(ValueError, match=r"the table 'latent_roles' needs a selected latent: set state\.latent"):
             explorer.to_dataframe("latent_roles")

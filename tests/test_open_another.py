@@ -1,4 +1,4 @@
-"""Readers open other suites from the page, where the server's owner is the only one who can."""
+"""Opening other suites from the page, if the server is reachable from its own machine only."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_nothing_else_is_opened_for_others(tmp_path: Path, allowed: MayOpen) -> 
         dialog = OpenAnother(served)
         dialog.ask()
         dialog._choose({"source": str(tmp_path / "other")})
-        assert "The log of the server says why" in dialog._dialog.html
+        assert "See the log of the server for the reason" in dialog._dialog.html
         assert str(tmp_path) not in dialog._dialog.html.replace(f'value="{tmp_path}', "")
         assert "<form" not in dialog._dialog.html
 
@@ -158,7 +158,7 @@ def test_what_nobody_expected_is_told_too(served: Served, monkeypatch: pytest.Mo
     dialog = OpenAnother(served)
     dialog.ask()
     dialog._choose("saebench")
-    assert "It could not be opened. The log of the server says why." in dialog._dialog.html
+    assert "It could not be opened. See the log of the server for the reason." in dialog._dialog.html
     assert "nobody expected" not in dialog._dialog.html
 
 

@@ -1,4 +1,4 @@
-"""A suite opens on the absorbing latent that tells best what absorption is, where no address says otherwise."""
+"""Without an address, a suite opens on the absorbing latent that illustrates absorption best."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A suite with a telling case."""
+    """A suite with an illustrative case."""
     folder = tmp_path_factory.mktemp("opening") / "told"
     shutil.copytree(SWEEPS, folder)
     save_manifest(folder, read_manifest(folder).model_copy(update={"name": "told"}))

@@ -1,4 +1,4 @@
-"""A paper's figures from one file: all of them, or none and one line that says why."""
+"""All figures of a paper from one file: either all are written, or none and one line states the reason."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ def run(paper: Path, text: str | bytes | None, *options: str) -> Any:
         ('[[figure]]\nname = "cosine"', "figure 1: file: Field required"),
         (
             f'font = "a;}}</style>"\n{COSINE}',
-            "figure 1 (cosine.svg): 'a;}</style>' is no family of fonts; give names",
+            "figure 1 (cosine.svg): 'a;}</style>' is not a font family; give names",
         ),
         (f"{COSINE}colour = 1\n", "figure 1 (cosine.svg): 'colour' is not known here"),
         (f"{COSINE}tau = 7\n", "figure 1 (cosine.svg): tau = '7' is out of range (0 to 1)"),
         (COSINE.replace('"s"', '"é"'), "figure 1 (cosine.svg): concept = 'first-letter.é' does not exist here"),
         (COSINE.replace('"cosine"', '"cosines"'), "name = 'cosines' does not exist here (there is cosine, k-sparse"),
         (COSINE.replace(".svg", ".pdf"), "cosine.pdf is neither .svg nor .png"),
-        (COSINE.replace("cosine.svg", "none/cosine.svg"), "none is no folder; make it first"),
+        (COSINE.replace("cosine.svg", "none/cosine.svg"), "none is not a folder; create it first"),
         (f"{COSINE}suite = 'none'\n", "none: no such folder; give a suite"),
-        (COSINE + COSINE, "figure 2 (cosine.svg): another figure goes to this file"),
-        (COSINE + COSINE.replace("cosine.svg", "../p/cosine.svg"), "figure 2 (../p/cosine.svg): another figure goes"),
+        (COSINE + COSINE, "figure 2 (cosine.svg): another figure has the same file"),
+        (COSINE + COSINE.replace("cosine.svg", "../p/cosine.svg"), "figure 2 (../p/cosine.svg): another figure has"),
         (COSINE.replace("cosine.svg", "there.svg"), "figure 1 (there.svg): "),
         (COSINE.replace("cosine.svg", "there.svg"), "there.svg exists already"),
         (COSINE.replace("cosine.svg", "a\\u0000.svg"), "cannot be written: embedded null"),

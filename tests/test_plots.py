@@ -1,4 +1,4 @@
-"""The plots of Explore: pure functions whose elements, values, colours and figures are what a reader relies on."""
+"""The plots of Explore, pure functions: their elements, values, colours and figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from bokeh.models import BoxSelectTool, HoverTool
 
 from explorer.plots.absorption import absorption_plot
-from explorer.plots.cosine import cosine_distribution, cosine_plot, nearest_latent, place
+from explorer.plots.cosine import cosine_distribution, cosine_plot, nearest_latent, with_x
 from explorer.plots.heat_map import colour_of, steps_of
 from explorer.plots.k_sparse import SCORES, k_sparse_plot
 from explorer.plots.legend import legend_of
@@ -32,7 +32,7 @@ SPLIT, ABSORBING = [40_000, 7], [123, 65_535, 7]
 
 
 def _cosines() -> pd.DataFrame:
-    """As the store gives them: narrow types, arrays that cannot be written; a latent without a cosine."""
+    """Cosines as returned by the store: narrow types, read-only arrays; one latent has no cosine."""
     cosine = np.random.default_rng(0).normal(0, 0.03, NUM_LATENTS).astype(np.float32)
     cosine[SPLIT] = 0.5, 0.31
     cosine[ABSORBING[:2]] = 0.12, 0.08
@@ -114,7 +114,7 @@ def _structure(overlay: hv.Overlay) -> list[tuple[str, list[str], list[str]]]:
 
 
 def _colours(figure: Any) -> set[str]:
-    """Collect the colours of what is drawn, in glyphs and in their data."""
+    """Return the colours of all glyphs and their data."""
     glyphs = [renderer.glyph for renderer in figure.renderers if hasattr(renderer, "glyph")]
     names = ("fill_color", "line_color")
     plain = [getattr(glyph, name, None) for glyph in glyphs for name in names]
@@ -211,7 +211,7 @@ def test_line_is_light_and_keeps_its_peaks() -> None:
 def test_zooming_in_shows_every_latent(view: str) -> None:
     line = next(iter(_cosine(COSINES, view=view, x_range=(2000, 3000)))).dframe()
     seen = line.query("2000 <= x < 3000")
-    expected = place(COSINES, view).query("2000 <= x < 3000")
+    expected = with_x(COSINES, view).query("2000 <= x < 3000")
     assert seen["x"].tolist() == expected["x"].tolist()
     assert seen["latent"].tolist() == expected["latent"].tolist()
 
@@ -220,7 +220,7 @@ def test_zooming_in_shows_every_latent(view: str) -> None:
 def test_marks_stand_at_exact_values(view: str) -> None:
     overlay = _cosine(COSINES, view=view, split=[*SPLIT, 500, 99_999], selected=65_535)
     split, absorbing, ring = (element.dframe() for element in list(overlay)[3:])
-    placed = place(COSINES, view).set_index("latent")
+    placed = with_x(COSINES, view).set_index("latent")
     # A latent that is both is drawn as split only; one without a cosine, or unknown, is not drawn.
     for marks, latents in ((split, SPLIT), (absorbing, ABSORBING[:2]), (ring, [65_535])):
         assert sorted(marks["latent"]) == sorted(latents)
@@ -238,7 +238,7 @@ def test_marks_stand_at_exact_values(view: str) -> None:
 
 @pytest.mark.parametrize("draw", [_cosine, _distribution])
 def test_hovering_names_each_mark_by_its_role(draw: Callable[..., hv.Overlay]) -> None:
-    """HoloViews gives elements of one text one hover tool, which then knows the first of them only."""
+    """HoloViews uses one hover tool for elements with the same text, which only works for the first one."""
     figure = hv.render(draw(COSINES))
     hovered = {
         renderer.glyph.marker: tool.tooltips
@@ -252,7 +252,7 @@ def test_hovering_names_each_mark_by_its_role(draw: Callable[..., hv.Overlay]) -
 
 
 def test_rank_view_is_sorted() -> None:
-    ranked = place(COSINES, "rank")
+    ranked = with_x(COSINES, "rank")
     assert ranked["x"].tolist() == list(range(1, NUM_LATENTS + 1))
     assert ranked["latent"].iloc[:2].tolist() == SPLIT
     assert all(high >= low for high, low in pairwise(ranked["cosine"].iloc[:-1]))
@@ -309,7 +309,7 @@ def test_distribution_counts_every_latent() -> None:
 
 
 def _nearest(x: float, y: float, marked: list[int], cosines: pd.DataFrame = COSINES) -> int | None:
-    return nearest_latent(place(cosines, "index"), x, y, marked=marked, x_span=NUM_LATENTS, y_span=1.0)
+    return nearest_latent(with_x(cosines, "index"), x, y, marked=marked, x_span=NUM_LATENTS, y_span=1.0)
 
 
 def test_tap_finds_the_latent_that_was_meant() -> None:
@@ -339,7 +339,7 @@ def test_tap_is_not_misled_by_latents_without_a_cosine() -> None:
 
 def test_tap_on_an_empty_plot_finds_nothing() -> None:
     assert _nearest(0, 0, [], COSINES.iloc[:0]) is None
-    data = place(COSINES.iloc[:1], "index")
+    data = with_x(COSINES.iloc[:1], "index")
     assert nearest_latent(data, 0, 0, marked=[], x_span=0, y_span=1) is None
 
 
@@ -430,7 +430,7 @@ def test_any_number_of_widths_has_its_colours() -> None:
 
 
 def _trained_again() -> pd.DataFrame:
-    """SAEs as Atlas is told of them: a sweep with three seeds each, one whose first L0 has several, one without."""
+    """Rows of SAEs for Atlas: a sweep with three seeds per L0, one with several at the first L0, one without."""
     seeds = {"Gated": (3, 3, 3), "JumpReLU": (2, 1, 1), "TopK": (1, 1, 1)}
     random = np.random.default_rng(0)
     means = pd.DataFrame(
@@ -537,13 +537,13 @@ def test_absorption_plots_have_whole_layers() -> None:
 )
 def test_small_rates_differ_in_colour_beside_large_ones(values: list[float], said: list[str]) -> None:
     steps = steps_of(pd.DataFrame({"absorption_rate": values}), "absorption_rate", LIGHT)
-    assert [step.said for step in steps] == said
+    assert [step.text for step in steps] == said
     colours = colour_of(pd.Series(values), steps, LIGHT)
     for value, colour in zip(values, colours, strict=True):
         if value > 0:
             (place,) = (place for place, step in enumerate(steps) if step.colour == colour)
-            assert value <= steps[place].most
-            assert place == 0 or value > steps[place - 1].most
+            assert value <= steps[place].upper
+            assert place == 0 or value > steps[place - 1].upper
         else:
             assert colour == (LIGHT.paper if value == 0 else "rgba(0, 0, 0, 0)")
     known = [colour for value, colour in zip(values, colours, strict=True) if value > 0]
@@ -553,5 +553,5 @@ def test_small_rates_differ_in_colour_beside_large_ones(values: list[float], sai
 def test_counts_have_a_colour_each_as_long_as_there_are_colours() -> None:
     counts = pd.DataFrame({"num_split_latents": [1.0, 2.0, 3.0]})
     steps = steps_of(counts, "num_split_latents", DARK)
-    assert [(step.most, step.said) for step in steps] == [(1, "1"), (2, "2"), (3, "3")]
+    assert [(step.upper, step.text) for step in steps] == [(1, "1"), (2, "2"), (3, "3")]
     assert [step.colour for step in steps] == list(DARK.rates[-3:])

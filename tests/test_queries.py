@@ -1,4 +1,4 @@
-"""Every question of the catalogue: its contract on suites of all shapes, and its answers against hand and pandas."""
+"""Every query: its contract on suites of all shapes, and its results compared with hand-computed values and pandas."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ ACTIVATIONS = {5: {"s0": 4.0, "<b>s": 1.5}, 10: {'s"quoted"': 9.0, "s0": 0.25}}
 
 
 def _rows(*rows: dict[str, Any]) -> pa.Table:
-    """Make a table of rows, with ids in the place of layer, width and L0, and of letters."""
+    """Return a table of rows, with ids in place of layer, width and L0, and of letters."""
     return pa.Table.from_pylist([keys(**row) for row in rows])
 
 
@@ -165,7 +165,7 @@ def hand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 
 def _thresholds(tau: float, cosine_threshold: float, effect_margin: float) -> dict[str, Any]:
-    """Give these and the metric of the paper."""
+    """Return these parameters and the paper's metric."""
     return DECIDING | {"tau": tau, "cosine_threshold": cosine_threshold, "effect_margin": effect_margin}
 
 
@@ -177,7 +177,7 @@ def _split(store: Store, letter: str, tau: float) -> list[int]:
 
 
 def _required_columns_only(folder: Path) -> None:
-    """Take the optional columns out of every file, and out of the manifest."""
+    """Remove the optional columns from every file and from the manifest."""
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     for name, entry in manifest["tables"].items():
         table = TABLES[name]
@@ -195,7 +195,7 @@ _WIDER = {pa.int32(): pa.int64(), pa.float32(): pa.float64(), pa.float64(): pa.f
 
 
 def _other_types(folder: Path) -> None:
-    """Store every number in another width than the contract has, with a column that the contract does not know."""
+    """Store every number with another width than in the contract, and add an unknown column."""
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     for name, entry in manifest["tables"].items():
         entry["columns"] = {}
@@ -424,7 +424,7 @@ def test_absorbing_latents_come_by_tokens_then_effect(hand: Store) -> None:
 
 
 def wilson(part: float, whole: float) -> tuple[float, float]:
-    """Solve (p - part/whole)^2 = z^2 p (1 - p) / whole, which is what the interval's ends are."""
+    """Solve (p - part/whole)^2 = z^2 p (1 - p) / whole, whose solutions are the ends of the interval."""
     share, z_squared = part / whole, 1.96**2
     low, high = sorted(np.roots([1 + z_squared / whole, -(2 * share + z_squared / whole), share**2]).real)
     return low, high
@@ -486,7 +486,7 @@ def test_concept_counts_tell_unmeasured_from_nothing_absorbed(hand: Store) -> No
 
 
 def test_published_numbers_are_counted(tmp_path: Path) -> None:
-    """Of results without their tokens, what was published is known, and at every threshold the same."""
+    """For results without tokens, the published numbers are used at every threshold."""
     rows = [{"layer": 0, "width": 8, "l0": 1, "letter": x, "num_probe_true_positives": 100} for x in "abc"]
     absorbed = [row | {"num_absorbed": number} for row, number in zip(rows, (25, 0, None), strict=True)]
     manifest = Manifest(

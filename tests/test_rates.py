@@ -1,4 +1,4 @@
-"""Absorption over all SAEs against an independent computation from the raw parquet."""
+"""Absorption over all SAEs, compared with an independent computation from the parquet files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def raw(store: Store, table: str) -> pd.DataFrame:
 
 
 def rates_by_hand(store: Store) -> pd.DataFrame:
-    """Count the published verdicts a letter, weigh them by the sample, divide by the probe's true positives.
+    """Count the published verdicts per letter, divide by the sampled portion and the probe's true positives.
 
     Of further seeds, only the counts are stored.
     """

@@ -1,4 +1,4 @@
-"""After a short cut of its connection a page returns to its own session; nothing else joins or builds one."""
+"""After a short disconnection, a page returns to its own session; no other connection joins or creates one."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def served() -> Iterator[InProcess]:
 
 
 def new_session() -> Any:
-    """Name a session, as a server does for each page."""
+    """Create the id of a session, as a server does for each page."""
     return generate_session_id(tokens._key(), signed=True)
 
 
@@ -71,7 +71,7 @@ def token_for(session_id: Any, *, age: int = 0) -> str:
 
 
 async def end(served: InProcess, session_id: str) -> None:
-    """Wait until the server has noticed that nobody is connected, and have it end the session."""
+    """Wait until the server has noticed the disconnection, and let it end the session."""
     await all_leave()
     session: Any = served.context.get_session(session_id)  # type: ignore[arg-type]
     session.request_expiration()
@@ -110,7 +110,7 @@ def test_session_that_nobody_joined_is_none_to_return_to(served: InProcess) -> N
 
 
 def test_only_the_first_websocket_builds_a_session(served: InProcess) -> None:
-    """As another worker does, which has not served the page."""
+    """Simulate another worker, which has not served the page."""
     session_id = new_session()
     token = token_for(session_id)
     assert served.run(join(served.url, token, AGAIN)) == HTTPStatus.FORBIDDEN
@@ -161,7 +161,7 @@ def wait_cut(page: Page, *, is_cut: bool) -> None:
 
 
 def cut(page: Page, proxy: Proxy) -> None:
-    """Cut the network, until the page has tried in vain to reconnect."""
+    """Cut the network until the page has failed to reconnect."""
     proxy.cut()
     pause = threading.Event()
     while proxy.refused < 2:
@@ -171,7 +171,7 @@ def cut(page: Page, proxy: Proxy) -> None:
 
 
 def built(server: Server) -> int:
-    """How many pages a server has made, by its log."""
+    """Return the number of pages that a server has created, from its log."""
     return len(re.findall(r'200 GET /dashboard |"path": "/dashboard", "status": 200', server.output))
 
 

@@ -1,4 +1,4 @@
-"""A suite at a URL: read by ranges through DuckDB's httpfs, and locked as a local one is."""
+"""A suite at a URL: read by ranges through DuckDB's httpfs, and locked like a local one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SAE = (0, 1000, 10)
 def _httpfs() -> bool:
     try:
         with duckdb.connect() as connection:
-            location_module.reach(connection, ["https://"])
+            location_module.allow_access(connection, ["https://"])
     except SuiteError:
         return False
     return True

@@ -343,7 +343,7 @@ _ANYTHING = st.recursive(
 
 @cache
 def _paths() -> list[tuple[str | int, ...]]:
-    """Return the way to every value of a small page."""
+    """Return the path of every value of a small page's data."""
     found: list[tuple[str | int, ...]] = []
 
     def walk(value: Any, path: tuple[str | int, ...]) -> None:

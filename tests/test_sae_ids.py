@@ -1,4 +1,4 @@
-"""Ids of SAEs: what they are made from, that they are distinct, and that an order of files does not change them."""
+"""Ids of SAEs: their components, their uniqueness, and their independence of the order of files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from queries.manifest import Sae
 from queries.manifest_1 import former_id, former_key
-from queries.sae_ids import in_order, sae_ids
+from queries.sae_ids import sae_ids, sorted_saes
 from queries.schema import ID_PATTERN
 
 AT: dict[str, Any] = {"layer": 8, "width": 16_000}
@@ -87,4 +87,4 @@ def test_saes_are_listed_by_what_is_known_of_them() -> None:
         Sae(sae="a", layer=8, hook="a", architecture="topk", width=512, l0=7.0, seed=0),
         Sae(sae="z", layer=8, hook="a", architecture="gated", width=1024),
     ]
-    assert [sae.id for sae in in_order(saes)] == ["z", "a", "b", "c", "d", "e", "f"]
+    assert [sae.id for sae in sorted_saes(saes)] == ["z", "a", "b", "c", "d", "e", "f"]

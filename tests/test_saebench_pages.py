@@ -1,4 +1,4 @@
-"""The explorer on an imported suite that lacks a lot: L0 unknown, numbers published without the words behind them."""
+"""The explorer on an imported suite with little data: unknown L0, and numbers without the words behind them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SAEs as a reader tells them apart: chosen by attributes, named, and set beside others."""
+"""SAEs for visitors: selected by attributes, named, and compared."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from explorer.saes import (
     ATTRIBUTES,
     Sae,
+    axis_attributes,
     choose,
     counterparts,
+    distinguishing_attributes,
     l0_distance,
     labelled,
-    meets,
-    named_by,
+    matches,
     suggest_other,
-    telling,
     value_label,
     value_labels,
     values_of,
@@ -97,13 +97,13 @@ def test_an_l0_may_be_rounded_as_links_have_it() -> None:
     assert choose(saes, {"l0": 13})[0] == saes[0], "the first of those that are written so"
     assert choose(saes, {"l0": 13.43})[0] == saes[1]
     assert choose([*saes, made("whole", l0=13)], {"l0": 13})[0].id == "whole"  # type: ignore[union-attr]
-    assert meets(12.65, 13)
-    assert not meets(12.65, 12)
-    assert not meets(13, 12.65), "an L0 that is called 13 is no other"
+    assert matches(12.65, 13)
+    assert not matches(12.65, 12)
+    assert not matches(13, 12.65), "an L0 that is called 13 is no other"
 
 
 def test_unknown_l0s_are_chosen_by_negative_ones() -> None:
-    """As links of old have it: -1 is the first, -2 the second."""
+    """In old links, -1 means the first, -2 the second."""
     saes = [made("known", l0=10), *(made(f"unknown-{nth}", l0=None) for nth in (1, 2, 3))]
     for l0, chosen in ((-1, "unknown-1"), (-2, "unknown-2"), (-3, "unknown-3"), (-9, "unknown-1")):
         sae, options = choose(saes, {"l0": l0})
@@ -116,9 +116,9 @@ def test_unknown_l0s_are_chosen_by_negative_ones() -> None:
     # Where all are known, it means nothing, and where none is, nothing is near.
     assert choose(saes[:1], {"l0": -1})[0] == saes[0]
     assert choose(saes[1:], {"l0": 40})[0] == saes[1]
-    assert meets(None, -1)
-    assert not meets(None, 0)
-    assert not meets(-1, None)
+    assert matches(None, -1)
+    assert not matches(None, 0)
+    assert not matches(-1, None)
 
 
 def test_without_a_wish_what_is_unknown_is_not_preferred() -> None:
@@ -137,16 +137,16 @@ def test_names_say_what_tells_saes_apart() -> None:
     assert named[0].label == "layer 0, resid_post, TopK, 1k latents, L0 10"
     assert named[0].short == "0 · resid_post · TopK · 1k · 10"
     assert named[3].label == "layer 0, resid_post, TopK, 4k latents, L0 11, seed 1"
-    assert telling(TREE) == list(ATTRIBUTES)
-    assert telling([]) == []
+    assert distinguishing_attributes(TREE) == list(ATTRIBUTES)
+    assert distinguishing_attributes([]) == []
 
 
 def test_axes_name_no_more_than_they_must() -> None:
     plain = [made("a", l0=10), made("b", l0=40)]
-    assert named_by(plain) == ["layer", "width", "l0"]
+    assert axis_attributes(plain) == ["layer", "width", "l0"]
     both = [sae._replace(architecture=name) for sae, name in zip(plain, ("TopK", "Gated"), strict=True)]
     # What all have in common is omitted where there is something else to say.
-    assert named_by(both) == ["architecture", "l0"]
+    assert axis_attributes(both) == ["architecture", "l0"]
     assert [sae.short for sae in labelled(both)] == ["TopK · 10", "Gated · 40"]
 
 

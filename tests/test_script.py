@@ -1,4 +1,4 @@
-"""Every question can be taken away as SQL: the text runs by itself in a bare DuckDB and gives the same answer."""
+"""Every query can be exported as SQL, which runs in a plain DuckDB and gives the same result."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def embedded() -> Iterator[Store]:
 
 
 def assert_same(answer: pd.DataFrame, shown: pd.DataFrame) -> None:
-    """Compare what DuckDB gives with what the store does, which has None for a NULL among texts and booleans."""
+    """Compare a result of DuckDB with the store's, which has None for NULL in texts and booleans."""
     texts = {
         name: answer[name].astype(object).where(answer[name].notna(), None)
         for name in answer.select_dtypes(["str", "boolean"])
@@ -47,7 +47,7 @@ def assert_same(answer: pd.DataFrame, shown: pd.DataFrame) -> None:
 
 
 def runs(store: Store, name: str, params: dict[str, Any], times: int = 1) -> None:
-    """Compare what a script answers in a bare DuckDB, the last time that it is asked, with what the store answers."""
+    """Compare the last result of a script in a plain DuckDB with the store's result."""
     text = store.script(name, **params)
     with duckdb.connect() as bare:
         for _ in range(times):

@@ -1,4 +1,4 @@
-"""The search in the header: what it finds, where it leads, and what it makes of whatever is typed."""
+"""The search in the header: its results, their links, and its handling of arbitrary input."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 
 class Asked:
-    """A search, and what its reader does with it."""
+    """A search, and actions of its user."""
 
     def __init__(self, store: Store, **state: Any) -> None:
         self.model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s", **state), Pages)
@@ -194,7 +194,7 @@ def test_a_search_that_fails_is_not_called_empty(tmp_path: Path) -> None:
     with Store(write_tiny_suite(tmp_path / "tiny", saes=[SAE])) as store:
         asked = Asked(store)
     shown = asked("sh")
-    assert "This could not be searched for" in shown
+    assert "The search failed" in shown
     assert "Nothing begins" not in shown
     assert "closed" in asked.model.error
 

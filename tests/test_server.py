@@ -1,4 +1,4 @@
-"""The server behind the command: its log, its health, its processes, and how it ends."""
+"""The command's server: its log, its health check, its processes, and its shutdown."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def suite(tmp_path: Path) -> Path:
 
 @contextmanager
 def running(folder: Path, *arguments: object) -> Iterator[Server]:
-    """Run ``absorption-explorer serve`` with these arguments; `folder`/slow names a question that takes for ever."""
+    """Run ``absorption-explorer serve`` with these arguments; `folder`/slow names a query that never ends."""
     port = free_port()
     command = [sys.executable, "-m", "tests.slow_command", str(folder / "slow"), "serve"]
     command += [*map(str, arguments), "--port", str(port)]
@@ -97,7 +97,7 @@ def workers(server: Server) -> set[int]:
 
 
 def expect_end_by_sigterm(server: Server, number: int) -> None:
-    """Send SIGTERM, and wait until all of that many processes have ended as they should."""
+    """Send SIGTERM, and wait until all of that many processes have ended with the right code."""
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(SECONDS_TO_END) == 0
     wait_until(lambda: not workers(server))
@@ -160,7 +160,7 @@ def test_error_is_one_line_without_what_was_sent(logger: logging.Logger, capsys:
 
 
 class Unspeakable:
-    """As Bokeh's ERROR message without a text: it fails to say what it is."""
+    """An object like Bokeh's ERROR message without a text: converting it to text fails."""
 
     def __repr__(self) -> str:
         message = "text"
@@ -299,7 +299,7 @@ def test_sigterm_ends_all_in_the_middle_of_a_question(suite: Path, tmp_path: Pat
 
 @pytest.fixture
 def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Take the browser's place: the file gets a line for each page that is opened, with the status of its answer."""
+    """Replace the browser: a file gets one line per opened page, with the status of the response."""
     browser, file = tmp_path / "browser", tmp_path / "opened"
     browser.write_text(
         f"#!{sys.executable}\n"
@@ -325,7 +325,7 @@ def test_workers_end_with_the_first_process(suite: Path, tmp_path: Path, opened:
 
 @contextmanager
 def asking(server: Server, *parts: str) -> Iterator[tuple[socket.socket, str]]:
-    """Send a request in these parts over a connection of its own, and return that and the head of the answer."""
+    """Send a request in parts over a new connection; return the connection and the head of the response."""
     with socket.create_connection(("127.0.0.1", port_of(server)), timeout=SECONDS) as visitor:
         visitor.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for part in parts:

@@ -1,4 +1,4 @@
-"""Sessions that end leave nothing behind; sessions that run share nothing but the store."""
+"""Sessions that end leave nothing behind; running sessions share only the store."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    """The address of a server that soon forgets closed sessions."""
+    """The address of a server that soon removes closed sessions."""
     soon = {"unused_session_lifetime_milliseconds": 4_000, "check_unused_sessions_milliseconds": 50}
     with serving_sweeps(**soon) as served:
         yield served
@@ -59,7 +59,7 @@ def connect(address: str) -> Callable[..., ClientSession]:
 
 
 def wait_until(met: Callable[[], bool]) -> bool:
-    """Wait, within bounds, for something that another thread does."""
+    """Wait, with a timeout, for a condition that another thread fulfils."""
     pause = threading.Event()
     for _ in range(SECONDS * 10):
         gc.collect()
@@ -70,7 +70,7 @@ def wait_until(met: Callable[[], bool]) -> bool:
 
 
 def visit(store: Store) -> list[ref[Any]]:
-    """Show an explorer without a server, as a notebook does, use all of it, and take it down."""
+    """Display an explorer without a server, as a notebook does, use all of it, and remove it."""
     explorer = app.Explorer(store, letter="s")
     layout, state = explorer.layout, explorer.state
     root = layout.get_root(Document())

@@ -1,4 +1,4 @@
-"""Soft absorption: who carries a concept on each true positive of the probe, in numbers, in plots and on the page."""
+"""Soft absorption: the shares of a concept carried by latents on each true positive, as numbers, plots and page."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def store(suite: Path) -> Iterator[Store]:
 
 
 def shares_of(tokens: pd.DataFrame) -> pd.DataFrame:
-    """Share out each token's projection, in numpy; NaN where there is nothing to share out."""
+    """Compute each token's shares of the projection with NumPy; NaN if the projection is not positive."""
     main, absorbing, total = (tokens[f"{name}_projection"].to_numpy() for name in ("main", "absorbing", "total"))
     total = np.where(total > 0, total, np.nan)
     parts = np.array([main, absorbing, total - main - absorbing]) / total
@@ -120,7 +120,7 @@ def test_the_view_says_the_means_and_is_absent_without_projections(store: Store,
     means = ", ".join(f"{said} {percent(expected[name].mean())}" for name, said in PARTS.items())
     apart = int(expected["main_share"].isna().sum())
     said = f"Mean over {len(expected) - apart} S tokens that the probe finds: {means}."
-    assert f"{said} Omitted: {apart} that do not point along the probe." in shown_text(head.html)
+    assert f"{said} Omitted: {apart} without a positive projection." in shown_text(head.html)
     assert (tokens.visible, concepts.visible) == (True, True)
     table._handle_msg({"action": "unfold", "value": None})
     assert len(re.findall(r"<tr><td>", table.html)) == len(expected)
@@ -150,7 +150,9 @@ def test_what_another_tau_would_change_is_unknown_without_all_projections(tmp_pa
         view._model.state.apply({"tau": 0.2})
         assert layout.visible
         assert (tokens.visible, concepts.visible) == (False, False)
-        assert "Unknown at this tau The suite stores who carries S for its own tau only, 0.03." in shown_text(head.html)
+        assert "Unknown at this tau The suite stores the shares of S for its own tau only, 0.03." in shown_text(
+            head.html
+        )
 
 
 def said_of_means() -> str:

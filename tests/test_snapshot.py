@@ -1,4 +1,4 @@
-"""Standalone snapshots: what the file holds, that nothing in it can do harm, and how it works without any network."""
+"""Standalone snapshots: the contents of the file, its safety, and its use without a network."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
+from playwright.sync_api import expect
 from typer.testing import CliRunner, Result
 
 from explorer import Explorer, SnapshotError, open_store, save_snapshot
 from explorer.cli import app
+from explorer.model import choices_of
 from explorer.plots.cosine import cosine_plot
 from explorer.plots.standalone import standalone
+from explorer.state import ExplorerState
 from explorer.theme import DARK, LIGHT
 from explorer.views.markup import Markup, visible
 from queries import QueryError
 from queries.schema import concept_id
 from tests.browser import PageOpener, ask_model, drag, figure, glyphs, point, tap, wait_figure, wait_for, wait_glyph
+from tests.cited import cited_texts
 from tests.explore import ABSORBING, LINE, RING, SPLIT
 from tests.hostile_suite import EVIL, HOSTILE, Reader, write_hostile_suite
 from tests.questions import DECIDING, THRESHOLDS, keys
@@ -45,7 +49,7 @@ SAES = [(3, 4000, 10)]
 
 
 class _Page(HTMLParser):
-    """Collects what a browser would take for scripts, and everything that could reach out of the file."""
+    """Collects scripts, and everything that could access resources outside the file."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -93,7 +97,7 @@ class Snapshot:
 
     @property
     def parts(self) -> dict[str, str]:
-        """The packed parts by the names of their files."""
+        """The compressed parts, by file name."""
         return {path.rpartition("/")[-1]: part for path, part in self.data["parts"].items()}
 
     @property
@@ -208,7 +212,7 @@ def test_no_text_of_the_suite_becomes_markup(tmp_path: Path) -> None:
     assert Reader(snapshot.text).found == [
         "link href='data:,'",
         "a href='#ax-main'",
-        *["<script>"] * 5,
+        *["<script>"] * 6,
     ]
     # It was not omitted either: all of it stands there, as text.
     texts = "\n".join(text for fragment in fragments for text in fragment.texts)
@@ -224,7 +228,7 @@ def test_the_file_reaches_nowhere_and_runs_only_its_own_scripts(snapshot: Snapsh
     assert not page.handlers
     scripts = [text for kind, text in page.scripts if kind is None]
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
-    assert len(scripts) == 4
+    assert len(scripts) == 5
     allowed = dict(part.strip().partition(" ")[::2] for part in page.policy.split(";"))
     assert allowed["default-src"] == "'none'"
     assert allowed["script-src"].split() == [f"'sha256-{each}'" for each in hashes]
@@ -394,7 +398,7 @@ def test_the_page_sends_a_snapshot_of_its_state(store: Store, monkeypatch: pytes
         broken.setattr(store, "fetch", _fail)
         header._handle_msg({"action": "snapshot"})
     assert len(sent) == 1
-    assert explorer.model.error == "No snapshot was made: out of order"
+    assert explorer.model.error == "No snapshot was created: out of order"
 
 
 def _fail(*_: object, **__: object) -> None:
@@ -406,7 +410,7 @@ def _fail(*_: object, **__: object) -> None:
 
 @pytest.fixture
 def open_snapshot(chromium: Browser, snapshot: Snapshot) -> Iterator[Callable[..., Page]]:
-    """Open a snapshot from disk; the test fails if it asks for anything outside the file or reports an error."""
+    """Open a snapshot from disk; the test fails if it requests anything outside the file or reports an error."""
     opener = PageOpener(chromium, snapshot.path.as_uri())
 
     def open_page(fragment: str = "", path: Path = snapshot.path, **options: Any) -> Page:
@@ -422,7 +426,7 @@ def open_snapshot(chromium: Browser, snapshot: Snapshot) -> Iterator[Callable[..
 
 @pytest.fixture
 def s(store: Store) -> dict[str, Any]:
-    """What S must show."""
+    """The expected contents for S."""
     cosines = fetch(store, "cosines", "s").set_index("latent")["cosine"].astype(float)
     absorbing = fetch(store, "absorbing_latents", "s")["latent"].tolist()
     split = fetch(store, "split_latents", "s")["latent"].tolist()
@@ -557,6 +561,26 @@ _COLOURS = """async (id) => {
   }
   return [...found];
 }"""
+
+
+@pytest.mark.browser
+def test_each_view_is_cited_as_on_the_page(open_snapshot: Callable[..., Page], store: Store) -> None:
+    page = open_snapshot("#concept=first-letter.s")
+    page.locator("#lists [data-action=latent]").last.click()
+    expect(page.locator("#card")).to_be_visible()
+    names = {button.get_attribute("data-cite") or "" for button in page.locator("[data-cite]").all()}
+    assert names == {"cosine", "latents", "card", "evidence", "k-sparse", "token-shares"}
+    state = ExplorerState(
+        choices_of(store), **SAE, concept="first-letter.s", latent=page.evaluate("reader.place.latent")
+    )
+    for name in sorted(names):
+        page.evaluate("(name) => document.querySelector(`[data-cite=${name}]`).click()", name)
+        expect(page.locator("#cite dialog")).to_be_visible()
+        address = page.locator("#cite [data-copy]").last.get_attribute("data-copy") or ""
+        assert address == page.url
+        assert page.locator("#cite pre").all_text_contents() == cited_texts(store, state, name, address)
+        page.keyboard.press("Escape")
+        expect(page.locator("#cite dialog")).to_have_count(0)
 
 
 @pytest.mark.browser

@@ -1,4 +1,4 @@
-"""The state: what can be chosen, what a change takes with it, and its form in the URL."""
+"""The state: valid choices, dependent changes, and its form in the URL."""
 
 from __future__ import annotations
 
@@ -292,7 +292,7 @@ OTHER = ("other_suite", "other_sae")
 
 
 def others_of(suite: str) -> list[tuple[str | None, str | None]]:
-    """List what can be compared with an SAE of a suite, as the state has it."""
+    """Return the state's list of SAEs that can be compared with an SAE."""
     return [(None, None)] + [
         (None if name == suite else name, sae) for name, there in CHOICES.items() for sae in [x.id for x in there.saes]
     ]
@@ -524,7 +524,7 @@ PLACE = ("sae", "concept", "letter", "family", *ATTRIBUTES)
 
 
 def meant(name: str, text: str) -> Any:
-    """Return the value that a text of the URL stands for; something like nothing else where it stands for none."""
+    """Return the value of a text in the URL, or a unique object if it is invalid."""
     special = {
         **dict.fromkeys(("evidence_descending", "present"), {"True": True, "False": False}.get(text, text)),
         "evidence_columns": text.split(".") if text else [],
@@ -540,7 +540,7 @@ def meant(name: str, text: str) -> Any:
 
 
 def shown_by(state: ExplorerState, name: str) -> Any:
-    """Return what a state has under a name that a link may say."""
+    """Return a state's value for a key of a link."""
     if name in ATTRIBUTES:
         return getattr(state.chosen_sae, name)
     return state.concept if name == "letter" else getattr(state, name)

@@ -1,4 +1,4 @@
-"""How sure a difference of means is: the interval, held against a truth that is known."""
+"""The interval of a difference of means, compared with a known truth."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_mean_is_that_of_the_other_minus_this() -> None:
     [(1, 26, 0.0), (3, 26, 0.0), (3, 26, 0.02), (5, 12, 0.02)],
 )
 def test_intervals_hold_a_known_truth_about_95_times_in_100(seeds: int, concepts: int, between: float) -> None:
-    """Wider than 93 to 97%, for 200 draws tell 95% to three in a hundred; benchmarks/intervals.py draws more."""
+    """The bounds are wide, because 200 draws determine 95% to three points; benchmarks/intervals.py draws more."""
     random = np.random.default_rng(0)
     held = 0
     for _ in range(REPEATS):
@@ -60,7 +60,7 @@ def test_intervals_hold_a_known_truth_about_95_times_in_100(seeds: int, concepts
 
 
 def test_a_detectable_difference_is_told_from_none_four_times_in_five() -> None:
-    """About so: of three seeds, it is itself known roughly."""
+    """Approximately: with three seeds, it is itself uncertain."""
     random = np.random.default_rng(6)
     said, told = [], {True: 0, False: 0}
     for _ in range(REPEATS):
@@ -81,7 +81,7 @@ def test_a_detectable_difference_is_told_from_none_four_times_in_five() -> None:
 
 
 def test_pairs_make_the_interval_narrow() -> None:
-    """What is hard for both is no doubt about their difference."""
+    """Concepts that are hard for both do not make their difference uncertain."""
     random = np.random.default_rng(2)
     this, other = simulated(random, seeds=1, concepts=40, difference=0.02)
     paired, torn = mean_difference(this, other), mean_difference(this, random.permuted(other, axis=1))
@@ -115,7 +115,7 @@ def test_of_one_concept_there_is_no_interval() -> None:
 
 
 def test_seeds_are_resampled_too() -> None:
-    """Two SAEs may have other numbers of seeds; what seeds differ by widens the interval."""
+    """Two SAEs may have different numbers of seeds; differences between seeds widen the interval."""
     random = np.random.default_rng(4)
     this, other = simulated(random, seeds=4, concepts=30, difference=0.0)
     shifts = np.array([[-0.1], [-0.05], [0.05], [0.1]])

@@ -1,4 +1,4 @@
-"""What a page does when something fails behind it: a question, a suite's files, the server itself."""
+"""A page's behaviour when a query, a suite's files or the server fails."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ASKED = {
 
 @contextmanager
 def running(folder: Path, port: int, seconds: float = 2, *options: object) -> Iterator[Server]:
-    """Run the command on the suite `folder`/tiny; `folder`/slow names a question that is given up after `seconds`."""
+    """Run the command on the suite `folder`/tiny; `folder`/slow names a query that is cancelled after `seconds`."""
     command = [sys.executable, "-m", "tests.slow_command", str(folder / "slow"), "serve", str(folder / "tiny")]
     command += ["--port", str(port), "--session-seconds", "3", *map(str, options)]
     environment = {"QUESTION_SECONDS": str(seconds)}
@@ -69,7 +69,7 @@ def test_question_that_takes_too_long_can_be_asked_again(open_page: PageOpener, 
             else:
                 page.get_by_role("link", name=name.capitalize()).click()
             notice = part(page, "notices").locator(".notice")
-            expect(notice).to_contain_text(f"The question '{question}' took longer than 2 s and was given up")
+            expect(notice).to_contain_text(f"The question '{question}' took longer than 2 s and was cancelled")
             if name in ("explore", "compare"):
                 message = part(page, "message").and_(page.locator(":visible"))
                 expect(message).to_contain_text("This query was not answered")
@@ -91,7 +91,7 @@ def test_question_that_takes_too_long_can_be_asked_again(open_page: PageOpener, 
 
 
 def test_newer_choice_ends_a_long_question_and_others_go_on(open_page: PageOpener, view: View, tmp_path: Path) -> None:
-    """Neither waits for the five minutes after which the question would be given up."""
+    """Neither waits for the five minutes after which the query would be cancelled."""
     slow = tmp_path / "slow"
     with running(tmp_path, free_port(), seconds=300) as server:
         page, other = (open_view(open_page, f"{server.url}{view.path}") for _ in range(2))

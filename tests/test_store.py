@@ -1,4 +1,4 @@
-"""The store: many threads, limits, the lock on files, answers that cannot be spoilt, suites that cannot be opened."""
+"""The store: threads, limits, the lock on files, immutable results, and suites that cannot be opened."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import queries.store
-from explorer.store import close_stores, shared_store, use
+from explorer.store import acquire_store, close_stores, shared_store
 from queries import CancelToken, Query, QueryError, Store, SuiteError, catalog
 from queries.schema import TABLES, concept_id
 from tests.questions import DECIDING, FAMILY, ask, keys, question_values, sae_id
@@ -56,12 +56,12 @@ def store(folder: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """A suite that the test may spoil."""
+    """A suite that the test may modify."""
     return write_tiny_suite(tmp_path / "own", saes=SAES[:1], dashboards=True)
 
 
 def _inject(monkeypatch: pytest.MonkeyPatch, **statements: str) -> None:
-    """Add questions without parameters to the catalogue."""
+    """Add queries without parameters to the catalogue."""
     added = {name: Query(name, "", {}, {}, sql) for name, sql in statements.items()}
     monkeypatch.setattr(queries.store, "catalog", lambda: catalog() | added)
 
@@ -70,7 +70,7 @@ def _inject(monkeypatch: pytest.MonkeyPatch, **statements: str) -> None:
 
 
 def test_threads_get_the_answers_they_asked_for(folder: Path) -> None:
-    """Two threads on one cursor lose results without an error; every answer here is another one."""
+    """Two threads on one cursor lose results without an error; all results here are different."""
     questions: list[dict[str, Any]] = [
         {"suite": "tiny", "layer": layer, "width": width, "l0": l0, "letter": letter}
         for layer, width, l0 in SAES
@@ -112,7 +112,7 @@ def _ask_all(store: Store) -> dict[str, pd.DataFrame]:
 
 
 def _spoil(frame: pd.DataFrame) -> int:
-    """Try each way to write into a frame; return how many were refused."""
+    """Try each way to write into a frame; return how many were rejected."""
     refused = 0
     for place, name in enumerate(frame.columns):
         first = frame[name].iloc[0] if len(frame) else None
@@ -141,7 +141,7 @@ def test_answers_cannot_be_spoilt_for_others(store: Store) -> None:
 
 
 def test_unknown_integers_are_nan(own: Path) -> None:
-    """Whatever the version of DuckDB makes of them: views format floats, and pandas' NA has no truth value."""
+    """For all versions of DuckDB: views format floats, and pandas' NA has no truth value."""
     with Store(list_letters(own)) as store:
         counts = store.fetch("concept_counts", **keys(**SAE, **DECIDING), family=FAMILY)
     assert counts["num_absorbed"].dtype == np.float64
@@ -188,7 +188,7 @@ def test_equal_questions_meet_the_database_once(store: Store, monkeypatch: pytes
 def test_what_is_asked_of_a_second_concept_is_asked_of_all(
     folder: Path, monkeypatch: pytest.MonkeyPatch, most_bytes: int
 ) -> None:
-    """Not of the first, whose reader may just be moving a threshold; nor where all take more than is kept."""
+    """Not for the first one, because a visitor may be moving a threshold; nor if the result would be too large."""
     asked: list[str | None] = []
     run = Store._run
 
@@ -201,7 +201,7 @@ def test_what_is_asked_of_a_second_concept_is_asked_of_all(
     with Store(folder) as store:
         for letter in "ststba":
             wanted, num_asked = keys(**SAE, **DECIDING, family=FAMILY, letter=letter), len(asked)
-            is_held = store.holds("summary", **wanted)
+            is_held = store.is_cached("summary", **wanted)
             store.fetch("summary", **wanted)
             assert is_held == (len(asked) == num_asked)
         first, *others = map(concept_id, "stba")
@@ -274,7 +274,7 @@ def _weigh(frame: pd.DataFrame) -> int:
 def test_slow_question_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _inject(monkeypatch, slow=SLOW)
     with Store(folder, timeout=0.3) as store:
-        with pytest.raises(QueryError, match=r"^The question 'slow' took longer than 0\.3 s and was given up\.$"):
+        with pytest.raises(QueryError, match=r"^The question 'slow' took longer than 0\.3 s and was cancelled\.$"):
             store.fetch("slow")
         # The store is as good as before, and the failure is not remembered as an answer.
         assert len(store.fetch("saes")) == NUM_SAES
@@ -292,7 +292,7 @@ def test_answered_questions_are_watched_no_more(folder: Path) -> None:
 
 @pytest.mark.timeout(60)
 def test_question_that_nobody_waits_for_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two that run side by side, only the one whose asker moved on."""
+    """Of two parallel queries, only the one whose caller has cancelled it."""
     _inject(monkeypatch, slow=SLOW, also_slow=SLOW)
     with Store(folder, timeout=3) as store, ThreadPoolExecutor(2) as pool:
         begun: Queue[CancelToken] = Queue()
@@ -306,14 +306,14 @@ def test_question_that_nobody_waits_for_is_given_up(folder: Path, monkeypatch: p
         other = pool.submit(ask, "also_slow")
         begun.get()
         mine = pool.submit(ask, "slow")
-        begun.get().given_up = True
-        assert mine.result() == "The question 'slow' was given up."
+        begun.get().is_cancelled = True
+        assert mine.result() == "The question 'slow' was cancelled."
         assert not other.done()
         assert "took longer than 3 s" in other.result()
         assert len(store.fetch("saes")) == NUM_SAES
         asking = CancelToken()
-        asking.given_up = True
-        with store.cancellable(asking), pytest.raises(QueryError, match="was given up"):
+        asking.is_cancelled = True
+        with store.cancellable(asking), pytest.raises(QueryError, match="was cancelled"):
             store.fetch("suite_info", suite="tiny", **DECIDING)
         assert len(store.fetch("suite_info", suite="tiny", **DECIDING)) == 1
 
@@ -354,7 +354,7 @@ def test_changed_file_fails_its_questions_only(own: Path, way: str) -> None:
 
 
 def test_question_opens_no_file_of_other_saes(tmp_path: Path) -> None:
-    """So what it costs does not grow with the SAEs of a suite."""
+    """So its time does not depend on the number of SAEs in a suite."""
     folder = write_tiny_suite(tmp_path / "suite")
     questions: dict[str, dict[str, Any]] = {"cosines": keys(**SAE, letter="s")}
     with Store(folder) as store:
@@ -385,7 +385,7 @@ def test_replaced_suite_is_not_mixed_with_the_one_that_was_opened(own: Path) -> 
 
 def test_a_store_that_another_replaces_is_closed_by_whoever_used_it_last(own: Path, tmp_path: Path) -> None:
     other = write_tiny_suite(tmp_path / "other", name="other", saes=SAES[:1])
-    (first, leave), (_, leave_last) = use(str(own)), use(str(own))
+    (first, leave), (_, leave_last) = acquire_store(str(own)), acquire_store(str(own))
     second = shared_store(str(own), str(other))  # as where a reader opens another suite
     leave()
     assert len(first.fetch("saes"))
@@ -415,7 +415,7 @@ def test_shared_store_is_opened_anew_for_a_changed_suite(own: Path) -> None:
 
 @pytest.fixture(scope="module")
 def neighbours(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two suites; the path of the first, which alone is opened, begins that of the second."""
+    """Two suites, of which only the first is opened; its path is a prefix of that of the second."""
     root = tmp_path_factory.mktemp("neighbours")
     names = ("tiny", "tiny-too")
     first, second = (write_tiny_suite(root / name, name=name, saes=SAES[:1], examples=False) for name in names)
@@ -537,7 +537,7 @@ def _damage_middle(file: Path) -> None:
 
 
 def _replace_column(folder: Path, table: str, name: str, value: object) -> None:
-    """Put `value` into every row, of which the manifest says nothing."""
+    """Set a column to `value` in every row, without updating the manifest."""
     file = folder / f"{table}.parquet"
     data = pq.read_table(file)
     place = data.column_names.index(name)
@@ -546,7 +546,7 @@ def _replace_column(folder: Path, table: str, name: str, value: object) -> None:
 
 
 def _drop_column(folder: Path, table: str, name: str) -> None:
-    """Take a column out of a file, and out of the manifest, which then says nothing wrong."""
+    """Remove a column from a file and from the manifest."""
     file = folder / f"{table}.parquet"
     pq.write_table(pq.read_table(file).drop_columns(name), file)
     _edit_manifest(folder, lambda manifest: manifest["tables"][table]["columns"].pop(name))
@@ -633,12 +633,12 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "column of another kind": (
         lambda folder: _replace_column(folder, "k_sparse", "f1", "high"),
         "k_sparse.parquet",
-        "'f1' is VARCHAR, needed is DOUBLE",
+        "'f1' is VARCHAR, but must be DOUBLE",
     ),
     "unknown table": (
         lambda folder: _edit_manifest(folder, lambda m: m["tables"].update(secrets={"rows": 0, "columns": {}})),
         "manifest.json",
-        "'secrets' is no table",
+        "'secrets' is not a table",
     ),
     "required table missing": (
         lambda folder: _edit_manifest(folder, lambda m: m["tables"].pop("measurements")),
@@ -654,7 +654,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
         # A later format has fields that this program does not know; the version is what the reader must hear of.
         lambda folder: _edit_manifest(folder, lambda m: m.update(format_version=3, invention=True)),
         "manifest.json",
-        "format_version 3 is not known",
+        "format_version 3 is unknown",
     ),
     "unusable name": (
         lambda folder: _edit_manifest(folder, lambda m: m.update(name="../tiny")),
@@ -662,7 +662,9 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "name",
     ),
 }
-_MEND = re.compile(r"restore|import (the suite )?again|fix|take it out|every suite needs it|a suite is a folder with")
+_MEND = re.compile(
+    r"restore|import (the suite )?again|fix|remove it from|every suite needs it|a suite is a folder with"
+)
 
 
 @pytest.mark.parametrize("case", SPOILT)

@@ -1,4 +1,4 @@
-"""The page of a token, and where a latent errs: every number is counted again over the suite's files."""
+"""The page of a token, and false alarms and misses of latents: every number is recomputed from the suite's files."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Files:
         return {*listed, *self.tested_tokens.loc[self.tested_tokens["token"] == token, "concept"]}
 
     def on_vocabulary(self, sae: str, latent: int) -> dict[int, float] | None:
-        """The activations of a latent by token id; None where they are not stored."""
+        """The activations of a latent by token id; None if they are not stored."""
         fired = self.token_activations
         rows = fired[(fired["sae"] == sae) & (fired["latent"] == latent)]
         return None if rows.empty else dict(zip(*rows[["token_ids", "activations"]].iloc[0], strict=True))
@@ -96,7 +96,7 @@ def same_number(one: float | None, other: float | None) -> bool:
 
 
 def by_latent(tested: pd.Series, column: str) -> dict[int, float]:
-    """A number that a tested token's row stores of its latents, by latent; empty where it stores none."""
+    """Return a value that a tested token's row stores per latent, by latent; empty if there is none."""
     stored = tested["latents"] is not None and tested[column] is not None
     return dict(zip(tested["latents"], tested[column], strict=True)) if stored else {}
 

@@ -1,4 +1,4 @@
-"""Who may join a session: nobody but the browser whose page it is."""
+"""Only the browser for which a page was created may join its session."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ CHOSEN = (
 
 
 def start(log: Path, way: str, *arguments: str, key: str | None = None) -> Server:
-    """Start a server in one of the two ways; ask it for nothing that belongs to the explorer."""
+    """Start a server in one of the two ways, without requesting any page of the explorer."""
     port = free_port()
     command = [sys.executable, "-m", *COMMANDS[way], "--port", str(port), *arguments]
     return start_process(command, log, port, "/favicon.ico", environment={"BOKEH_SECRET_KEY": key} if key else {})
@@ -70,7 +70,7 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 def made(session_id: str, *, key: str | None = None, age: float = 0) -> str:
-    """A token that no page carried."""
+    """A token that is in no page."""
     payload: dict[str, Any] = {"headers": {}, "cookies": {}, "arguments": {}}
     expiration = int(_TOKEN_SECONDS - age)
     if key is None:
@@ -189,7 +189,7 @@ def test_a_token_makes_no_session_anew_for_ever(url: str) -> None:
 
 
 def test_one_connection_holds_a_session_at_a_time(url: str) -> None:
-    """A token that leaked from a page joins its session neither beside the page nor in its place."""
+    """A token that leaked from a page cannot join its session, neither with the page nor in its place."""
     request = HTTPRequest(f"{url.replace('http', 'ws', 1)}/dashboard/ws")
 
     async def attack() -> None:
@@ -245,7 +245,7 @@ def test_a_name_that_leads_to_this_machine_opens_no_websocket(url: str) -> None:
 
 @pytest.mark.parametrize("path", ["/dashboard", "/dashboard/autoload.js"])
 def test_the_first_request_of_a_server_is_held_to_the_same(tmp_path: Path, path: str) -> None:
-    """Under ``panel serve`` it is accepted before the guard stands."""
+    """With ``panel serve`` it is accepted before the guard is installed."""
     server = start(tmp_path / "log", "panel serve")
     try:
         link = f"{path}?letter=s&bokeh-session-id=CHOSEN&bokeh-autoload-element=x"

@@ -1,4 +1,4 @@
-"""Tours: their files, what they tell of suites of all shapes, their steps over the live page; help and presentation."""
+"""Tours: their files, their texts for suites of all shapes, their steps on the live page; help and presentation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from explorer.model import choices_of
 from explorer.state import ExplorerState
 from explorer.store import ARCHITECTURES, SWEEPS
 from explorer.text.tour_files import TOURS, TourError, read_tour
-from explorer.tours import enter, existing, offered, query_of, tell, tell_file
+from explorer.tours import enter_step, query_of, render_tour, rendered_tour, rendered_tours, with_existing_steps
 from tests.browser import figure, wait_for
 from tests.explore import part, wait_ready
 from tests.hostile_suite import Reader, write_hostile_suite
@@ -78,10 +78,10 @@ text = "t"
     [
         ((("place = 1", "place"),), "t.toml: is not TOML"),
         ((('title = "T"\n', ""),), "t.toml: title: field required"),
-        ((('at = "cosine"', 'at = "nowhere"'),), "t.toml: step 2 points at 'nowhere'; there is concept, "),
+        ((('at = "cosine"', 'at = "nowhere"'),), "t.toml: step 2 points at 'nowhere'; choose one of concept, "),
         ((('text = "t"', 'text = ""'),), "t.toml: step 2 text: string should have at least 1 character"),
         ((('text = "t"', 'txt = "t"'),), "t.toml: step 2 text: field required"),
-        ((('title = "T"', 'title = "T"\nname = "x"'),), "t.toml: gives a name of its own"),
+        ((('title = "T"', 'title = "T"\nname = "x"'),), "t.toml: contains a name; the name of a tour"),
         ((("telling_case", "no_question"),), "t.toml: there is no query 'no_question'"),
         ((("case.sae ", "case.sea "),), "t.toml: 'dict object' has no attribute 'sea'"),
     ],
@@ -91,7 +91,7 @@ def test_what_is_wrong_with_a_file_is_one_line(store: Store, changes: tuple[tupl
     for before, after in changes:
         text = text.replace(before, after)
     with pytest.raises(TourError, match=f"^{re.escape(said)}") as told:
-        tell_file(store, SWEEPS.name, read_tour("t", text))
+        render_tour(store, SWEEPS.name, read_tour("t", text))
     assert "\n" not in str(told.value)
 
 
@@ -100,7 +100,7 @@ def test_what_is_wrong_with_a_file_is_one_line(store: Store, changes: tuple[tupl
 
 def test_a_suite_offers_what_it_can_show_and_every_state_can_be_set(store: Store) -> None:
     for suite, names in OFFERED.items():
-        tours = offered(store, suite)
+        tours = rendered_tours(store, suite)
         assert [tour.name for tour in tours if tour.steps] == names
         assert all(bool(tour.steps) != bool(tour.why_not) for tour in tours)
         for tour in tours:
@@ -114,7 +114,7 @@ def test_a_suite_offers_what_it_can_show_and_every_state_can_be_set(store: Store
 
 
 def _text(store: Store, suite: str, tour: str) -> str:
-    return " ".join(" ".join(Reader(step.html).texts) for step in tell(store, suite, tour).steps)
+    return " ".join(" ".join(Reader(step.html).texts) for step in rendered_tour(store, suite, tour).steps)
 
 
 def test_numbers_are_the_stores(store: Store) -> None:
@@ -145,7 +145,7 @@ def test_numbers_are_the_stores(store: Store) -> None:
     place = {"suite": SWEEPS.name, "sae": case.sae, "concept": case.concept}
     absorbing = ask(store, "absorbing_latents", **place).set_index("latent")
     told = _text(store, SWEEPS.name, "first-absorbed-word")
-    token = tell(store, SWEEPS.name, "first-absorbed-word").steps[-1].state["evidence_token"]
+    token = rendered_tour(store, SWEEPS.name, "first-absorbed-word").steps[-1].state["evidence_token"]
     assert token in [each.strip() for each in absorbing.loc[case.latent, "tokens"]]
     assert f"is absorbed by latent {case.latent}." in told
     summary = store.fetch("summary", **place, family=FAMILY, **DECIDING).iloc[0]
@@ -166,24 +166,24 @@ def test_suites_of_all_shapes_tell_or_say_why_not(tmp_path: Path) -> None:
     ):
         with open_store(folder) as opened:
             (suite,) = opened.suites
-            tours = offered(opened, suite)
+            tours = rendered_tours(opened, suite)
             assert all(bool(tour.steps) != bool(tour.why_not) for tour in tours)
             assert [found for tour in tours for step in tour.steps for found in Reader(step.html).found] == []
 
 
 def test_a_page_without_a_server_offers_a_tour_of_more_than_half_its_steps(store: Store) -> None:
-    told = tell(store, SWEEPS.name, "does-a-wider-sae-help")
-    kept = existing(told, lambda step: step.at != "pair")
+    told = rendered_tour(store, SWEEPS.name, "does-a-wider-sae-help")
+    kept = with_existing_steps(told, lambda step: step.at != "pair")
     assert kept is not None
     assert kept.steps == tuple(step for step in told.steps if step.at != "pair")
     # A snapshot of the wide SAE has two steps of the comparison.
-    assert existing(told, lambda step: step.state["page"] == "explore") is None
+    assert with_existing_steps(told, lambda step: step.state["page"] == "explore") is None
 
 
 def test_an_address_leads_to_its_step(store: Store) -> None:
     def opened(query: str) -> tuple[ExplorerState, list[str]]:
         state = ExplorerState(choices_of(store))
-        return state, state.from_query(query) + enter(store, state, query)
+        return state, state.from_query(query) + enter_step(store, state, query)
 
     # A link that names nothing else leads to a suite that can show it, and sets the step's state.
     state, refused = opened("tour=does-a-wider-sae-help&tour_step=2")
@@ -196,7 +196,7 @@ def test_an_address_leads_to_its_step(store: Store) -> None:
     assert (state.page, state.concept, state.tour_step, refused) == ("explore", "first-letter.s", 2, [])
     state, refused = opened(f"suite={ARCHITECTURES.name}&tour=does-a-wider-sae-help")
     assert state.tour is None
-    assert "no two SAEs that differ in width alone" in refused[0]
+    assert "no two SAEs with about the same L0 that differ mainly in width" in refused[0]
     assert "tour" not in state.to_query()
     state, refused = opened("tour=first-absorbed-word&tour_step=50")
     assert (state.tour_step, refused) == (7, [])
@@ -217,7 +217,7 @@ _COVERED = """() => {
 
 
 def _at_step(page: Page, number: int) -> None:
-    """Wait for a step; its view is in sight, and not covered."""
+    """Wait for a step; its view is visible and not covered."""
     expect(page.locator(f"[data-step$=' {number}'][data-placed]")).to_be_visible()
     wait_ready(page)
     wait_for(page, "() => document.querySelector('.ax-tour-ring').hidden === false")
@@ -240,7 +240,7 @@ def test_a_whole_tour(
     open_page: PageOpener, serve: Callable[..., Server], store: Store, shown: tuple[Path, str, int]
 ) -> None:
     suite, name, width = shown
-    steps = tell(store, suite.name, name).steps
+    steps = rendered_tour(store, suite.name, name).steps
     page = open_page(f"{serve(suite).url}/dashboard?page=evidence", width=width)
     wait_ready(page)
     before = page.url

@@ -1,4 +1,4 @@
-"""Where questions fail, no part of a page says that the suite has no answer."""
+"""If queries fail, no part of the page claims that the suite has no results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a suite does not know is shown as unknown, and what was published without its tokens is counted."""
+"""Values that a suite lacks are shown as unknown, and numbers published without tokens are used."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ KINDS = ("tokens", "published", "mixed", "uncounted", "unprobed")
 
 
 def write_kind(kind: str, folder: Path) -> Path:
-    """Write a suite of a kind: how it knows what is absorbed, or that it does not."""
+    """Write a suite of a kind, which determines whether and how absorption is known."""
     if kind == "tokens":
         return write_tiny_suite(folder / kind, name=kind)
     source = folder / f"{kind}-source"
@@ -132,7 +132,7 @@ def test_evidence_says_what_was_counted_and_what_was_published(stores: dict[str,
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_a_threshold_that_moves_something_can_be_moved(stores: dict[str, Store], kind: str) -> None:
-    """What is offered is what changes an answer; another value is refused in a link, and raises no badge."""
+    """Only thresholds that change a result are offered; others are rejected in links and show no badge."""
     store = stores[kind]
     values = values_of(store)
     moves = set()
@@ -168,7 +168,7 @@ def test_only_a_threshold_that_moves_something_can_be_moved(stores: dict[str, St
 
 @pytest.mark.parametrize("own", [{}, {"tau": 0.05}, {"cosine_threshold": 0.1, "effect_margin": 2.0}])
 def test_what_a_threshold_differs_from_is_named(tmp_path: Path, own: dict[str, float]) -> None:
-    """Moved ones differ from the suite's; a suite that was measured with others than the paper's says so itself."""
+    """Moved thresholds are compared with the suite's; the suite states where its own differ from the paper's."""
     with Store(write_tiny_suite(tmp_path / "suite", name="suite", thresholds=own)) as store:
         model = Explorer(store).model
         side: Any = ThresholdsView(model)
@@ -222,7 +222,7 @@ def test_what_is_gained_or_lost_is_unknown_without_tokens(stores: dict[str, Stor
 
 
 def assert_unknown_l0s_are_said(figure: Any) -> None:
-    """Look up what each tooltip would show."""
+    """Check the contents of each tooltip."""
     for tool in figure.select(HoverTool):
         fields = dict(re.findall(r">(L0|SAE)</span><span>@\{?(\w+)", tool.tooltips))
         assert "SAE" in fields
@@ -234,7 +234,7 @@ def assert_unknown_l0s_are_said(figure: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["published", "uncounted", "unprobed"])
 def test_a_figure_with_nothing_to_draw_is_not_written(stores: dict[str, Store], tmp_path: Path, kind: str) -> None:
-    """Whatever is unknown, an L0, a rate or a score: one line says so, and there is no file."""
+    """If an L0, rate or score is unknown, one line says so, and no file is written."""
     explorer = Explorer(stores[kind], letter="s")
     splits, rates = ({f"{of}-vs-{x}" for x in ("l0", "layer", "width")} for of in ("splits", "absorption"))
     known = splits | rates | {"absorption-heatmap", "threshold-sensitivity"} if kind == "published" else splits
@@ -277,7 +277,7 @@ def test_strip_and_figures_of_a_concept_say_what_is_known(stores: dict[str, Stor
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_heading_counts_what_is_known(stores: dict[str, Store], kind: str) -> None:
-    """Lists count what they list, else what was published; of the unknown they give no number, and no "none"."""
+    """Lists show the number of their items, else the published one; if unknown, neither a number nor "none"."""
     info = ask(stores[kind], "suite_info", values_of(stores[kind])).iloc[0]
     concepts = stores[kind].fetch("concepts")["concept"]
     for letter in concepts[concepts.isin([concept_id(each) for each in "stu"])].map(letter_of):

@@ -1,4 +1,4 @@
-"""A suite of the first layout answers every question as before when it is rewritten in the second."""
+"""Every query has the same result for a suite of the first layout before and after its upgrade."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is relied on of libraries beyond what they promise is there, and stands in one table."""
+"""The private parts of libraries that the project relies on exist, and are all listed in one table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tornado.httpserver import HTTPServer
 
-from explorer.upstream.hooks import MissingPartError, around
+from explorer.upstream.hooks import MissingPartError, wrap_method
 from explorer.upstream.parts import PARTS, Part
 
 ROOT = Path(__file__).parents[1] / "explorer"
@@ -28,7 +28,7 @@ def bokehjs() -> str:
 
 
 def has(kind: type, name: str) -> bool:
-    """Tell whether a class has an attribute, if only of its instances."""
+    """Return whether a class or its instances have an attribute."""
     sources = (inspect.getsource(each) for each in kind.__mro__ if each is not object)
     return hasattr(kind, name) or any(re.search(rf"\bself\.{name}\b", source) for source in sources)
 
@@ -80,5 +80,5 @@ def test_reaches_into_libraries_stand_in_upstream_only() -> None:
 
 
 def test_a_part_that_has_gone_is_named() -> None:
-    with pytest.raises(MissingPartError, match=r"tornado \S+ has no HTTPServer\.gone any more, on which the explorer"):
-        around(HTTPServer, "gone", lambda own: own)
+    with pytest.raises(MissingPartError, match=r"tornado \S+ no longer has HTTPServer\.gone, on which the explorer"):
+        wrap_method(HTTPServer, "gone", lambda own: own)

@@ -1,4 +1,4 @@
-"""What a class of views says of itself is true: what it shows, what it consists of; and what is out of sight waits."""
+"""The declarations of view classes are complete, and hidden views are not updated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from explorer import Explorer, model
 from explorer.latents.tester import WordTester
 from explorer.model import QUESTIONS, ExplorerModel, choices_of
 from explorer.pages import Pages
-from explorer.pages.compare import Compared
+from explorer.pages.compare import Comparison
 from explorer.pages.learn import Lessons
 from explorer.plots.small_cosine import small_cosine_plot
 from explorer.state import ExplorerState, Snapshot
@@ -48,7 +48,7 @@ WALK: tuple[dict[str, Any], ...] = (
 
 
 def classes(of: type[View] = View) -> set[type[View]]:
-    """List what is derived from a class, but for those that are made to be derived from."""
+    """List the subclasses of a class that are not base classes."""
     return {found for sub in of.__subclasses__() for found in ({sub} - BASES) | classes(sub)}
 
 
@@ -69,13 +69,13 @@ def on_show(at: Snapshot) -> set[type[View]]:
 
 def every_page() -> Iterator[dict[str, Any]]:
     for page in Pages.options:
-        for part in Compared.options if page == "compare" else ["l0"]:
+        for part in Comparison.options if page == "compare" else ["l0"]:
             for step in Lessons.options if page == "learn" else ["1"]:
                 yield {"page": page, "compare_by": part, "learn_step": int(step)}
 
 
 def is_named(name: str, view: type[View], state: ExplorerState) -> bool:
-    """Tell whether a view names what it reads, or all that this follows from."""
+    """Return whether a view declares an attribute that it reads, or all attributes that it is derived from."""
     if name in (*view.answers, *view.follows, "present"):  # in a presentation all plots are larger
         return True
     of_class = vars(ExplorerState).get(name)
@@ -85,7 +85,7 @@ def is_named(name: str, view: type[View], state: ExplorerState) -> bool:
 
 
 def sources(derived: property, state: ExplorerState) -> set[str]:
-    """List what of the state a property is made of."""
+    """List the attributes of the state that a property is derived from."""
     read: set[str] = set()
 
     class Noting:
@@ -103,7 +103,7 @@ def sources(derived: property, state: ExplorerState) -> set[str]:
 
 
 def test_what_is_named_is_there(store: Store) -> None:
-    """Every answer is shown by some view, and every view by some page."""
+    """Every query result is shown by some view, and every view by some page."""
     state = made(store).state
     known = vars(state.snapshot())
     for view in classes():
@@ -111,7 +111,7 @@ def test_what_is_named_is_there(store: Store) -> None:
         assert known.keys() >= set(view.follows), view
     assert {name for view in classes() for name in view.answers} == QUESTIONS.keys()
     assert list(Pages.options) == state.param.page.objects
-    assert list(Compared.options) == state.param.compare_by.objects
+    assert list(Comparison.options) == state.param.compare_by.objects
     shown = set()
     for values in every_page():
         state.param.update(**values)

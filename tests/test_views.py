@@ -1,4 +1,4 @@
-"""Views without a browser: what their HTML says of a state."""
+"""Views without a browser: the HTML for a state."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _in_one_act(state: ExplorerState, sae: Sae) -> None:
 
 @pytest.mark.parametrize("go", [_by_query, _by_former_query, _by_parameter, _by_attributes, _in_one_act])
 def test_whatever_way_leads_to_an_sae_state_and_widgets_arrive_there(go: Callable[..., None]) -> None:
-    """Options and value that changed one after the other left another L0 chosen than the one that was asked for."""
+    """If options and value change separately, another L0 than the requested one remains selected."""
     state, document = ExplorerState({"one": SuiteChoices(RAGGED)}), Document()
     root: Any = Selectors(state).__panel__().get_root(document)
     document.add_root(root)
@@ -109,7 +109,7 @@ def test_whatever_way_leads_to_an_sae_state_and_widgets_arrive_there(go: Callabl
 
 
 def test_a_slider_stays_on_its_steps() -> None:
-    """A browser adds up steps, and what it arrives at would stand in the URL."""
+    """A browser adds up steps, so rounding errors would appear in the URL."""
     state = ExplorerState({"one": SuiteChoices([sae_of(0, 1000, 10)])})
     slider: Any = Slider.of(state.param.cosine_threshold, "least cosine")[1]
     slider._process_events({"value": 0.13999999999999999})
@@ -118,7 +118,7 @@ def test_a_slider_stays_on_its_steps() -> None:
 
 
 def test_what_a_slider_sends_does_not_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reader may have moved it further meanwhile: it would jump back, and show another value than is in force."""
+    """The visitor may have moved it further: it would jump back and show an outdated value."""
     state = ExplorerState({"one": SuiteChoices([sae_of(0, 1000, 10)])})
     slider: Any = Slider.of(state.param.toy_parent, "P(parent)")[1]
     document = Document()

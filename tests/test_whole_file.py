@@ -1,4 +1,4 @@
-"""A disk that is full leaves what was there, and nothing besides."""
+"""If the disk is full, existing files remain unchanged, and no partial files are left."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOM = 10_000
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    """Let no file grow beyond `ROOM` bytes, which fails as a full disk does, with another number."""
+    """Limit files to `ROOM` bytes, which fails like a full disk, with another error number."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, hard))
     try:

@@ -1,4 +1,4 @@
-"""Texts, comments and documents are in plain words: phrases that were found clumsy do not come back."""
+"""Texts, comments and documents are in plain words; phrases that are hard to understand must not return."""
 
 import re
 from itertools import chain
@@ -39,12 +39,39 @@ CLUMSY = {
     "one row an ": "one row per",
     "latents a token": "latents per token",
     "once an sae": "once per SAE",
+    "make the call that": "return the call that",
+    "values in force": "current values",
+    "thresholds in force": "current thresholds",
+    "what the metric gives": "name of the metric's rate",
+    "what a concept is called": "noun for a concept",
+    "targets of the pointer": "targets (for hovering)",
+    "left to scroll": "scrolls the page",
+    "set side by side": "compared",
+    "tells apart": "distinguishes",
+    "links of old": "former links",
+    "comes too late": "out of order",
+    "leave rows out": "omit rows",
+    "is no table of": "is not a table of",
+    "given up": "cancelled",
+    "the reader's acts": "the visitor's actions",
+    "one a letter": "one per letter",
+    "a module a format": "one module per format",
+    "do the stage": "run the stage",
+    "told in a line": "called with a line of text",
+    "more are no faster": "larger batches are no faster",
+    "give back": "reconstruct",
+    "gives back": "reconstructs",
+    "parted by": "separated by",
+    "at right angles": "orthogonal",
+    "by way of": "through",
+    "a stranger": "untrusted",
+    "knows no ": "does not have",
 }
 #: A number, a space and a percent sign that does not end a Jinja tag.
 PERCENT = re.compile(r"\d %(?![}\]\d])")
-PLACES = ("explorer", "ingest", "measure", "queries", "docs", "deploy", ".ci")
+PLACES = ("explorer", "ingest", "measure", "queries", "benchmarks", "docs", "deploy", ".ci")
 PAGES = ("README.md", "SECURITY.md", "CHANGELOG.md")
-KINDS = {".py", ".sql", ".html", ".js", ".toml", ".md", ".ipynb", ".conf", ".service", ""}
+KINDS = {".py", ".sql", ".html", ".js", ".toml", ".md", ".txt", ".ipynb", ".conf", ".service", ""}
 
 
 def test_plain_words() -> None:

@@ -1,4 +1,4 @@
-"""Workers are replaced for ever, but not without pause, and end with the process that started them."""
+"""Workers are replaced without limit but with pauses, and end with the process that started them."""
 
 from __future__ import annotations
 

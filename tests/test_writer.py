@@ -1,4 +1,4 @@
-"""What the writer refuses, and that a refusal leaves nothing behind."""
+"""The writer rejects invalid data, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _rows(*changes: dict[str, Any]) -> pa.Table:
     [
         (_rows({}).drop_columns("concept"), "column 'concept' is missing"),
         (_rows({}, {"concept": "first-letter.t"}, {}), "'concept': 'first-letter.s', 'metric': 'full'} occurs twice"),
-        (_rows({"num_tested": 2**40}), "column 'num_tested' is no INTEGER"),
+        (_rows({"num_tested": 2**40}), "column 'num_tested' is not INTEGER"),
         ([_rows({"sae": "b"}), _rows({"sae": "a"})], "comes after"),
         ([_rows({}), _rows({})], "comes after"),
     ],
@@ -40,7 +40,7 @@ def test_rows_that_break_the_contract_are_refused(tmp_path: Path, rows: Any, rea
 
 
 def test_a_table_of_another_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(IngestError, match=r"^table 'letters': is no table of a suite; give one of saes, concepts, "):
+    with pytest.raises(IngestError, match=r"^table 'letters': is not a table of a suite; give one of saes, concepts, "):
         write_suite(tmp_path / "suite", MANIFEST, {"letters": _rows({})})
     assert not list(tmp_path.iterdir())
 
@@ -61,7 +61,7 @@ def test_saes_that_nothing_tells_apart_are_refused(tmp_path: Path, saes: list[Sa
 
 def test_cosines_of_an_sae_that_is_not_listed_are_refused(tmp_path: Path) -> None:
     cosines = pa.table({"sae": ["../../x"], "concept": ["first-letter.s"], "latent": [0], "cosine": [0.5]})
-    with pytest.raises(IngestError, match=r"^table 'cosines': '../../x' is no SAE of the manifest; "):
+    with pytest.raises(IngestError, match=r"^table 'cosines': '../../x' is not an SAE of the manifest; "):
         write_suite(tmp_path / "a" / "suite", MANIFEST, {"measurements": _rows({}), "cosines": cosines})
     assert not list(tmp_path.rglob("*.parquet"))
 

@@ -1,9 +1,9 @@
-"""One SAE of the tiny suite: which latent plays which part, and the rows that say so.
+"""One SAE of the tiny suite: the roles of its latents, and its rows.
 
-Six letters have data. Every SAE treats them alike, with latents of its own:
+Six letters have data. All SAEs treat them in the same way, with different latents:
 
 ====== ============== ====== ==========================================================================
-letter split latents  tested what it is for
+letter split latents  tested purpose
 ====== ============== ====== ==========================================================================
 a      1              6      each case of `CASES` once
 b      1              4      nothing absorbed
@@ -135,7 +135,7 @@ class _Roles:
 
 
 class TinySae:
-    """Draws the roles and cosines of one SAE, then states its rows, table by table."""
+    """Draws the roles and cosines of one SAE, and returns its rows per table."""
 
     def __init__(self, sae: Sae, place: tuple[int, int, int], seed: int) -> None:
         self.key = {"sae": sae.id}
@@ -167,7 +167,7 @@ class TinySae:
         return float(self.cosine[LETTERS.index(letter), latent])
 
     def _test(self, letter: str) -> list[dict[str, Any]]:
-        """Ablate the letter's first test tokens, one case after the other; b starts behind those that are absorbed."""
+        """Return the letter's tested tokens, one case after the other; b omits the absorbed cases."""
         cases = list(CASES.items())[2 if letter == "b" else 0 :]
         tokens = _test_tokens(letter)[: _NUM_TESTED[letter]]
         return [self._test_token(token, row, *cases[row % len(cases)]) for row, token in enumerate(tokens)]
@@ -225,7 +225,7 @@ class TinySae:
         }
 
     def measurements(self) -> list[dict[str, Any]]:
-        """Give what was measured; a further seed absorbs one word less of each letter that has absorbed ones."""
+        """Return rows of measurements; a repeated training absorbs one word fewer per letter with absorption."""
         rows = self._measured()
         further = ("concept", "num_probe_true_positives", "num_candidates", "sample_portion")
         for row, tested in zip(self._measured(), self.tested.values(), strict=True):
@@ -261,7 +261,7 @@ class TinySae:
         return rows
 
     def k_sparse(self) -> list[dict[str, Any]]:
-        """Let F1 rise steeply up to the last split latent, and once more at k = 6, which must not count."""
+        """Return rows of k_sparse; F1 rises steeply up to the last split latent, and at k = 6, which must not count."""
         rows = []
         for letter, roles in self.roles.items():
             f1 = self.rng.uniform(0.5, 0.6)
@@ -380,7 +380,7 @@ class TinySae:
         return rows
 
     def token_activations(self) -> list[dict[str, Any]]:
-        """Split latents fire on their letter but for the tested tokens, the others on the tokens they are tested on."""
+        """Return activations: split latents fire on their letter except on tested tokens, others on these."""
         rows = []
         for letter, latent in self._evident():
             tested = {row["token_id"]: row["latents"] for row in self.tested[letter]}
@@ -395,7 +395,7 @@ class TinySae:
         return rows
 
     def kin(self, other: TinySae, name: str) -> list[dict[str, Any]]:
-        """Give each latent with evidence the latent with its role on another SAE of that name, and the next ones."""
+        """Return kin: for each latent with evidence, the one with the same role on another SAE, and the next."""
         rows = []
         for letter, roles in self.roles.items():
             theirs, words = other.roles[letter].evident, [token for token in VOCABULARY if token.letter == letter]
@@ -420,7 +420,7 @@ class TinySae:
         return rows
 
     def dashboards(self) -> list[dict[str, Any]]:
-        """Draw pages for what the letter s shows."""
+        """Return pages for the latents of the letter s."""
         return [
             {**self.key, "latent": latent, "html": _PAGE.format(latent=latent)} for latent in self.roles["s"].evident
         ]

@@ -1,4 +1,4 @@
-"""Small language models for tests: two that are the same, and one whose answers are exact."""
+"""Small language models for tests: two equivalent ones, and one with exact answers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def toy_tokenizer() -> Tokenizer:
 
 
 def reference_model() -> LlamaForCausalLM:
-    """A Llama with random weights, as transformers has it."""
+    """Return a Llama of transformers with random weights."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=TOKENS,
@@ -61,7 +61,7 @@ def reference_model() -> LlamaForCausalLM:
 
 
 def both_models() -> tuple[HuggingFace, Llama]:
-    """The same weights by way of transformers, and by the project's own forward pass."""
+    """Return two models with the same weights: transformers' and the project's own implementation."""
     model = reference_model()
     state = model.state_dict()
     weights = {
@@ -79,7 +79,7 @@ def both_models() -> tuple[HuggingFace, Llama]:
 
 
 class ToyModel(LanguageModel):
-    """Answers by a matrix from the stream at the word, through tanh unless it is linear."""
+    """A model whose answers are a matrix times the stream at the word, after tanh unless it is linear."""
 
     name, d_model, num_layers, device = "toy", 6, 1, torch.device("cpu")
 

@@ -1,4 +1,4 @@
-"""Lets a suite list letters of which it has measured nothing."""
+"""Adds letters without any measurement to a suite."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def list_letters(folder: Path, letters: Iterable[str] = LETTERS) -> Path:
-    """List letters among a suite's concepts, beside those that it has; returns the folder."""
+    """Add letters to a suite's concepts; return the folder."""
     file, manifest = folder / "concepts.parquet", folder / "manifest.json"
     told = pq.read_table(folder / "token_concepts.parquet")
     listed = first_letters([*pq.read_table(file)["concept"].to_pylist(), *map(concept_id, letters)], told)

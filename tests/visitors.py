@@ -1,4 +1,4 @@
-"""Visitors who use no browser: what a server answers them, and the sessions that they join."""
+"""Visitors without a browser: the server's responses to them, and the sessions that they join."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Answer(NamedTuple):
 
 
 def ask(url: str, path: str, method: str = "GET", **sent: str) -> Answer:
-    """Ask a server for a path exactly as it is written; `sent` are headers, with _ for -."""
+    """Request a path exactly as written; `sent` are headers, with _ in place of -."""
     with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=SECONDS)) as connection:
         connection.putrequest(method, path, skip_host="Host" in sent)
         for name, value in sent.items():
@@ -53,7 +53,7 @@ def ask(url: str, path: str, method: str = "GET", **sent: str) -> Answer:
 
 
 def token_of(page: bytes) -> str:
-    """The token that a page carries."""
+    """Return the token in a page."""
     (items,) = re.findall(r"render_items = (\[.*?\]);", page.decode())
     return json.loads(items)[0]["token"]
 
@@ -68,14 +68,14 @@ def token_from(url: str, path: str = f"/dashboard?{QUERY}", **sent: str) -> str:
 
 
 def contents(token: str) -> dict[str, Any]:
-    """Everything that a token tells whoever reads it."""
+    """Return the decoded contents of a token."""
     told = json.loads(_base64_decode(token.partition(".")[0]))
     return told | json.loads(decompress(_base64_decode(told.pop("__bk__zlib_"))))
 
 
 @contextmanager
 def websocket(url: str, token: str, *, path: str = "/dashboard/ws", **sent: str) -> Iterator[tuple[int, socket.socket]]:
-    """Ask for a websocket; yield the status of the answer and what follows it. Nobody answers the server's pings."""
+    """Request a websocket; yield the status and the rest of the answer. The server's pings are not answered."""
     head = UPGRADE | {"Origin": url, "Sec-WebSocket-Protocol": f"bokeh, {token}"} | sent
     with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=SECONDS)) as connection:
         connection.request("GET", path, headers=head)
@@ -85,13 +85,13 @@ def websocket(url: str, token: str, *, path: str = "/dashboard/ws", **sent: str)
 
 
 def join_status(url: str, token: str, *, path: str = "/dashboard/ws", **sent: str) -> int:
-    """What a server says to a websocket with that token."""
+    """Return the server's status for a websocket with that token."""
     with websocket(url, token, path=path, **sent) as (status, _):
         return status
 
 
 class Visit(ClientSession):
-    """The session of a page, joined by its token as a browser joins it."""
+    """The session of a page, joined with its token like a browser."""
 
     def __init__(self, url: str, token: str) -> None:
         address = f"{url.replace('http', 'ws', 1)}/ws"

@@ -1,1 +1,1 @@
-"""Hierarchies with known truth, and what the rules of absorption make of them."""
+"""Evaluate the rules of absorption on artificial hierarchies with known absorption."""

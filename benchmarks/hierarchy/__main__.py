@@ -1,7 +1,7 @@
-"""How right the rules of absorption are where the truth is known: ``python -m benchmarks.hierarchy``.
+"""Accuracy of the rules of absorption when the truth is known: ``python -m benchmarks.hierarchy``.
 
-Prints two tables: rules against the truth, on SAEs that are built and that are trained; and how often the
-interval of a difference between two architectures holds the true one.
+Prints two tables: precision and recall of the rules on constructed and trained SAEs; and the coverage of the interval
+of a difference between two architectures.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from benchmarks.hierarchy import trained
 from benchmarks.hierarchy.suites import build_pool, difference, draw_suites
 from benchmarks.hierarchy.toy import Case, build_sae, draw_language
-from benchmarks.hierarchy.verdicts import STEPS, Judged, fit, judge, rates, score
+from benchmarks.hierarchy.verdicts import STEPS, Verdicts, fit, judge, rates, score
 from benchmarks.intervals import coverage
 
 if TYPE_CHECKING:
@@ -38,21 +38,21 @@ TOGETHER = Case(
     noise=0.2,
 )
 CASES = {
-    "nothing in the way": Case(),
-    "main latent silent on another tenth, nobody instead": Case(missed=0.1),
+    "no complications": Case(),
+    "main latent silent on another tenth, no latent instead": Case(missed=0.1),
     "the same, and hedging latents hold 0.45 of concepts": Case(missed=0.1, hedging=0.45),
-    "the same, and the model reads the word, too": Case(missed=0.1, by_word=0.5),
+    "the same, and the answer also depends on the word itself": Case(missed=0.1, by_word=0.5),
     "three main latents": Case(split=(0.5, 0.3, 0.2)),
     "three main latents, one for 3% of tokens": Case(split=_UNEVEN),
-    "half of absorbing latents take over 0.6 only": Case(partly=0.5),
+    "half of the absorbing latents carry only 0.6 of the concept": Case(partly=0.5),
     "two latents absorb each word": Case(together=True),
-    "one absorbed word has 30 of 250 tokens": Case(common=30),
-    "silent latents fire on 5% of tokens, weakly": Case(false=0.05),
+    "one absorbed word makes up 30 of 250 tokens": Case(common=30),
+    "silent latents fire weakly on 5% of tokens": Case(false=0.05),
     "concepts have a cosine of 0.5": Case(alike=0.5),
     "random directions, d_model 576": Case(missed=0.1, crowded=True),
     "random directions, d_model 128": Case(missed=0.1, crowded=True, d_model=128),
     "noise": Case(noise=0.3),
-    "the model answers by 0.9 logits": Case(answer=0.9),
+    "a concept raises its answer by 0.9 logits only": Case(answer=0.9),
     "most of these together": TOGETHER,
 }
 
@@ -66,12 +66,12 @@ def main() -> None:
     architectures: tuple[Architecture, ...] = ("batchtopk", "matryoshka")
     for architecture in architectures:
         print_line(f"trained: {architecture}", (judge_trained(architecture, seed) for seed in range(_TRAINED)))
-    print_coverage({"nothing in the way": Case(), "most of these together": TOGETHER})
+    print_coverage({"no complications": Case(), "most of these together": TOGETHER})
 
 
 def print_coverage(cases: dict[str, Case]) -> None:
-    """Print how often the interval of a difference holds the true one."""
-    print("\n| SAEs | by | true difference | measured | seeds | held the truth |")
+    """Print how often the interval of a difference contains the true difference."""
+    print("\n| SAEs | by | true difference | measured | seeds | coverage |")
     for name, case in cases.items():
         pool = build_pool(case, ("truth", *_RULES))
         truth = difference(pool["truth"])
@@ -82,28 +82,28 @@ def print_coverage(cases: dict[str, Case]) -> None:
                 print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def judge_built(case: Case, seed: int) -> Judged:
-    """Judge an SAE that is built."""
+def judge_built(case: Case, seed: int) -> Verdicts:
+    """Compute verdicts on a constructed SAE."""
     language = draw_language(case, seed)
     return judge(language, fit(language), build_sae(case, language, seed))
 
 
-def judge_trained(architecture: Architecture, seed: int) -> Judged:
-    """Judge an SAE that is trained."""
+def judge_trained(architecture: Architecture, seed: int) -> Verdicts:
+    """Compute verdicts on a trained SAE."""
     language = trained.draw_language(seed)
     return judge(language, fit(language), trained.train_sae(language, architecture, seed))
 
 
 def print_head() -> None:
-    """Print the head of the first table; each pair is precision and recall."""
+    """Print the header of the first table; each pair is precision and recall."""
     columns = ["case", "absorbed in truth"]
     for rule in _RULES:
         columns += [rule, "latents", "rate"] if rule != "fraction" else [rule, "mean"]
     print(f"| {' | '.join([*columns, 'F1 of the probe', 'split latents', 'misses of ablation'])} |")
 
 
-def print_line(name: str, draws: Iterable[Judged]) -> None:
-    """Print what the rules make of some draws of a case."""
+def print_line(name: str, draws: Iterable[Verdicts]) -> None:
+    """Print the row of a case, over several draws."""
     listed = list(draws)
     tokens = pd.concat([one.tokens.assign(draw=number) for number, one in enumerate(listed)], ignore_index=True)
     cells = [name, f"{rates(tokens, 'truth').mean():.1%}"]

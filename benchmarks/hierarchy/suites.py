@@ -1,4 +1,4 @@
-"""Suites that are drawn from many SAEs with known truth, to see how often the interval of a difference holds it."""
+"""Sample suites from SAEs with known absorption, to measure the coverage of the interval of a difference."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ if TYPE_CHECKING:
     from benchmarks.hierarchy.toy import Case
 
 _LANGUAGES, _SEEDS = 4, 12
-#: Parameters of the beta distributions of what the one architecture absorbs of a concept, and of what the other adds.
+#: Parameters of beta distributions: absorbed share of a concept's words in the first architecture, and the share of the
+#: remaining words that the second architecture absorbs in addition.
 _ABSORBED, _ADDED = (2.0, 18.0), (1.0, 19.0)
-#: A seed changes what is absorbed of all concepts by up to this share of it.
+#: Maximum relative change of the absorbed share, for all concepts, by a seed.
 _BY_SEED = 0.2
 
 
 def build_pool(case: Case, rules: Iterable[str]) -> dict[str, np.ndarray]:
-    """Build and judge SAEs of two architectures, of several seeds each, on several languages.
+    """Construct SAEs of two architectures with several seeds each, on several languages, and compute their rates.
 
     Returns
     -------
     dict of str to numpy.ndarray
-        By rule, the rate of each concept of each SAE, (architectures, seeds, concepts); that of `truth` is the share of
-        the test tokens that is absorbed.
+        By rule, the rate of each concept of each SAE, (architectures, seeds, concepts); that of `truth` is the absorbed
+        share of the test tokens.
     """
     random = np.random.default_rng(0)
     by_seed = random.uniform(1 - _BY_SEED, 1 + _BY_SEED, (2, _SEEDS))
@@ -49,12 +50,12 @@ def build_pool(case: Case, rules: Iterable[str]) -> dict[str, np.ndarray]:
 
 
 def difference(rates: np.ndarray) -> float:
-    """Return by how much the mean rate of the other architecture is higher."""
+    """Return the mean rate of the second architecture less that of the first."""
     return float(rates[1].mean() - rates[0].mean())
 
 
 def draw_suites(rates: np.ndarray, number: int, seeds: int, concepts: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Draw suites, each of some concepts, and of some seeds of both architectures: rates, (seeds, concepts)."""
+    """Sample suites with some concepts and some seeds of both architectures; yield both rates, (seeds, concepts)."""
     random = np.random.default_rng(0)
     for _ in range(number):
         chosen = random.integers(rates.shape[2], size=concepts)

@@ -1,4 +1,4 @@
-"""A language of concepts and words whose features are known, and SAEs that are built to absorb some of them."""
+"""Artificial languages of concepts and words with known features, and SAEs constructed to absorb some of them."""
 
 from __future__ import annotations
 
@@ -10,50 +10,51 @@ import numpy as np
 from measure.sparse import Sparse
 
 _TESTED, _FIRES = 0.2, 0.1
-#: Number of hedging latents; each holds some of as many concepts as there are for one.
+#: Number of hedging latents, among which the concepts are divided equally.
 _HEDGING = 4
-#: The largest activation of a latent that fires falsely; the concept's own is 1.
+#: The largest activation of a false positive; the mean strength of concepts is 1.
 _FALSE = 0.3
 
 
 @dataclass(frozen=True)
 class Case:
-    """What a language and its SAEs are like; without arguments, nothing is in the way of any rule.
+    """The parameters of a language and its SAEs; with the defaults, no rule has any difficulty.
 
     Attributes
     ----------
     concepts, words, forms, contexts : int
-        Number of concepts, of words of each with a feature of their own, of tokens of such a word, and of features that
-        have nothing to do with either.
+        Number of concepts, of words per concept (each with its own feature), of tokens per word, and of features that
+        are independent of both.
     d_model : int
     crowded : bool
-        Features have random directions, with cosines of about 1/sqrt(d_model); else they are at right angles.
+        Features have random directions, with cosines of about 1/sqrt(d_model); otherwise they are orthogonal.
     alike : float
         Cosine of any two concepts.
     own : float
-        Strength of a word's own feature; that of its concept is 1.
+        Strength of a word's own feature, relative to its concept's.
     noise : float
         Standard deviation of the stream in any direction.
     answer : float
-        By how many logits a concept's feature raises the right answer.
+        Number of logits by which a concept's feature raises the right answer.
     by_word : float
-        How much of that a word's own feature does, beside the concept's.
+        Additional increase by a word's own feature, relative to `answer`.
     common : int
-        Number of tokens of one word of each concept, which is absorbed; 0 for as many as others have.
+        Number of tokens of one word per concept, which is absorbed; 0 for as many as other words have.
     absorbed : float
-        Share of words whose latent absorbs.
+        Share of words whose latent absorbs the concept.
     partly : float
-        Share of these whose latent takes over 0.6 of the concept only; the main latent keeps 0.4.
+        Share of these whose latent carries only 0.6 of the concept, and the main latent 0.4.
     together : bool
-        Two latents share the word, and what they absorb.
+        Whether each word has two latents, which share what they absorb.
     missed : float
-        Chance that the main latent is silent on another token, with nobody in its place.
+        Probability that the main latent is silent on another token without absorption.
     hedging : float
-        Share of the concept that a latent which fires on half of all tokens holds, of a quarter of the concepts each.
+        Component along each concept of the hedging latents, which are active on half of all tokens and have a quarter
+        of the concepts each.
     split : tuple of float
-        Shares of tokens that each of a concept's main latents is for.
+        Shares of a concept's tokens on which each of its main latents is active.
     false : float
-        Chance that a latent fires where it should not, weakly.
+        Probability of a false positive, that is, a weak activation of a latent that should be silent.
     """
 
     concepts: int = 12
@@ -78,9 +79,9 @@ class Case:
 
 
 class Features(NamedTuple):
-    """Directions, (features, d_model), of length 1 but for words, whose length is their strength.
+    """Directions, (features, d_model), of length 1, except for words, whose length is their strength.
 
-    Words are those of the first concept, then of the next.
+    Words are sorted by concept.
     """
 
     concepts: np.ndarray
@@ -89,22 +90,22 @@ class Features(NamedTuple):
 
 
 class Language(NamedTuple):
-    """Tokens of words, and the model that reads them.
+    """Tokens, and a linear model of the answers.
 
     Attributes
     ----------
     features : Features
     concept, word : numpy.ndarray
-        Of each token; the word is -1 where it has no feature of its own.
+        Concept and word of each token; the word is -1 if it has no feature of its own.
     strength : numpy.ndarray
-        Of the concept's feature in each token.
+        Strength of the concept's feature in each token.
     contexts : numpy.ndarray
         Strength of the other features, (tokens, contexts).
     stream : numpy.ndarray
-        (tokens, d_model)
+        Residual stream, (tokens, d_model).
     is_test : numpy.ndarray of bool
     head : numpy.ndarray
-        What the stream gives each answer, (d_model, concepts).
+        Unembedding of the answers, (d_model, concepts).
     """
 
     features: Features
@@ -118,16 +119,16 @@ class Language(NamedTuple):
 
 
 class Known(NamedTuple):
-    """An SAE and the truth about it.
+    """An SAE with known absorption.
 
     Attributes
     ----------
     activations : Sparse
-        On the tokens of the language.
+        Activations on the tokens of the language.
     directions : numpy.ndarray
-        (latents, d_model)
+        Decoder rows, (latents, d_model).
     absorbing : numpy.ndarray of bool
-        Which latents absorb a token: (tokens, latents).
+        Which latents absorb each token, (tokens, latents).
     """
 
     activations: Sparse
@@ -138,7 +139,7 @@ class Known(NamedTuple):
 def draw_features(
     random: np.random.Generator, counts: tuple[int, int, int], d_model: int, own: float, *, crowded: bool = False
 ) -> Features:
-    """Draw so many concepts, words and contexts, at right angles unless they are crowded."""
+    """Draw directions of concepts, words and contexts, orthogonal unless they are crowded."""
     drawn = random.standard_normal((d_model, sum(counts)))
     rows = (drawn / np.linalg.norm(drawn, axis=0) if crowded else np.linalg.qr(drawn)[0]).T
     concepts, words, contexts = np.split(rows, np.cumsum(counts[:-1]))
@@ -146,12 +147,12 @@ def draw_features(
 
 
 def draw_strength(random: np.random.Generator, size: int | tuple[int, int]) -> np.ndarray:
-    """Draw how strong features are where they are present."""
+    """Draw the strengths of features that are present."""
     return random.uniform(0.7, 1.3, size)
 
 
 def draw_contexts(random: np.random.Generator, tokens: int, contexts: int) -> np.ndarray:
-    """Draw the strength of features that have nothing to do with words, (tokens, contexts)."""
+    """Draw the strengths of features that are independent of words, (tokens, contexts); 0 if absent."""
     return (random.random((tokens, contexts)) < _FIRES) * draw_strength(random, (tokens, contexts))
 
 
@@ -164,7 +165,7 @@ def read(
     contexts: np.ndarray,
     noise: float,
 ) -> np.ndarray:
-    """Return the stream of tokens: concept, word, other features and noise."""
+    """Return the stream of tokens, (tokens, d_model): the sum of concept, word, other features and noise."""
     own = np.where(word[:, None] < 0, 0, features.words[word])
     written = strength[:, None] * (features.concepts[concept] + own) + contexts @ features.contexts
     return (written + noise * random.standard_normal(written.shape)).astype(np.float32)
@@ -182,7 +183,7 @@ def draw_language(case: Case, seed: int) -> Language:
     word = np.repeat(np.arange(tokens_of.size), tokens_of.ravel())
     concept, number = word // case.words, len(word)
     strength = draw_strength(random, number)
-    # The last ones are the hedging latents' own, which no token has.
+    # The last ones are the own directions of hedging latents, which occur in no token.
     contexts = np.pad(draw_contexts(random, number, case.contexts), ((0, 0), (0, _HEDGING)))
     stream = read(random, features, concept, word, strength, contexts, case.noise)
     of_words = features.words.reshape(case.concepts, case.words, -1).sum(1) / case.own**2
@@ -191,7 +192,7 @@ def draw_language(case: Case, seed: int) -> Language:
 
 
 def choose_words(case: Case, chance: np.ndarray | None, random: np.random.Generator) -> np.ndarray:
-    """Choose the words that are absorbed: by each concept's chance, or the case's share of each concept's."""
+    """Choose the absorbed words, with a given probability per concept, or the case's share of each concept's words."""
     if chance is not None:
         return (random.random((case.concepts, case.words)) < chance[:, None]).ravel()
     chosen = np.arange(case.words) < round(case.absorbed * case.words)
@@ -201,7 +202,7 @@ def choose_words(case: Case, chance: np.ndarray | None, random: np.random.Genera
 
 
 def build_sae(case: Case, language: Language, seed: int, chance: np.ndarray | None = None) -> Known:
-    """Build an SAE of a case: main latents, latents of single words, and others."""
+    """Construct an SAE of a case: main latents, latents of single words, and others."""
     random = np.random.default_rng(seed)
     features, word, number = language.features, language.word, len(language.word)
     absorbed = choose_words(case, chance, random)
@@ -235,7 +236,7 @@ def build_sae(case: Case, language: Language, seed: int, chance: np.ndarray | No
 
 
 def to_sparse(activations: np.ndarray) -> Sparse:
-    """Keep what is active of all activations, (tokens, latents)."""
+    """Convert dense activations, (tokens, latents)."""
     rows, latents = np.nonzero(activations)
     starts = np.searchsorted(rows, np.arange(len(activations) + 1))
     values = activations[rows, latents].astype(np.float32)

@@ -1,4 +1,4 @@
-"""SAEs that the project trains on a language whose features are known, and which of their latents absorb."""
+"""SAEs trained on an artificial language with known features, and their true absorption."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 _CONCEPTS, _WORDS, _CONTEXTS, _D_MODEL = 6, 16, 10, 128
 _OWN, _NOISE, _ANSWER = 2.0, 0.02, 3.0
 _WIDTH, _K, _TOKENS, _BATCH = 128, 2, 300_000, 1024
-#: Share of text that has a concept, and of this, share without a feature of its own.
+#: Share of tokens in text that have a concept; and share of these without a word's own feature.
 _OF_CONCEPTS, _ALONE = 0.5, 0.5
-#: Tokens of the vocabulary: for each concept, without a feature of its own, and with each.
+#: Tokens of the vocabulary: per concept without a word's own feature, and per word.
 _WITHOUT, _WITH = 160, 10
 #: The share of a concept above which a latent counts as carrying it.
 _CARRIES = 0.25
@@ -42,7 +42,7 @@ def draw_language(seed: int) -> Language:
 
 
 def text(features: Features, seed: int) -> Iterator[np.ndarray]:
-    """Draw batches of running text without end; words are as frequent as 1 / their number."""
+    """Yield batches of running text endlessly; the frequency of words follows Zipf's law."""
     random = np.random.default_rng(seed)
     frequency = 1 / np.arange(1, _WORDS + 1)
     while True:
@@ -54,7 +54,7 @@ def text(features: Features, seed: int) -> Iterator[np.ndarray]:
 
 
 def train_sae(language: Language, architecture: Architecture, seed: int) -> Known:
-    """Train an SAE on running text, and find what absorbs on the vocabulary."""
+    """Train an SAE on running text, and find the absorbing latents on the vocabulary."""
     sae = train(
         lambda number: text(language.features, 1000 + number),
         architecture=architecture,
@@ -69,12 +69,12 @@ def train_sae(language: Language, architecture: Architecture, seed: int) -> Know
 
 
 def find_absorbing(language: Language, activations: Sparse, directions: np.ndarray) -> np.ndarray:
-    """Tell which latent absorbs each token, (tokens, latents), by the features and nothing else.
+    """Return a mask of the latents that absorb each token, (tokens, latents), computed from the features.
 
-    Features are at right angles, so what a latent carries of a concept is its activation times its decoder row's part
-    along the concept. A latent of single words carries the concept on the tokens of a quarter of its words at most, and
-    not on those that have no feature of their own. A token is absorbed where such latents carry half of its concept or
-    more; by the one that carries most.
+    Features are orthogonal, so a latent's share of a concept is its activation times the component of its decoder row
+    along the concept. A latent of single words carries the concept on the tokens of at most a quarter of its words, and
+    not on those without a word's own feature. A token is absorbed if such latents carry at least half of its concept;
+    the absorbing latent is the one that carries most.
     """
     rows, concept = activations.rows, language.concept
     along = directions @ language.features.concepts.T

@@ -1,4 +1,4 @@
-"""What the project's own stages say of an SAE whose truth is known."""
+"""Apply the stages of `measure` to SAEs with known absorption, and score their verdicts."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from measure.stages.probes import Probes
 
 METHOD = MethodPart()
-#: From which absorption fraction on a token is taken to be absorbed.
+#: Minimum absorption fraction of a token that counts as absorbed.
 CUT = 0.5
-#: More split latents than this are found nowhere, so that larger k decide nothing.
+#: Maximum k; there are always fewer split latents, so larger k do not matter.
 _MOST_SPLIT = 5
-#: Where a token that is not absorbed by ablation drops out.
+#: The condition that a token fails which is not absorbed by ablation.
 STEPS = ("the probe is wrong", "a split latent fires", "the k-sparse probe is right", "no latent leads")
 _CPU = torch.device("cpu")
 
 
 class _Model(ToyModel):
-    """Answers by a matrix, from a stream that is given."""
+    """A model whose answers are a linear function of the language's stream."""
 
     def __init__(self, language: Language) -> None:
         super().__init__(linear=True)
@@ -42,17 +42,17 @@ class _Model(ToyModel):
         self.head = torch.from_numpy(language.head).float()
 
 
-class Judged(NamedTuple):
+class Verdicts(NamedTuple):
     """The verdicts on the test tokens of a language.
 
     Attributes
     ----------
     tokens : pandas.DataFrame
-        A row for each: its `concept`; whether the linear probe is right (`probed`); the latents that absorb it in truth
-        (`truth`), by ablation (`ablation`) and in full (`full`), none where it is not absorbed; its `fraction`; and the
-        step (`STEPS`) at which it drops out by ablation, unless it is absorbed (`ended`).
+        One row per token: its `concept`; whether the linear probe is right (`probed`); lists of the latents that absorb
+        it in truth (`truth`), by ablation (`ablation`) and by full absorption (`full`), empty if it is not absorbed;
+        its absorption `fraction`; and the condition that it fails by ablation, an index of `STEPS` (`ended`).
     probe_f1, num_split : float
-        F1 of the linear probe and number of split latents, means over concepts.
+        F1 of the linear probe and number of split latents, as means over concepts.
     """
 
     tokens: pd.DataFrame
@@ -67,8 +67,8 @@ def fit(language: Language) -> Probes:
     return fit_probes(language.stream[train], labels, l2=METHOD.probe_l2, device=_CPU)
 
 
-def judge(language: Language, probes: Probes, sae: Known) -> Judged:
-    """Judge the test tokens by each rule, at the project's own thresholds."""
+def judge(language: Language, probes: Probes, sae: Known) -> Verdicts:
+    """Compute the verdicts of each rule on the test tokens, at the default thresholds."""
     train, places = np.flatnonzero(~language.is_test), np.flatnonzero(language.is_test)
     seen, held_out = _labels(language)[train], _labels(language)[places]
     of_train, test, stream = sae.activations.take(train), sae.activations.take(places), language.stream[places]
@@ -83,14 +83,14 @@ def judge(language: Language, probes: Probes, sae: Known) -> Judged:
         number = num_split_latents({k: one.f1 for k, one in scores.items()}, METHOD.tau)
         assert number < _MOST_SPLIT
         numbers.append(number)
-        split, said = fitted[number], logits[:, concept]
+        split, probe_logits = fitted[number], logits[:, concept]
         active = test.dense(split.latents)
         candidates = find_candidates(
-            truth, said, split.logits(test), active, number_active, limit=METHOD.limit, seed=concept
+            truth, probe_logits, split.logits(test), active, number_active, limit=METHOD.limit, seed=concept
         )
         assert candidates.sample_portion == 1
         tested.append(candidates.tested)
-        positives = np.flatnonzero(truth & (said > 0))
+        positives = np.flatnonzero(truth & (probe_logits > 0))
         ended[positives] = np.where((active[positives] >= SILENT).any(1), 1, 2)
         ended[candidates.tested] = 3
         of_positives = (test.take(positives), stream[positives], sae.directions)
@@ -112,7 +112,7 @@ def judge(language: Language, probes: Probes, sae: Known) -> Judged:
         }
     )
     f1 = [one.f1 for one in score_probes(probes, stream, held_out)]
-    return Judged(tokens, float(np.mean(f1)), float(np.mean(numbers)))
+    return Verdicts(tokens, float(np.mean(f1)), float(np.mean(numbers)))
 
 
 def _labels(language: Language) -> np.ndarray:
@@ -127,24 +127,24 @@ def _absorbing(
     directions: np.ndarray,
     cosines: np.ndarray,
 ) -> list[int]:
-    """Return the latent that absorbs each tested token by ablation, -1 where none does.
+    """Return the latent that absorbs each tested token by ablation, or -1.
 
     Parameters
     ----------
     language : Language
     test : Sparse
-        Of the test tokens.
+        Activations on the test tokens.
     places, rows : numpy.ndarray
-        The test tokens among all tokens, and the tested ones among these.
+        Indices of the test tokens among all tokens, and of the tested ones among these.
     directions, cosines : numpy.ndarray
-        Of the latents; the cosines with the probes, (concepts, latents).
+        Decoder rows, and their cosines with the probes, (concepts, latents).
     """
-    model, asked = _Model(language), torch.arange(language.head.shape[1])
+    model, answers = _Model(language), torch.arange(language.head.shape[1])
     words = [
         Word(int(place), int(language.concept[place]), *test.row(row))
         for row, place in zip(rows, places[rows], strict=True)
     ]
-    effects = ablate(model, Prompt((), ()), asked, words, torch.from_numpy(directions), layer=0, steps=METHOD.steps)
+    effects = ablate(model, Prompt((), ()), answers, words, torch.from_numpy(directions), layer=0, steps=METHOD.steps)
     found = []
     for word, one in zip(words, effects, strict=True):
         order = np.argsort(one.effects)
@@ -156,16 +156,16 @@ def _absorbing(
 
 
 class Score(NamedTuple):
-    """How right a rule is; NaN where it said nothing, and where it names no latents.
+    """Precision, recall and mean rate of a rule; NaN without positive verdicts, or for a rule that names no latents.
 
     Attributes
     ----------
     precision, recall : float
         Over test tokens.
     latents_precision, latents_recall : float
-        Over pairs of a concept and a latent that absorbs some test token of it.
+        Over pairs of a concept and a latent that absorbs at least one of its test tokens.
     rate : float
-        Absorbed share of the probe's true positives, or their mean fraction; the mean over concepts.
+        Absorbed share of the probe's true positives, or their mean fraction; a mean over concepts.
     """
 
     precision: float
@@ -176,9 +176,9 @@ class Score(NamedTuple):
 
 
 def score(tokens: pd.DataFrame, rule: str) -> Score:
-    """Hold a rule against the truth: tokens of `Judged`, of several draws, which a column `draw` tells apart."""
-    truth, said = _absorbed(tokens, "truth"), _absorbed(tokens, rule)
-    over_tokens = _precision_and_recall((truth & said).sum(), said.sum(), truth.sum())
+    """Compare a rule with the truth; `tokens` are those of `Verdicts` for several draws, with a column `draw`."""
+    truth, predicted = _absorbed(tokens, "truth"), _absorbed(tokens, rule)
+    over_tokens = _precision_and_recall((truth & predicted).sum(), predicted.sum(), truth.sum())
     over_latents = (np.nan, np.nan)
     if rule != "fraction":
         named, true = _named(tokens, rule), _named(tokens, "truth")
@@ -200,5 +200,5 @@ def _named(tokens: pd.DataFrame, column: str) -> set[tuple[int, ...]]:
     return set(tokens[["draw", "concept", column]].explode(column).dropna().itertuples(index=False, name=None))
 
 
-def _precision_and_recall(hits: int, said: int, true: int) -> tuple[float, float]:
-    return hits / said if said else np.nan, hits / true if true else np.nan
+def _precision_and_recall(hits: int, predicted: int, true: int) -> tuple[float, float]:
+    return hits / predicted if predicted else np.nan, hits / true if true else np.nan

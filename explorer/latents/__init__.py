@@ -1,1 +1,1 @@
-"""What is known of one latent: its card, its words, Neuronpedia's embed, the page it was imported from."""
+"""Views of one latent: its card, its words, Neuronpedia's embed, the page from which it was imported."""

@@ -1,4 +1,4 @@
-"""The native card of a latent, from the suite's own data."""
+"""The card of a latent, from the suite's own data."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _DEEPEST = 56  # percent of the full colour: tokens stay readable on it
 
 
 class Kin(NamedTuple):
-    """Kin that a card shows.
+    """The kin on a card.
 
     Attributes
     ----------
     rows : sequence of dict
-        Rows of `latent_kin` with on (the SAE) and said (the role there).
+        Rows of `latent_kin` with sae_label and role (the latent's role on that SAE).
     hidden : int
-        How many more there are.
+        Number of kin that are not shown.
     """
 
     rows: Sequence[dict[str, Any]]
@@ -40,13 +40,13 @@ class Kin(NamedTuple):
 
 
 class LatentCard(View):
-    """Shows contexts, histogram, output tokens and the part the latent plays in each concept.
+    """Shows contexts, histogram, output tokens, and the latent's role for each concept.
 
     Parameters
     ----------
     model : ExplorerModel
-    came_with : int, optional
-        The latent that the page was opened with, to which it does not scroll.
+    initial_latent : int, optional
+        The latent with which the page was opened, to which it does not scroll.
     """
 
     answers = tuple(
@@ -54,10 +54,10 @@ class LatentCard(View):
     )
     follows = ("suite", "sae", "concept", "latent")
 
-    def __init__(self, model: ExplorerModel, came_with: int | None = None) -> None:
+    def __init__(self, model: ExplorerModel, initial_latent: int | None = None) -> None:
         super().__init__(model)
-        self._came_with = came_with
-        self._all_contexts_of: tuple[str, int] | None = None  # the latent all of whose contexts were asked for
+        self._initial_latent = initial_latent
+        self._all_contexts_of: tuple[str, int] | None = None  # SAE and latent whose contexts are all shown
         self._all_kin_of: tuple[str, int] | None = None
         self._layout = self._card = Markup(
             "card",
@@ -79,7 +79,7 @@ class LatentCard(View):
         self._show()
 
     def _go_to_kin(self, name: str) -> None:
-        """Select a kin by latent and SAE; a second click on a card that is about to leave means none of the next."""
+        """Select a kin by latent and SAE; clicks on an outdated card are ignored."""
         rows = self._model.latent_kin
         if not self._model.is_current or rows is None:
             return
@@ -94,18 +94,18 @@ class LatentCard(View):
 
     def _show(self) -> None:
         model, shown = self._model, self._model.shown
-        if shown.latent != self._came_with:
-            self._came_with = None
+        if shown.latent != self._initial_latent:
+            self._initial_latent = None
         if shown.latent is None:
-            self._card.html = ""  # the same latent, selected again, opens again
+            self._card.html = ""  # so that the page scrolls to the same latent if it is selected again
         if shown.latent is None or model.latent_roles is None:
             return
         roles = describe_roles(model.latent_roles, model.latent_cosines, shown.concepts)
-        mine = next((role["said"] for role in roles if role["concept"] == shown.concept), None)
+        own_role = next((role["text"] for role in roles if role["concept"] == shown.concept), None)
         self._card.html = card_html(
             shown.latent,
             shown.chosen_sae,
-            said=[f"{mine} of {shown.label}"] if mine else [],
+            role_texts=[f"{own_role} of {shown.label}"] if own_role else [],
             facts=named_facts(model.latent_facts, shown.concepts),
             contexts=[] if model.latent_contexts is None else model.latent_contexts.to_dict("records"),
             logits=model.latent_logits,
@@ -113,19 +113,19 @@ class LatentCard(View):
             roles=roles,
             kin=self._kin(),
             label=shown.label,
-            brought=self._came_with is None,
+            scroll_to=self._initial_latent is None,
             num_shown=None if self._all_contexts_of == (shown.sae, shown.latent) else _FIRST_CONTEXTS,
         )
 
     def _kin(self) -> Kin | None:
-        """List the kin to show: of each SAE the nearest, or all; None in a suite that stores none of any latent."""
+        """Return the kin to show: the nearest on each SAE, or all; None if the suite stores no kin."""
         model, shown = self._model, self._model.shown
         if model.latent_kin is None:
             return None
         rows = [
             row
-            | {"on": model.saes[shown.suite, row["other_sae"]].label}
-            | {"said": role_label(row["split_rank"], row["num_absorbed"])}
+            | {"sae_label": model.saes[shown.suite, row["other_sae"]].label}
+            | {"role": role_label(row["split_rank"], row["num_absorbed"])}
             for row in records(model.latent_kin)
         ]
         nearest = rows if self._all_kin_of == (shown.sae, shown.latent) else [row for row in rows if row["rank"] == 0]
@@ -136,7 +136,7 @@ def card_html(
     latent: int,
     sae: Sae | None,
     *,
-    said: Sequence[str],
+    role_texts: Sequence[str],
     facts: dict[str, Any] | None,
     contexts: Sequence[dict[str, Any]],
     logits: dict[str, Any] | None,
@@ -144,17 +144,17 @@ def card_html(
     roles: Sequence[dict[str, Any]],
     kin: Kin | None = None,
     label: str = "",
-    brought: bool = False,
+    scroll_to: bool = False,
     num_shown: int | None = None,
 ) -> str:
-    """Write the card of a latent.
+    """Render the card of a latent.
 
     Parameters
     ----------
     latent : int
     sae : Sae
-    said : sequence of str
-        Its role for the concept shown.
+    role_texts : sequence of str
+        Its role for the current concept.
     facts, logits, histogram : dict or None
         Records of `latent_facts`, `latent_logits` and `latent_histogram`.
     contexts : sequence of dict
@@ -162,19 +162,19 @@ def card_html(
     roles : sequence of dict
         What `describe_roles` returns.
     kin : Kin, optional
-        None where nothing is to be said of kin.
+        None omits the section.
     label : str
-        Of the concept that the kin's roles are for.
-    brought : bool
-        Whether the page scrolls to it.
+        Label of the concept for which the kin's roles are given.
+    scroll_to : bool
+        Whether the page scrolls to the card.
     num_shown : int, optional
-        Contexts shown before the rest is asked for; all by default.
+        Number of contexts shown at first; all by default.
     """
     return render(
         "card",
         latent=latent,
         sae=sae,
-        roles_said=said,
+        role_texts=role_texts,
         facts=facts,
         contexts=[shade(row) for row in contexts[:num_shown]],
         hidden=0 if num_shown is None else max(len(contexts) - num_shown, 0),
@@ -189,12 +189,12 @@ def card_html(
         roles=roles,
         kin=kin,
         label=label,
-        brought=brought,
+        scroll_to=scroll_to,
     )
 
 
 def shade(context: dict[str, Any]) -> dict[str, Any]:
-    """Cut a context to the tokens around its peak and say how deep each is shaded.
+    """Cut a context to the tokens around its peak, and compute the shade of each.
 
     Parameters
     ----------
@@ -204,14 +204,14 @@ def shade(context: dict[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        activation and source as they are; before, peak and after: lists of text, activation, and shade in percent.
+        activation and source, unchanged; before, peak and after: lists of text, activation, and shade in percent.
     """
     peak = int(context["position"])
     start, end = max(0, peak - _BEFORE), peak + _AFTER + 1
     acts = [float(act) for act in context["activations"][start:end]]
     highest = max([*acts, 1e-9])
     parts = [
-        # Running text keeps its spaces as they are; line breaks are shown, for each context is one line.
+        # Spaces are unchanged; line breaks are replaced by a symbol, because each context is one line.
         {
             "text": printable(token.replace("\n", visible("\n"))),
             "activation": act,
@@ -230,7 +230,7 @@ def shade(context: dict[str, Any]) -> dict[str, Any]:
 
 
 def histogram_bars(histogram: dict[str, Any]) -> list[dict[str, Any]]:
-    """Say height (percent, log count) and range of each bar."""
+    """Return height (percent, log count) and range of each bar."""
     counts = [int(count) for count in histogram["counts"]]
     low, high = histogram["low"] or 0.0, histogram["high"] or 0.0
     step = (high - low) / max(len(counts), 1)
@@ -255,7 +255,7 @@ def named_facts(facts: dict[str, Any] | None, concepts: Mapping[str, Concept]) -
 def describe_roles(
     roles: pd.DataFrame, cosines: pd.DataFrame | None, concepts: Mapping[str, Concept]
 ) -> list[dict[str, Any]]:
-    """Put the latent's part in each concept into words, with its cosine to that concept's probe."""
+    """Describe the latent's role for each concept, with its cosine with that concept's probe."""
     by_concept = {} if cosines is None else dict(zip(cosines["concept"], cosines["cosine"], strict=True))
     described = []
     for role in roles.to_dict("records"):
@@ -267,7 +267,7 @@ def describe_roles(
             {
                 "concept": concept.id,
                 "label": concept.label,
-                "said": ", ".join(filter(None, parts)),
+                "text": ", ".join(filter(None, parts)),
                 "cosine": by_concept.get(concept.id),
             }
         )

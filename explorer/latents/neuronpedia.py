@@ -1,4 +1,4 @@
-"""Neuronpedia's own dashboard of a canonical latent, embedded, with the words to test preloaded."""
+"""Neuronpedia's dashboard of a canonical latent, embedded, with words preloaded in its tester."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from explorer.model import ExplorerModel
 
 _SITE = "https://neuronpedia.org"
-#: Parts of the embed that can be switched, and whether they are on at first.
+#: Parts of the embed that can be switched: title, and whether it is on initially.
 PARTS = {
     "explanation": ("Explanation", True),
     "plots": ("Plots", True),
@@ -39,7 +39,7 @@ def embed_url(model: str, source: str, latent: int, *, shown: Collection[str], w
 
 
 class NeuronpediaEmbed(View):
-    """Embeds the latent's page of a canonical SAE; empty for others.
+    """Embeds the latent's page on Neuronpedia; empty for SAEs that are not canonical.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The HTML page that a latent's data was imported from, behind a switch and in a sandbox."""
+"""The HTML page from which a latent's data was imported, opened by a button and in a sandbox."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from explorer.model import ExplorerModel
 
-# It may draw with the libraries that such pages load, and reach nothing else.
+# The page may load the drawing libraries of such pages, and nothing else.
 _POLICY = """<meta http-equiv="Content-Security-Policy" content="
   default-src 'none'; script-src 'unsafe-inline' https://d3js.org https://cdn.plot.ly; style-src 'unsafe-inline';
   img-src data:; base-uri 'none'; form-action 'none'
@@ -28,7 +28,7 @@ body { font-family: system-ui, sans-serif; margin: 16px; }
 
 
 class OriginalPage(View):
-    """Offers the imported page of the latent, where the suite keeps one.
+    """Offers the imported page of the latent, if the suite contains one.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ class OriginalPage(View):
         self._show()
 
     def _show(self) -> None:
-        """Start again, closed."""
-        self._request.give_up()
+        """Close the page."""
+        self._request.cancel()
         self._is_open, self._html = False, ""
         self._render()
 

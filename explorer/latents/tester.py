@@ -1,4 +1,4 @@
-"""The word tester: how strongly words drive a latent, and beside it the main latent."""
+"""The word tester: activations of a latent and of the main latent on words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _PREVIEW = 8
 _MOST_WORDS = 800
-#: Characters that the field takes.
+#: Maximum characters in the input field.
 MOST_TYPED = 2000
 
 
@@ -37,7 +37,11 @@ class WordTester(View):
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
-        self._sent: tuple[list[str], str, str] = ([], "", "")  # the words last sent from here, as typed, and the act
+        self._sent: tuple[list[str], str, str] = (
+            [],
+            "",
+            "",
+        )  # words last tested from here, as typed, and the task's act
         self._typed = ""
         self._results: list[dict[str, Any]] = []
         self._is_answered = False
@@ -58,7 +62,7 @@ class WordTester(View):
         self._model.state.seed += 1
 
     def _packs(self) -> list[dict[str, Any]]:
-        """List the packs of words to try: random ones of the concept, others, the absorbed ones."""
+        """Return the packs of words to test: random words of the concept, other words, and absorbed words."""
         model, shown = self._model, self._model.shown
         packs = []
         if model.random_tokens is not None:
@@ -95,7 +99,7 @@ class WordTester(View):
         self._send(forms(word for word in re.split(r"[,\s]+", typed) if word), typed, "test-typed")
 
     def _send(self, words: list[str], typed: str, act: str) -> None:
-        """Have words tested, which are of the state: another view may send some, too."""
+        """Test words: write them to the state, which other views also do."""
         words = words[:_MOST_WORDS]
         self._sent = words, typed, act
         if self._model.shown.tested_words == words:
@@ -105,7 +109,7 @@ class WordTester(View):
 
     def _show(self) -> None:
         shown = self._model.shown
-        # Another main latent, which the thresholds choose, has other activations.
+        # A threshold can change the main latent, whose activations are shown, too.
         test_of = (shown.suite, shown.sae, shown.concept, shown.latent, shown.tested_words, self._main)
         if test_of == self._test_of:
             self._render()
@@ -114,23 +118,23 @@ class WordTester(View):
             self._test()
 
     def _test(self) -> None:
-        """Ask for what the words do to the latent."""
+        """Request the activations of the words."""
         words = self._model.shown.tested_words
         sent, typed, act = self._sent
         if words != sent:
             typed, act = ", ".join(dict.fromkeys(word.strip() for word in words)), "test-typed" if words else ""
         self._typed, self._results, self._is_answered = typed, [], False
         if words and self._model.shown.latent is not None:
-            take = partial(self._take, act)
-            self._model.ask(self._request, "word_activations", take, words=words, main_latent=self._main)
+            receive = partial(self._receive, act)
+            self._model.ask(self._request, "word_activations", receive, words=words, main_latent=self._main)
         else:
-            self._request.give_up()
+            self._request.cancel()
             self._render()
 
-    def _take(self, act: str, answer: pd.DataFrame | None) -> None:
+    def _receive(self, act: str, answer: pd.DataFrame | None) -> None:
         self._results, self._is_answered = ([], False) if answer is None else (self._compare(answer), True)
         self._render()
-        # Say what was tested, and whether it turned up words of the concept that leave the main latent silent.
+        # For the tasks: what was tested, and whether the main latent is silent on some words of the concept.
         self._model.act = act
         if any(row["note"] for row in self._results):
             self._model.act = "found-silent"
@@ -149,12 +153,12 @@ class WordTester(View):
             seed=shown.seed,
             noun=shown.noun,
             typed=self._typed,
-            # What another view has tested here is brought into view.
-            brought="" if shown.tested_words == self._sent[0] else f"{shown.latent} {self._typed}",
+            # If another view started the test, the page scrolls to the results.
+            scroll_to="" if shown.tested_words == self._sent[0] else f"{shown.latent} {self._typed}",
             most_typed=MOST_TYPED,
             missing=self._missing,
             results=self._results,
-            said=self._say(self._results),
+            summary=self._summary(self._results),
             latent=shown.latent,
             own_role="split" if shown.latent == self._main else "absorbing",
             main_latent=self._main,
@@ -162,13 +166,13 @@ class WordTester(View):
 
     @property
     def _missing(self) -> list[str]:
-        """The words that are tokens of the vocabulary in none of their forms."""
+        """The words that are not tokens of the vocabulary, with or without a leading space."""
         known = {row["token"].strip() for row in self._results}
         tested = dict.fromkeys(word.strip() for word in self._model.shown.tested_words)
         return [word for word in tested if word not in known] if self._is_answered else []
 
     def _compare(self, answer: pd.DataFrame) -> list[dict[str, Any]]:
-        """Give each activation its share (percent) of the highest of both latents: bars of one scale."""
+        """Add to each row the length of its bars: the activations in percent of the highest one of both latents."""
         highest = answer[["activation", "main_activation"]].max().max()
         shown = self._model.shown
         return [
@@ -184,22 +188,22 @@ class WordTester(View):
             for row in answer.to_dict("records")
         ]
 
-    def _say(self, results: list[dict[str, Any]]) -> str:
-        """Sum up the result in a sentence."""
+    def _summary(self, results: list[dict[str, Any]]) -> str:
+        """Summarize the results in a sentence."""
         latent = self._model.shown.latent
         if not results:
             return ""
         if all(row["activation"] != row["activation"] for row in results):
             return f"The suite stores no activations of latent {latent} on the vocabulary, so it cannot be tested here."
         fires = sum(row["activation"] > 0 for row in results)
-        said = f"Latent {latent} fires on {fires} of {count(len(results), 'word')}"
+        text = f"Latent {latent} fires on {fires} of {count(len(results), 'word')}"
         if self._main is not None and self._main != latent:
-            said += f", main latent {self._main} on {sum(row['main_activation'] > 0 for row in results)}"
-        return f"{said}."
+            text += f", main latent {self._main} on {sum(row['main_activation'] > 0 for row in results)}"
+        return f"{text}."
 
 
 def forms(words: Iterable[str]) -> list[str]:
-    """Return each word as it stands and with a leading space: the tokenizer knows either, or both."""
+    """Return each word with and without a leading space, because either or both may be tokens."""
     return [form for word in words for form in (f" {word}", word)]
 
 

@@ -1,4 +1,4 @@
-"""Where a latent errs for the concept: words on which it fires without the concept, and words that it misses."""
+"""Classification errors of a latent for the concept: words on which it fires without the concept, and misses."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from explorer.model import ExplorerModel
 
-#: Words of either side that are listed before the rest is asked for.
+#: Maximum words on either side before "Show more".
 _FIRST_WORDS = 15
 
 
 class LatentWords(View):
-    """Lists the false alarms of the selected latent for the concept, and its misses; asks while it is in view.
+    """Lists the false alarms and the misses of the selected latent for the concept; queries only while in view.
 
     Parameters
     ----------
@@ -31,15 +31,15 @@ class LatentWords(View):
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
-        self._all_of: tuple[Any, ...] | None = None  # the place all of whose words were asked for
-        self._is_seen = False
+        self._all_of: tuple[Any, ...] | None = None  # place for which all words are shown
+        self._is_in_view = False
         self._request = Request(model)
-        self._asked_of: tuple[Any, ...] | None = None
+        self._requested_for: tuple[Any, ...] | None = None
         self._answers: tuple[pd.DataFrame | None, ...] | None = None  # counts and words
         self._layout = self._words = Markup(
             "latent-words",
             on={
-                "seen": self._see,
+                "seen": self._set_in_view,
                 "token": model.state.open_token,
                 "more-words": self._show_all,
                 "absorbing": self._select,
@@ -59,29 +59,29 @@ class LatentWords(View):
     def _select(self, latent: int) -> None:
         self._model.select(latent)
 
-    def _see(self, is_seen: bool) -> None:  # noqa: FBT001 - what the browser reports
-        self._is_seen = is_seen
-        if is_seen:
+    def _set_in_view(self, is_in_view: bool) -> None:  # noqa: FBT001 - what the browser reports
+        self._is_in_view = is_in_view
+        if is_in_view:
             self._show()
 
     def _show(self) -> None:
-        """Show the words of what is shown; those not yet asked for are asked for while the view is in sight."""
+        """Show the words for the current state, and query them first if the view is in view."""
         shown = self._model.shown
         wanted = tuple(getattr(shown, name) for name in self.follows)
-        is_asked = self._asked_of == wanted
-        if shown.latent is not None and self._is_seen and not is_asked:
-            self._asked_of = wanted
-            self._model.ask_together(self._request, ("latent_word_counts", "latent_words"), self._take)
+        is_requested = self._requested_for == wanted
+        if shown.latent is not None and self._is_in_view and not is_requested:
+            self._requested_for = wanted
+            self._model.ask_together(self._request, ("latent_word_counts", "latent_words"), self._receive)
             return
-        if not is_asked:
-            self._request.give_up()
-            self._asked_of = self._answers = None
+        if not is_requested:
+            self._request.cancel()
+            self._requested_for = self._answers = None
         self._render()
 
-    def _take(self, *answers: pd.DataFrame | None) -> None:
+    def _receive(self, *answers: pd.DataFrame | None) -> None:
         self._answers = answers
         if any(answer is None for answer in answers):
-            self._asked_of = None  # asked again when the view is shown again
+            self._requested_for = None  # request again when the view is shown again
         self._render()
 
     def _render(self) -> None:

@@ -1,1 +1,1 @@
-"""The model behind the page Learn: a toy SAE in closed form and trained, and the steps of a token's verdict."""
+"""The computations of the page Learn: a toy SAE in closed form and trained, and the steps of a token's verdict."""

@@ -1,4 +1,4 @@
-"""A toy in which absorption can be computed: two features, one of which may imply the other, and an SAE.
+"""A toy model in which absorption can be computed: two features, one of which may imply the other, and an SAE.
 
 The parent has the direction (1, 0), the child (0, 1). An input is the sum of the directions of its features.
 """
@@ -12,25 +12,25 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: The kinds of input: whether each has the parent and the child.
+#: The kinds of input, as columns parent and child.
 INPUTS = np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
 KINDS = ("parent and child", "parent only", "child only", "neither")
 _BOTH, _PARENT, _CHILD, _ = range(4)
-#: Halvings of an interval of length 2 at most: to the last digits of a float.
+#: Bisection steps, enough for double precision on an interval of length 2.
 _HALVINGS = 60
 
 
 class Toy(NamedTuple):
-    """How often the features occur, and what sparsity is worth.
+    """Probabilities of the features, and weight of sparsity.
 
     Attributes
     ----------
     parent : float
         Probability of the parent.
     child : float
-        Probability of the child where the parent is.
+        Probability of the child, given the parent.
     alone : float
-        Probability of the child where the parent is not; 0 where the child implies the parent.
+        Probability of the child without the parent; 0 if the child implies the parent.
     sparsity : float
         Weight of the sparsity loss.
     """
@@ -42,7 +42,7 @@ class Toy(NamedTuple):
 
     @property
     def probabilities(self) -> np.ndarray:
-        """The probability of each kind of input."""
+        """The probability of each kind of input, of shape (4,)."""
         p, q, r = self.parent, self.child, self.alone
         return np.array([p * q, p * (1 - q), (1 - p) * r, (1 - p) * (1 - r)])
 
@@ -53,19 +53,19 @@ class Toy(NamedTuple):
 
     @property
     def correlation(self) -> float:
-        """The correlation of the two features over all inputs."""
+        """The Pearson correlation of the two features."""
         variances = self.parent * (1 - self.parent) * self.any_child * (1 - self.any_child)
         return float(self.parent * (1 - self.parent) * (self.child - self.alone) / np.sqrt(variances))
 
 
 class ToySae(NamedTuple):
-    """An SAE.
+    """The SAE of the toy.
 
     Attributes
     ----------
     encoder, decoder : ndarray of shape (latents, 2)
     bias : ndarray of shape (latents,)
-        Of the encoder.
+        Bias of the encoder.
     decoder_bias : ndarray of shape (2,)
     """
 
@@ -81,32 +81,32 @@ class ToySae(NamedTuple):
 
     @property
     def outputs(self) -> np.ndarray:
-        """What it makes of each kind of input, of shape (4, 2)."""
+        """The reconstruction of each kind of input, of shape (4, 2)."""
         return self.activations @ self.decoder + self.decoder_bias
 
     @property
     def errors(self) -> np.ndarray:
-        """The reconstruction error on each kind of input."""
+        """The squared reconstruction error on each kind of input, of shape (4,)."""
         error: np.ndarray = ((self.outputs - INPUTS) ** 2).sum(axis=1)
         return error
 
     @property
-    def sizes(self) -> np.ndarray:
-        """The sparsity loss on each kind of input."""
+    def sparsity_losses(self) -> np.ndarray:
+        """The sparsity loss on each kind of input, of shape (4,), without its weight."""
         return self.activations @ np.linalg.norm(self.decoder, axis=1)
 
 
 class Loss(NamedTuple):
-    """Expected over the inputs; each a number, or an array of them.
+    """Expected loss over the inputs; each attribute is a number or an array.
 
     Attributes
     ----------
     error : float or ndarray
         Squared distance of input and output.
     sparsity : float or ndarray
-        Sum of the activations, each times the length of its latent's decoder row.
+        Sum over latents of activation times norm of the decoder row, without its weight.
     total : float or ndarray
-        Their sum, sparsity weighted.
+        error + weight * sparsity.
     """
 
     error: Any
@@ -115,7 +115,7 @@ class Loss(NamedTuple):
 
 
 def absorbing_sae(absorption: float) -> ToySae:
-    """Return the SAE at a place between no absorption, 0, and full absorption, 1."""
+    """Return the SAE of two latents with the given absorption, from 0 (none) to 1 (full)."""
     return ToySae(
         np.array([[1.0, -absorption], [0.0, 1.0]]),
         np.array([[1.0, 0.0], [absorption, 1.0]]),
@@ -125,7 +125,7 @@ def absorbing_sae(absorption: float) -> ToySae:
 
 
 def hedging_sae(toy: Toy, hedging: float) -> ToySae:
-    """Return the SAE of one latent that fires on the parent and writes `hedging` of the child, with its best bias."""
+    """Return the SAE of one latent that fires on the parent and adds `hedging` of the child, with the optimal bias."""
     return ToySae(
         np.array([[1.0, 0.0]]),
         np.array([[1.0, hedging]]),
@@ -135,8 +135,8 @@ def hedging_sae(toy: Toy, hedging: float) -> ToySae:
 
 
 def expected_loss(toy: Toy, sae: ToySae) -> Loss:
-    """Add up the loss of any SAE over the kinds of input."""
-    error, sparsity = toy.probabilities @ sae.errors, toy.probabilities @ sae.sizes
+    """Return the expected loss of any SAE."""
+    error, sparsity = toy.probabilities @ sae.errors, toy.probabilities @ sae.sparsity_losses
     return Loss(float(error), float(sparsity), float(error + toy.sparsity * sparsity))
 
 
@@ -158,7 +158,7 @@ def hedging_loss(toy: Toy, hedging: Any) -> Loss:
 
 
 def best_absorption(toy: Toy) -> float:
-    """Return the absorption, from 0 to 1, with the least loss; the loss is convex in it."""
+    """Return the absorption from 0 to 1 that minimizes the loss, which is convex in it."""
     both, _, child, _ = toy.probabilities
 
     def slope(at: float) -> float:
@@ -168,7 +168,7 @@ def best_absorption(toy: Toy) -> float:
 
 
 def best_hedging(toy: Toy) -> float:
-    """Return the hedging, from -1 to 1, with the least loss; the loss is convex in it."""
+    """Return the hedging from -1 to 1 that minimizes the loss, which is convex in it."""
 
     def slope(at: float) -> float:
         pull = 2 * (1 - toy.parent) * (at - (toy.child - toy.alone))
@@ -178,7 +178,7 @@ def best_hedging(toy: Toy) -> float:
 
 
 def _zero(slope: Callable[[float], float], low: float, high: float) -> float:
-    """Find where a slope that only rises crosses zero; the nearer end where it does not."""
+    """Return the zero of an increasing slope by bisection; without a zero, the end of the interval closest to it."""
     if slope(high) <= 0:
         return high
     for _ in range(_HALVINGS):
@@ -188,22 +188,22 @@ def _zero(slope: Callable[[float], float], low: float, high: float) -> float:
 
 
 def measured_absorption(activations: np.ndarray) -> np.ndarray:
-    """Place SAEs on the axis from no absorption to absorbed, by how they behave.
+    """Measure the absorption of SAEs by their activations.
 
     Parameters
     ----------
     activations : ndarray of shape (..., 4, latents)
-        On each kind of input, each times the length of its latent's decoder row.
+        Activation on each kind of input, times the norm of the latent's decoder row.
 
     Returns
     -------
     ndarray of shape (...)
-        By how much the latent of the parent, the one that fires most on the parent alone, fires less where the child
-        is, too: 0 not at all, 1 it is silent. Below 0 it fires more: it has mixed in the child. NaN where no latent
-        fires on the parent alone.
+        1 - (activation with the child / activation without it) of the latent that fires most on the parent alone: 0 if
+        the child makes no difference, 1 if the latent is silent with it. Below 0 it fires more with the child. NaN if
+        no latent fires on the parent alone.
     """
-    alone, both = activations[..., _PARENT, :], activations[..., _BOTH, :]
-    main = alone.argmax(axis=-1, keepdims=True)
-    fires = np.take_along_axis(alone, main, -1)[..., 0]
-    beside = np.take_along_axis(both, main, -1)[..., 0]
-    return np.where(fires > 0, 1 - beside / np.where(fires > 0, fires, 1), np.nan)
+    parent_only, both = activations[..., _PARENT, :], activations[..., _BOTH, :]
+    main = parent_only.argmax(axis=-1, keepdims=True)
+    without_child = np.take_along_axis(parent_only, main, -1)[..., 0]
+    with_child = np.take_along_axis(both, main, -1)[..., 0]
+    return np.where(without_child > 0, 1 - with_child / np.where(without_child > 0, without_child, 1), np.nan)

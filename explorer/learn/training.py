@@ -1,4 +1,4 @@
-"""The toy trained: gradient descent on its expected loss, from several starts at once."""
+"""Training of the toy SAE: Adam on its expected loss, from several random starts at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from explorer.learn.toy import INPUTS, Toy, ToySae, measured_absorption
 
-#: SAEs that are trained side by side, their steps, and the steps between two looks at them.
+#: Number of SAEs trained in parallel, training steps, and steps between recordings.
 STARTS, STEPS, EVERY = 8, 1500, 25
 _RATE, _DECAY, _SQUARE_DECAY, _TINY = 0.02, 0.9, 0.99, 1e-12
 #: Length of the decoder rows at the start.
@@ -17,15 +17,15 @@ _LENGTH = 0.6
 
 
 class Training(NamedTuple):
-    """What training came to.
+    """The result of training.
 
     Attributes
     ----------
-    steps : ndarray of shape (looks,)
-    absorption, loss : ndarray of shape (looks, starts)
-        Where each SAE was on the axis of absorption (`measured_absorption`), and its expected loss.
+    steps : ndarray of shape (recordings,)
+    absorption, loss : ndarray of shape (recordings, starts)
+        `measured_absorption` of each SAE, and its expected loss.
     ends : tuple of ToySae
-        What each became.
+        The trained SAEs.
     """
 
     steps: np.ndarray
@@ -38,14 +38,14 @@ class Training(NamedTuple):
 def train(toy: Toy, seed: int) -> Training:
     """Train SAEs of two latents by Adam on the exact expected loss; the same toy and seed give the same numbers.
 
-    The decoder rows start in random directions of the quadrant that the inputs span, the encoder rows equal to them:
-    elsewhere, a latent can be silent on every input from the start, and stays so.
+    The decoder rows start in random directions of the quadrant that the inputs span, and the encoder rows equal them.
+    In other quadrants, a latent can be silent on every input from the start, and would remain so.
 
     Parameters
     ----------
     toy : Toy
     seed : int
-        Of the starts.
+        Seed of the initial weights.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The verdict on a tested token, condition by condition, as the metrics have them (queries/functions/reason.sql)."""
+"""The verdict on a tested token, condition by condition, as defined by the metrics (queries/functions/reason.sql)."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 
 
 class Condition(NamedTuple):
-    """One condition.
+    """One condition of a metric.
 
     Attributes
     ----------
     question : str
     holds : bool or None
-        None where the suite does not store what it takes.
-    said : str
-        The numbers that decide on it.
+        None if the suite does not store the numbers for it.
+    text : str
+        The numbers that decide it.
     """
 
     question: str
     holds: bool | None
-    said: str
+    text: str
 
 
 def conditions(
     row: Mapping[str, Any], split: Sequence[int], *, cosine_threshold: float, effect_margin: float
 ) -> list[Condition]:
-    """List the conditions of a metric in the order in which it asks them; the first that fails decides.
+    """List the conditions of a metric in the order of their evaluation; the first that fails decides.
 
     Parameters
     ----------
@@ -46,10 +46,10 @@ def conditions(
     cosine_threshold, effect_margin : float
     """
     reason = row["reason"]
-    found = Condition("Does the linear probe find the concept?", True, "Only tokens that it finds are tested.")  # noqa: FBT003
+    found = Condition("Does the linear probe find the concept?", True, "Only tokens on which it does are tested.")  # noqa: FBT003
     if reason == "fraction" or row["metric"] in FRACTIONS:
-        said = why(row, cosine_threshold=cosine_threshold, effect_margin=effect_margin)
-        return [found, Condition("How much do absorbing latents carry?", None, f"{said}: {percent(row['fraction'])}.")]
+        text = why(row, cosine_threshold=cosine_threshold, effect_margin=effect_margin)
+        return [found, Condition("How much do absorbing latents carry?", None, f"{text}: {percent(row['fraction'])}.")]
     if reason == "published":
         return [Condition("Was it published as absorbed?", bool(row["absorbed"]), "The suite stores only the verdict.")]
     named = ", ".join(map(str, split)) or "none is known"
@@ -70,12 +70,12 @@ def _by_effect(row: Mapping[str, Any], cosine_threshold: float, effect_margin: f
     latent, effect, margin = row["top_latent"], row["top_effect"], row["margin"]
     return [
         Condition(
-            "Does removing one latent hurt the answer?",
+            "Does removing one latent lower the answer's logit?",
             effect < 0,
             f"Latent {latent:.0f} has the most negative effect, {number(effect, 2)} logits.",
         ),
         Condition(
-            "Does it hurt clearly more than removing any other?",
+            "Does it lower it by clearly more than removing any other?",
             margin >= effect_margin,
             f"Margin over the next: {number(margin, 2)} {_sign(margin, effect_margin)} {number(effect_margin, 2)}.",
         ),
@@ -85,8 +85,8 @@ def _by_effect(row: Mapping[str, Any], cosine_threshold: float, effect_margin: f
 
 def _by_projection(row: Mapping[str, Any], cosine_threshold: float, _: float) -> list[Condition]:
     share = row["projected_share"]
-    said = (
-        "The token does not point along the probe."
+    text = (
+        "The token's projection on the probe is not positive."
         if _unknown(share)
         else f"Latent {row['top_latent']:.0f} carries {percent(share)} of it {_sign(share, FULL_SHARE)}"
         f" {percent(FULL_SHARE, 0)}."
@@ -95,18 +95,18 @@ def _by_projection(row: Mapping[str, Any], cosine_threshold: float, _: float) ->
         _by_cosine(row, cosine_threshold),
         Condition(
             "Does one latent carry enough of the projection on the probe?",
-            # The share is rounded: the rule's own verdict stands.
+            # The share is rounded, so the verdict of the rule is used.
             row["reason"] != "projection" and (row["absorbed"] or (not _unknown(share) and share >= FULL_SHARE)),
-            said,
+            text,
         ),
     ]
 
 
 def _by_cosine(row: Mapping[str, Any], threshold: float) -> Condition:
     cosine = row["top_cosine"]
-    question = "Does that latent point along the probe?"
+    question = "Is that latent's cosine with the probe high enough?"
     if _unknown(cosine):
-        return Condition(question, None, "Its cosine is not stored; the rule takes the condition as met.")
+        return Condition(question, None, "Its cosine is not stored, so the condition counts as met.")
     return Condition(
         question, cosine >= threshold, f"Cosine {number(cosine)} {_sign(cosine, threshold)} {number(threshold)}."
     )
@@ -121,21 +121,21 @@ def _unknown(value: float | None) -> bool:
 
 
 def verdict_label(row: Mapping[str, Any]) -> str:
-    """Write what a metric says of a token."""
+    """Return a metric's verdict on a token as a text."""
     if row["absorbed"] is None:
         return percent(row["fraction"])
     return "absorbed" if row["absorbed"] else "not absorbed"
 
 
 def decisive_metric(verdicts: pd.DataFrame | None, chosen: str | None) -> str | None:
-    """Name the metric whose conditions are worth walking through: the chosen one, unless it gives no verdict."""
-    there = [] if verdicts is None else list(dict.fromkeys(verdicts["metric"]))
-    wanted = [*([chosen] if chosen not in FRACTIONS else []), "ig_ablation", "full", *there]
-    return next((metric for metric in wanted if metric in there), None)
+    """Return the metric whose conditions are shown: the chosen one, unless it gives no verdict."""
+    available = [] if verdicts is None else list(dict.fromkeys(verdicts["metric"]))
+    preferred = [*([chosen] if chosen not in FRACTIONS else []), "ig_ablation", "full", *available]
+    return next((metric for metric in preferred if metric in available), None)
 
 
 def tokens_of(verdicts: pd.DataFrame | None, metric: str | None) -> list[tuple[str, bool]]:
-    """List the tested tokens with whether the metric calls them absorbed: these first, the clearest before all."""
+    """List the tested tokens, with whether they are absorbed by the metric; absorbed and clearest ones first."""
     if verdicts is None or verdicts.empty:
         return []
     rows = verdicts[verdicts["metric"] == metric]
@@ -147,6 +147,6 @@ def tokens_of(verdicts: pd.DataFrame | None, metric: str | None) -> list[tuple[s
 
 
 def chosen_token(tokens: Sequence[tuple[str, bool]], wanted: str) -> str | None:
-    """Return the token that is wanted where it was tested, else the first."""
+    """Return `wanted` if it was tested, else the first token."""
     names = [token for token, _ in tokens]
     return wanted if wanted in names else next(iter(names), None)

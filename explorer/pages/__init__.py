@@ -1,4 +1,4 @@
-"""Pages arrange views and hold no logic."""
+"""Pages, which arrange views and contain no logic."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class Pages(Switch):
-    """The pages, one of which is on show.
+    """The pages, one of which is visible.
 
     Parameters
     ----------
     model : ExplorerModel
     remember : callable
-        Takes a name and a value to keep for later visits.
+        Takes a name and a value to store for later visits.
     """
 
     follows = ("page",)

@@ -1,4 +1,4 @@
-"""Compare: cosine plots of several SAEs or concepts, two SAEs concept by concept, or how a concept splits."""
+"""The page Compare: cosine plots of several SAEs or concepts, two SAEs by concept, or how a concept splits."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from explorer.views.view import View
 
 
-class Compared(Switch):
-    """What is set side by side."""
+class Comparison(Switch):
+    """The comparison chosen by `compare_by`."""
 
     follows = ("compare_by",)
     options: ClassVar[Mapping[str, type[View]]] = {
@@ -32,4 +32,4 @@ class Compared(Switch):
 class Compare(Stack):
     """The page."""
 
-    parts = (CompareHead, Compared)
+    parts = (CompareHead, Comparison)

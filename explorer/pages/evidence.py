@@ -1,4 +1,4 @@
-"""Evidence: every tested token of the suite, and what decided on it."""
+"""The page Evidence: every tested token of the suite, with the values that decide its verdict."""
 
 from __future__ import annotations
 

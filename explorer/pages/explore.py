@@ -1,4 +1,4 @@
-"""Explore: one SAE, one concept."""
+"""The page Explore: one SAE and one concept."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Explore(Stack):
     ----------
     model : ExplorerModel
     remember : callable
-        Takes a name and a value to keep for later visits.
+        Takes a name and a value to store for later visits.
     """
 
     parts = (Headline, CosineView, LatentLists, LatentPanel, ConceptGraphView, ConceptEvidence, Explanations)

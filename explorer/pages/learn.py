@@ -1,4 +1,4 @@
-"""Learn: absorption from nothing, in five steps."""
+"""The page Learn: absorption explained from the beginning, in five steps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Lessons(Switch):
-    """What can be played with in a step."""
+    """The interactive part of a step."""
 
     follows = ("learn_step",)
     options: ClassVar[Mapping[str, type[View]]] = {
@@ -38,7 +38,7 @@ class Lessons(Switch):
 
 
 class Step(View):
-    """A step: its text, and beside it, or on a phone below it, its sliders and plots.
+    """A step: its text, with sliders and plots beside it (on a phone below it).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Absorption and splitting over SAEs: one point an SAE, against any of its numbers."""
+"""Absorption and splitting over SAEs: one point per SAE, against one of its numeric attributes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from bokeh.core.properties import field
 from explorer.format import l0_label, number, percent
 from explorer.plots.layers import Layer, Plot
 from explorer.plots.sae_style import sae_keys, styled
-from explorer.plots.sweeps import first_seeds, said_by_seed, sweeps_of
-from explorer.theme import Theme, brush, in_percent, tooltip
+from explorer.plots.sweeps import first_seeds, sweeps_of, values_by_seed
+from explorer.theme import Theme, drag_tools, in_percent, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from explorer.saes import Sae
 
-#: The numbers of SAEs that can stand on the x-axis, and how each is called.
+#: Numeric attributes of SAEs that can be the x-axis, with its label.
 X_AXES = {
     "l0": "L0, active latents per token",
     "layer": "layer",
@@ -31,23 +31,23 @@ X_AXES = {
     "loss_recovered": "loss recovered",
     "dead_fraction": "share of dead latents",
 }
-#: What stands on the y-axis, by the first word of a figure's name.
+#: Column on the y-axis, by the first word of a figure's name.
 Y_AXES = {"absorption": "absorption_rate", "splits": "num_split_latents"}
 #: Column on the x-axis and on the y-axis, by the name of the figure.
 PANELS = {f"{word}-vs-{x.replace('_', '-')}": (x, y) for word, y in Y_AXES.items() for x in X_AXES}
-#: Whole numbers, also where there is only one.
+#: Attributes whose ticks are integers.
 _WHOLE = ("layer", "width")
 _COLUMNS = [
-    *("suite", "sae", "name", "x", "y", "l0", "said_l0", "absorption_rate", "absorption_sd", "num_split_latents"),
+    *("suite", "sae", "name", "x", "y", "l0", "l0_text", "absorption_rate", "absorption_sd", "num_split_latents"),
     *("variance_explained", "loss_recovered", "seeds", "colour", "marker", "shown", "size"),
 ]
-_TEXT = {"suite", "sae", "name", "said_l0", "seeds", "colour", "marker"}
+_TEXT = {"suite", "sae", "name", "l0_text", "seeds", "colour", "marker"}
 _FADED = 0.12
-#: How large the mark of an SAE is, alone and among further seeds of it, whose mean a line goes through.
-_SIZE, _OF_SEED = 9, 7
+#: Marker size of an SAE with one seed, and of one with several, where a line passes through their mean.
+_SIZE, _SIZE_OF_SEED = 9, 7
 _FACTS = (
     ("SAE", "@name"),
-    ("L0", "@said_l0"),
+    ("L0", "@l0_text"),
     ("mean", "@absorption_rate{0.0%}"),
     ("standard deviation", "@absorption_sd{0.0%}"),
     ("split latents, mean", "@num_split_latents{0.00}"),
@@ -69,29 +69,29 @@ def absorption_plot(
     theme: Theme,
     touch: bool = False,
 ) -> Plot:
-    """Draw one panel.
+    """Draw one panel of Atlas.
 
     Parameters
     ----------
     means : DataFrame or None
-        Answer of the query `sae_means`; None draws the same elements, empty.
+        Result of the query `sae_means`; None draws the same elements, empty.
     panel : str
         Key of `PANELS`, the figure's name.
     saes : mapping of (str, str) to Sae
-        The SAEs by suite and id, for their names.
+        The SAEs by suite and id, for their labels.
     by : str
-        Attribute that colour and marker tell.
+        Attribute shown by colour and marker.
     noun : str
-        What a concept is called.
+        Noun for a concept, for example "letter".
     rate : str
-        What the metric gives, as in absorption rate.
+        Name of the metric's rate, for example "absorption rate".
     brushed : collection of tuple
-        Suite and id of the brushed SAEs; the others fade. Empty: none fades.
+        Suite and id of the selected SAEs; the others fade. Empty: none fades.
     current : tuple or None
         The SAE that Explore shows, ringed.
     theme : Theme
     touch : bool
-        Whether a drag is left to scroll the page.
+        Whether a drag scrolls the page rather than selects.
 
     Returns
     -------
@@ -100,8 +100,8 @@ def absorption_plot(
     """
     x, y = PANELS[panel]
     is_rate = y == "absorption_rate"
-    # Dressed before any SAE is omitted: each looks the same in every panel.
-    data = _points(drawn(means, panel), means, panel, saes=saes, by=by, brushed=brushed, theme=theme)
+    # Styled before SAEs are omitted, so that each has the same colour and marker in every panel.
+    data = _points(saes_with_values(means, panel), means, panel, saes=saes, by=by, brushed=brushed, theme=theme)
     ring = data[[key == current for key in sae_keys(data)]] if len(data) else data
     x_range, y_range = extents(means, panel)
     ends, more = ("x", "y", "x1", "y1"), [name for name in _COLUMNS if name not in ("x", "y")]
@@ -147,14 +147,14 @@ def absorption_plot(
             "height": 280,
             "xlabel": X_AXES[x],
             "ylabel": rate if is_rate else f"split latents per {noun}",
-            "active_tools": brush(active=not touch),
+            "active_tools": drag_tools(active=not touch),
         },
         [partial(_tick, whole=x in _WHOLE), *([in_percent] if is_rate else [])],
     )
 
 
-def drawn(means: pd.DataFrame | None, panel: str) -> pd.DataFrame:
-    """Return the SAEs that have a place on both axes of a panel."""
+def saes_with_values(means: pd.DataFrame | None, panel: str) -> pd.DataFrame:
+    """Return the rows of SAEs that have a value on both axes of a panel."""
     x, y = PANELS[panel]
     if means is None:
         return pd.DataFrame(columns=[*_COLUMNS, x, y])
@@ -162,16 +162,16 @@ def drawn(means: pd.DataFrame | None, panel: str) -> pd.DataFrame:
 
 
 def extents(means: pd.DataFrame | None, panel: str) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return the ranges of a panel's axes: all SAEs with some air, rates and L0 from 0."""
-    if (placed := drawn(means, panel)).empty:
+    """Return the ranges of a panel's axes: all SAEs with a margin; rates and L0 from 0."""
+    if (placed := saes_with_values(means, panel)).empty:
         return (0.0, 1.0), (0.0, 1.0)
     x, y = PANELS[panel]
     low, high = float(placed[x].min()), float(placed[x].max())
     if x == "l0":
         low = 0.0
-    air = max(0.08 * (high - low), {"l0": 0.5, "layer": 0.5, "width": 100.0}.get(x, 0.005))
+    margin = max(0.08 * (high - low), {"l0": 0.5, "layer": 0.5, "width": 100.0}.get(x, 0.005))
     top = float(placed[y].max())
-    return (low - (0.03 * high if x == "l0" else air), high + air), (0.0, 1.1 * top if top > 0 else 1.0)
+    return (low - (0.03 * high if x == "l0" else margin), high + margin), (0.0, 1.1 * top if top > 0 else 1.0)
 
 
 def _points(
@@ -187,19 +187,21 @@ def _points(
     if means is None or placed.empty:
         return pd.DataFrame({name: pd.Series([], dtype="object" if name in _TEXT else "float64") for name in _COLUMNS})
     x, y = PANELS[panel]
-    dressed = styled(means, saes, by, theme).loc[placed.index]
-    return dressed.assign(
-        said_l0=placed["l0"].map(l0_label),
+    styled_means = styled(means, saes, by, theme).loc[placed.index]
+    return styled_means.assign(
+        l0_text=placed["l0"].map(l0_label),
         x=placed[x].astype(float),
         y=placed[y].astype(float),
-        seeds=said_by_seed(means, y, percent if y == "absorption_rate" else partial(number, decimals=2)),
+        seeds=values_by_seed(means, y, percent if y == "absorption_rate" else partial(number, decimals=2)),
         shown=[1.0 if not brushed or key in brushed else _FADED for key in sae_keys(placed)],
-        size=[_OF_SEED if several else _SIZE for several in first_seeds(means).duplicated(keep=False)[placed.index]],
+        size=[
+            _SIZE_OF_SEED if several else _SIZE for several in first_seeds(means).duplicated(keep=False)[placed.index]
+        ],
     )[_COLUMNS]
 
 
 def _tick(figure: Figure, *, whole: bool) -> None:
-    """Have ticks at integers, also where there is only one."""
+    """Put ticks at integers if `whole`, even if the axis shows only one."""
     axis: Any = figure.xaxis[0]
     axis.ticker.min_interval = 1 if whole else 0
     axis.formatter.use_scientific = False

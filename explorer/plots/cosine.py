@@ -10,26 +10,26 @@ import pandas as pd
 from tsdownsample import MinMaxLTTBDownsampler
 
 from explorer.plots.layers import Layer, Line, Plot
-from explorer.theme import BAND, Theme, brush, tooltip
+from explorer.theme import BAND, Theme, drag_tools, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Every cosine plot shows at least this range, so that concepts and SAEs can be compared by eye.
+#: Minimum range of the cosine axis, so that concepts and SAEs can be compared by eye.
 Y_RANGE = (-0.3, 0.7)
-#: Points that the grey line is reduced to; peaks survive (minmax-lttb), and marks are drawn from exact values.
+#: Points that the grey line is reduced to. Peaks are kept (minmax-lttb); marks are drawn at exact values.
 LINE_POINTS = 2000
 HEIGHT = 360
 _BINS = 120
 _TOOLS = ["pan", "box_zoom", "xwheel_zoom", "reset"]
-_FLOOR = 0.6  # a logarithmic axis has no zero to stand on
-_AIR = 0.04  # around the data, so that marks at its edges are whole on a phone, too
+_FLOOR = 0.6  # base of the bars, because a logarithmic axis has no 0
+_MARGIN = 0.04  # around the data, so that marks at its edges are not cut off, even on a phone
 _EMPTY = pd.DataFrame({"latent": np.array([], int), "cosine": np.array([], float)})
 _TOOLTIPS = tooltip(("latent", "@latent"), ("cosine", "@cosine{0.0000}"))
 
 
-def place(cosines: pd.DataFrame | None, view: str) -> pd.DataFrame:
-    """Give each latent its x: its index, or its rank from the highest cosine (1) down.
+def with_x(cosines: pd.DataFrame | None, view: str) -> pd.DataFrame:
+    """Add the column x: the index of each latent, or its rank by descending cosine, from 1.
 
     Parameters
     ----------
@@ -50,11 +50,11 @@ def place(cosines: pd.DataFrame | None, view: str) -> pd.DataFrame:
 
 
 def y_range(cosines: pd.DataFrame | None) -> tuple[float, float]:
-    """Return the range of the cosine axis: `Y_RANGE`, wider where the data is."""
+    """Return the range of the cosine axis: `Y_RANGE`, extended to the data."""
     low, high = Y_RANGE
     if cosines is None or cosines["cosine"].isna().all():
         return low, high
-    return min(low, float(cosines["cosine"].min()) - _AIR), max(high, float(cosines["cosine"].max()) + _AIR)
+    return min(low, float(cosines["cosine"].min()) - _MARGIN), max(high, float(cosines["cosine"].max()) + _MARGIN)
 
 
 def cosine_plot(
@@ -70,7 +70,7 @@ def cosine_plot(
     view: str = "index",
     x_range: tuple[float, float] | None = None,
 ) -> Plot:
-    """Draw all cosines as a quiet line with the latents that matter on top.
+    """Draw the cosines of all latents as a grey line, with split and absorbing latents as marks on top.
 
     Parameters
     ----------
@@ -83,23 +83,27 @@ def cosine_plot(
     threshold : float
         Minimum cosine of an absorbing latent, drawn as a line.
     brushed : tuple of float, optional
-        Range of cosines drawn as a band.
+        Selected range of cosines, drawn as a band.
     theme : Theme
     touch : bool
-        Whether a drag is left to scroll the page.
+        Whether a drag scrolls the page rather than selects.
     view : {"index", "rank"}
     x_range : tuple of float, optional
-        The part that is zoomed in on: only this is reduced to `LINE_POINTS`.
+        Visible range when zoomed in; only the line within it is reduced to `LINE_POINTS`.
 
     Returns
     -------
     Plot
         Layers: latents, threshold, brushed, split, absorbing, selected.
     """
-    data = place(cosines, view)
+    data = with_x(cosines, view)
     last = max(len(data), 1)
-    # On the logarithmic axis of ranks, air is a share of the decades.
-    span = (0.9 * last**-_AIR, 1.1 * last ** (1 + _AIR)) if view == "rank" else (-_AIR * last, (1 + _AIR) * last)
+    # On the logarithmic axis of ranks, the margin is a share of the decades.
+    span = (
+        (0.9 * last**-_MARGIN, 1.1 * last ** (1 + _MARGIN))
+        if view == "rank"
+        else (-_MARGIN * last, (1 + _MARGIN) * last)
+    )
     return Plot(
         "cosine",
         theme,
@@ -125,7 +129,7 @@ def cosine_plot(
             "logx": view == "rank",
             "xlabel": {"index": "latent", "rank": "rank by cosine (log)"}[view],
             "ylabel": "cosine with the probe",
-            "active_tools": brush(active=not touch),
+            "active_tools": drag_tools(active=not touch),
         },
     )
 
@@ -141,7 +145,7 @@ def _reduced(line: pd.DataFrame, view: str, x_range: tuple[float, float]) -> pd.
             *(within[axis].to_numpy() for axis in ("x", "cosine")), n_out=LINE_POINTS
         )
     else:
-        # A sorted line has no peaks to lose: places spread evenly over the log axis serve.
+        # A sorted line has no peaks, so points spread evenly over the log axis suffice.
         ranks = within["x"].to_numpy()
         chosen = np.unique(np.geomspace(ranks[0], ranks[-1], LINE_POINTS).round().astype(int)) - ranks[0]
     return within.iloc[chosen]
@@ -152,7 +156,7 @@ def _dotted(theme: Theme) -> dict[str, Any]:
 
 
 def _band(box: tuple[float, float, float, float] | None, theme: Theme) -> Layer:
-    """Draw what is brushed (left, bottom, right, top) the way Bokeh's own box looks, which is gone once released."""
+    """Draw the selected range (left, bottom, right, top) like Bokeh's selection box, which disappears when released."""
     corners = ("left", "bottom", "right", "top")
     return Layer(
         *("brushed", hv.Rectangles, pd.DataFrame([] if box is None else [box], columns=corners, dtype=float), corners),
@@ -169,7 +173,7 @@ def _marks(
     selected: int | None,
     theme: Theme,
 ) -> list[Layer]:
-    """Draw split latents, absorbing latents and the selected one where `data` has them; those without a cosine not."""
+    """Draw split latents, absorbing latents and the selected one, except those without a cosine in `data`."""
     ringed = [] if selected is None else [selected]
     marked = _of(data, [*split, *absorbing, *ringed])
     marked = marked[~np.isnan(marked["cosine"].to_numpy(float))]
@@ -178,7 +182,7 @@ def _marks(
         return Layer(name, hv.Points, _of(marked, latents), axes, ("latent",), look)
 
     def hover(role: str) -> dict[str, Any]:
-        # HoloViews gives elements with the same text one hover tool, which knows the first of them only.
+        # For equal tooltips HoloViews creates one hover tool that covers only the first element, so the texts differ.
         text = tooltip((role, "@latent"), ("cosine", "@cosine{0.0000}"))
         return {"tools": ["hover"], "hover_tooltips": text, "line_color": theme.paper}
 
@@ -191,7 +195,7 @@ def _marks(
 
 
 def _of(data: pd.DataFrame, latents: Sequence[int]) -> pd.DataFrame:
-    """Return the rows of some latents; pandas' isin would build a hash table of all latents."""
+    """Return the rows of these latents; numpy is faster here than pandas' isin, which hashes all latents."""
     return data.iloc[np.flatnonzero(np.isin(data["latent"].to_numpy(), np.array(latents, int)))]
 
 
@@ -205,33 +209,33 @@ def nearest_latent(
     y_span: float,
     reach: float = 0.03,
 ) -> int | None:
-    """Find the latent meant by a tap, from the full data.
+    """Return the latent nearest to a tap, looked up in the full data.
 
     Parameters
     ----------
     data : DataFrame
-        What `place` returns.
+        Result of `with_x`.
     x, y : float
         The tap, in data coordinates.
     marked : sequence of int
-        Latents that are drawn large; within `reach` one of them wins over the crowd.
+        Latents with marks; if one is within `reach`, it is preferred to all others.
     x_span, y_span : float
-        Extent of the visible axes. The plot is taken as three times as wide as high.
+        Extent of the visible axes. The plot is assumed to be three times as wide as high.
     reach : float
-        Share of the plot's height.
+        Maximum distance, as a share of the plot's height.
 
     Returns
     -------
     int or None
-        The latent, None where nothing is near.
+        The latent, or None if none is near.
     """
     if data.empty or not x_span or not y_span:
         return None
     distance = np.hypot(3 * (data["x"].to_numpy() - x) / x_span, (data["cosine"].to_numpy() - y) / y_span)
-    distance = np.nan_to_num(distance, nan=np.inf)  # a latent without a cosine is nowhere
+    distance = np.nan_to_num(distance, nan=np.inf)  # a latent without a cosine is not drawn
     latents = data["latent"].to_numpy()
-    for crowd in (np.isin(latents, np.asarray(list(marked), int)), np.ones(len(data), dtype=bool)):
-        near = np.where(crowd, distance, np.inf)
+    for is_candidate in (np.isin(latents, np.asarray(list(marked), int)), np.ones(len(data), dtype=bool)):
+        near = np.where(is_candidate, distance, np.inf)
         best = int(np.argmin(near))
         if near[best] <= reach:
             return int(latents[best])
@@ -249,9 +253,9 @@ def cosine_distribution(
     theme: Theme,
     touch: bool = False,
 ) -> Plot:
-    """Draw how many latents have which cosine (log count), split and absorbing latents marked along the axis.
+    """Draw the histogram of the cosines (log counts), split and absorbing latents marked along the axis.
 
-    Parameters and layers are those of `cosine_plot`, with bars in place of the line and axes exchanged.
+    Parameters and layers are those of `cosine_plot`, with bars instead of the line and axes exchanged.
     """
     data = _EMPTY if cosines is None else cosines
     low, high = y_range(cosines)
@@ -290,6 +294,6 @@ def cosine_distribution(
             "logy": True,
             "xlabel": "cosine with the probe",
             "ylabel": "latents (log)",
-            "active_tools": brush(active=not touch),
+            "active_tools": drag_tools(active=not touch),
         },
     )

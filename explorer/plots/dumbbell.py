@@ -1,4 +1,4 @@
-"""Two SAEs concept by concept: their rates as two points a row, joined by a line."""
+"""The rates of two SAEs by concept: one row per concept, with two points joined by a line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from explorer.theme import Theme, in_percent_across, name_ticks, tooltip
 if TYPE_CHECKING:
     from bokeh.models import Plot as Figure
 
-#: Rows that can be read; of more concepts, those that differ most.
+#: Maximum number of rows; of more concepts, those that differ most are drawn.
 MOST_ROWS = 60
 _ROW = 16
 _AROUND = 64
@@ -25,17 +25,17 @@ _TOOLTIPS = tooltip(("", "@label"), ("A", "@this"), ("B", "@other"), ("B \N{MINU
 
 
 def rows_of(pairs: pd.DataFrame | None) -> pd.DataFrame:
-    """Return the concepts that are drawn, the largest rise from A to B first.
+    """Return the concepts to draw, sorted by descending difference B - A.
 
     Parameters
     ----------
     pairs : DataFrame or None
-        Answer of the query `pair_concepts`.
+        Result of the query `pair_concepts`.
 
     Returns
     -------
     DataFrame
-        Of the rows that have both rates, those that differ most.
+        Those of the rows with both rates that differ most, with the column rise (B - A).
     """
     if pairs is None:
         return pd.DataFrame(columns=["concept", "label", "absorption_rate", "other_absorption_rate", "rise"])
@@ -46,21 +46,21 @@ def rows_of(pairs: pd.DataFrame | None) -> pd.DataFrame:
 
 
 def height_of(number: int) -> int:
-    """Return the height of the plot of so many rows, pixels."""
+    """Return the height in pixels of a plot with `number` rows."""
     return _ROW * max(number, 4) + _AROUND
 
 
 def dumbbell_plot(pairs: pd.DataFrame | None, *, concept: str | None, rate: str, theme: Theme) -> Plot:
-    """Draw one row per concept, the largest rise at the top.
+    """Draw one row per concept, the largest increase from A to B at the top.
 
     Parameters
     ----------
     pairs : DataFrame or None
-        Answer of the query `pair_concepts`; None draws the same elements, empty.
+        Result of the query `pair_concepts`; None draws the same elements, empty.
     concept : str or None
-        Id of the concept that is chosen, whose row is marked.
+        Id of the chosen concept, whose row is marked.
     rate : str
-        What the metric gives, as in absorption rate.
+        Name of the metric's rate, for example "absorption rate".
     theme : Theme
 
     Returns
@@ -124,14 +124,14 @@ def dumbbell_plot(pairs: pd.DataFrame | None, *, concept: str | None, rate: str,
 
 
 def concept_at(pairs: pd.DataFrame | None, y: float) -> str | None:
-    """Return the id of the concept whose row lies at y; None where there is none."""
+    """Return the id of the concept whose row is at y, or None."""
     rows = rows_of(pairs)
     place = len(rows) - 1 - round(y)
     return str(rows["concept"].iloc[place]) if 0 <= place < len(rows) else None
 
 
 def _label(figure: Figure, labels: dict[float, str]) -> None:
-    """Write the concepts along the y-axis, and give each row its room."""
+    """Write the concepts along the y-axis, and set the height for the number of rows."""
     name_ticks(figure.yaxis[0], labels)
     figure.height = height_of(len(labels))
     figure.ygrid.grid_line_color = None

@@ -1,4 +1,4 @@
-"""Where a concept, its split and absorbing latents and their tokens lie in a graph that runs from left to right."""
+"""Positions of a concept, its split and absorbing latents and their tokens in a graph from left to right."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from explorer.format import visible
 
-#: What is drawn at most.
+#: Maximum number of absorbing latents and of tokens drawn.
 MOST_LATENTS, MOST_TOKENS = 12, 40
 #: Columns from the concept (0) to the tokens (1).
 CONCEPT, SPLIT, SILENT, ABSORBING, TOKEN = 0.0, 0.22, 0.44, 0.74, 1.0
@@ -19,24 +19,24 @@ ROW = 18
 #: Rows above and below the nodes.
 HEAD, FOOT = 1.6, 0.4
 _GAP = 0.6
-_SPLIT_ROWS = (2.6, 5.0)  # least and most from one split latent to the next
-_LEAST_ROWS = 6.0
+_SPLIT_ROWS = (2.6, 5.0)  # minimum and maximum distance of neighbouring split latents, rows
+_MIN_ROWS = 6.0
 
 
 @dataclass(frozen=True)
 class Graph:
-    """The nodes; y counts rows downwards from 0.
+    """The nodes with their positions; y counts rows downwards from 0.
 
     Attributes
     ----------
     split : DataFrame
-        Columns latent, y and f1, the F1 that the latent brings.
+        Columns latent, y and f1 (F1 at k = 1, then F1 gain).
     absorbing : DataFrame
-        Columns latent, y, num_tokens and effect, the mean one.
+        Columns latent, y, num_tokens and effect (mean over its tokens, logits).
     tokens : DataFrame
         Columns latent (the absorbing one), y, token, name (the token with its white space visible), effect, and
-        num_tokens, 1. Where not all tokens of a latent are drawn, its last row stands for the others: no token, their
-        number, their mean effect.
+        num_tokens (1). If not all tokens of a latent are drawn, its last row summarizes the others: no token, their
+        number and their mean effect.
     rows : float
         Height of the nodes.
     """
@@ -53,21 +53,21 @@ class Graph:
 
     @property
     def middle(self) -> float:
-        """Where the concept lies."""
+        """The y of the concept."""
         return -self.rows / 2
 
     @property
     def num_tokens(self) -> int:
-        """How many tokens are drawn one by one."""
+        """Number of tokens drawn individually."""
         return int(self.tokens["token"].notna().sum())
 
     @property
     def latents(self) -> set[int]:
-        """All that are drawn."""
+        """All latents that are drawn."""
         return {*self.split["latent"], *self.absorbing["latent"]}
 
     def tapped(self, x: float, y: float) -> int | None:
-        """Find the latent that a tap means: a node's, or what absorbs a token; None where nothing is near."""
+        """Return the latent nearest to a tap: that of a node, or the one that absorbs a token; None if none is near."""
         for nodes, low, high, reach in (
             (self.split, SPLIT - 0.1, SPLIT + 0.1, _SPLIT_ROWS[0] / 2),
             (self.absorbing, ABSORBING - 0.15, ABSORBING + 0.1, 1.0),
@@ -80,22 +80,22 @@ class Graph:
 
 
 def arrange(split: pd.DataFrame | None, absorbing: pd.DataFrame | None) -> Graph:
-    """Give each latent and token its place.
+    """Compute the position of each latent and token.
 
     Parameters
     ----------
     split : DataFrame or None
-        Answer of the query `split_latents`.
+        Result of the query `split_latents`.
     absorbing : DataFrame or None
-        Answer of the query `absorbing_latents`, of which the first `MOST_LATENTS` are taken.
+        Result of the query `absorbing_latents`, of which the first `MOST_LATENTS` are drawn.
     """
-    split = _none("latent", "k", "f1", "f1_gain") if split is None else split
-    absorbing = (_none("latent", "num_tokens", "mean_effect", "tokens", "effects") if absorbing is None else absorbing)[
-        :MOST_LATENTS
-    ]
+    split = _empty("latent", "k", "f1", "f1_gain") if split is None else split
+    absorbing = (
+        _empty("latent", "num_tokens", "mean_effect", "tokens", "effects") if absorbing is None else absorbing
+    )[:MOST_LATENTS]
     groups = _groups(absorbing)
     needed = sum(map(len, groups)) + _GAP * max(len(groups) - 1, 0)
-    rows = max(needed, _SPLIT_ROWS[0] * len(split), _LEAST_ROWS)
+    rows = max(needed, _SPLIT_ROWS[0] * len(split), _MIN_ROWS)
     starts = (needed - rows) / 2 - np.cumsum([0.0, *(len(group) + _GAP for group in groups)])
     ys = [start - 0.5 - np.arange(len(group)) for start, group in zip(starts, groups, strict=False)]
     step = np.clip(rows / (len(split) + 1), *_SPLIT_ROWS)
@@ -126,7 +126,7 @@ def arrange(split: pd.DataFrame | None, absorbing: pd.DataFrame | None) -> Graph
 
 
 class _Token(NamedTuple):
-    """A token, or (None) all tokens of a latent that are not drawn."""
+    """A token, or (if None) the tokens of a latent that are not drawn."""
 
     latent: int
     token: str | None
@@ -136,7 +136,7 @@ class _Token(NamedTuple):
 
 
 def _groups(absorbing: pd.DataFrame) -> list[list[_Token]]:
-    """List the tokens of each latent, cut so that all have their part of `MOST_TOKENS` rows."""
+    """List the tokens of each latent, limited so that all latents share `MOST_TOKENS` rows."""
     counts = absorbing["num_tokens"].to_numpy()
     share = max(rows for rows in range(1, MOST_TOKENS + 1) if np.minimum(counts, rows).sum() <= MOST_TOKENS)
     spare = MOST_TOKENS - np.minimum(counts, share).sum()
@@ -158,5 +158,5 @@ def _groups(absorbing: pd.DataFrame) -> list[list[_Token]]:
     return groups
 
 
-def _none(*columns: str) -> pd.DataFrame:
+def _empty(*columns: str) -> pd.DataFrame:
     return pd.DataFrame(dict.fromkeys(columns, pd.Series(dtype="float64")))

@@ -1,4 +1,4 @@
-"""The heat map of the concepts of a family on all SAEs."""
+"""Heat map of one value per concept and SAE."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bokeh.core.properties import field
 from explorer.format import number, percent, shortened, span_label
 from explorer.plots.layers import Layer, Plot
 from explorer.plots.sae_style import sae_keys
-from explorer.theme import Theme, brush, name_ticks, tooltip
+from explorer.theme import Theme, drag_tools, name_ticks, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Mapping, Sequence
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from explorer.concepts import Concept
     from explorer.saes import Sae
 
-#: Pixels: a row, what is around the cells without the names of SAEs, a letter of these, the least and the most in all.
-_ROW, _AROUND, _LETTER, _LEAST, _MOST = 18, 40, 5, 200, 560
+#: Pixels: height of a row and of everything around the cells, per character of SAE names, minimum and maximum height.
+_ROW, _AROUND, _CHARACTER, _MIN_HEIGHT, _MAX_HEIGHT = 18, 40, 5, 200, 560
 _CORNERS = ["left", "bottom", "right", "top"]
 _EXTRA = ["suite", "sae", "concept", "name", "label", "shown", "counted", "colour"]
 _MOST_LABELS = 40
 
 
 def cell_labels(rate: str) -> dict[str, str]:
-    """Collect what a cell can show: column of the query `concept_rates`, and how it is called (absorption `rate`)."""
+    """Return the columns of the query `concept_rates` that a cell can show, with their labels."""
     return {"absorption_rate": rate, "num_split_latents": "split latents", "f1_gap": "F1 gap to the probe"}
 
 
@@ -51,33 +51,33 @@ def heat_map(
     theme: Theme,
     touch: bool = False,
 ) -> Plot:
-    """Draw a cell a concept and an SAE: concepts from the top down, SAEs from left to right, SAE n at x = n.
+    """Draw one cell per concept and SAE: concepts from the top down, SAEs from left to right, SAE n at x = n.
 
-    A value of 0 has the colour of the paper, others that of their step (`steps_of`); a concept without data is hatched.
+    A value of 0 has the background colour, others that of their step (`steps_of`); cells without data are hatched.
 
     Parameters
     ----------
     cells : DataFrame or None
-        Answer of the query `concept_rates`; None draws the same elements, empty.
+        Result of the query `concept_rates`; None draws the same elements, empty.
     saes : mapping of (str, str) to Sae
-        The SAEs by suite and id, for their names.
+        The SAEs by suite and id, for their labels.
     columns : sequence of tuple
         Suite and id of the SAE of each column.
     concepts : sequence of Concept
-        Those of the rows, from the top down.
+        Concepts of the rows, from the top down.
     noun : str
-        What a concept is called.
+        Noun for a concept, for example "letter".
     rate : str
-        What the metric gives, as in absorption rate.
+        Name of the metric's rate, for example "absorption rate".
     cell : str
         Key of `cell_labels`.
     current : tuple or None
         The SAE that Explore shows; its cell for `concept` is outlined.
     concept : str or None
-        Id of a concept.
+        Id of the concept that Explore shows.
     theme : Theme
     touch : bool
-        Whether a drag is left to scroll the page.
+        Whether a drag scrolls the page rather than selects.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def heat_map(
                 *("cells", hv.Rectangles, data, _CORNERS, _EXTRA),
                 look={
                     "line_color": theme.rule,
-                    # Lines around cells that are lower than they are thick would hide these.
+                    # Borders would hide cells of less than their width.
                     "line_width": 0.5 if len(concepts) <= _MOST_LABELS else 0,
                     "tools": ["hover", "xbox_select"],
                     "default_tools": ["xpan", "xbox_zoom", "reset"],
@@ -123,34 +123,34 @@ def heat_map(
         ],
         (-0.5, max(len(columns), 1) - 0.5),
         (-0.5, max(len(concepts), 1) - 0.5),
-        {"xlabel": "SAE", "ylabel": "", "active_tools": brush(active=not touch)},
+        {"xlabel": "SAE", "ylabel": "", "active_tools": drag_tools(active=not touch)},
         [partial(_label, columns=names, rows=[shortened(one.label) for one in concepts])],
     )
 
 
 def names_of(columns: Sequence[tuple[str, str]], saes: Mapping[tuple[str, str], Sae]) -> list[str]:
-    """Write the SAE of each column, as it stands below it."""
+    """Return the short label of each column's SAE."""
     return [saes[key].short for key in columns]
 
 
 def height_of(rows: int, names: Sequence[str]) -> int:
-    """Return the height of a heat map of so many rows, with the names of its SAEs slanting below them, pixels."""
-    below = _LETTER * min(30, max(map(len, names), default=0))
-    return max(_LEAST, min(_MOST, _AROUND + below + _ROW * rows))
+    """Return the height in pixels of a heat map with `rows` rows and the slanted `names` below it."""
+    below = _CHARACTER * min(30, max(map(len, names), default=0))
+    return max(_MIN_HEIGHT, min(_MAX_HEIGHT, _AROUND + below + _ROW * rows))
 
 
 class Step(NamedTuple):
-    """A colour of the heat map, the highest value that has it, and how that is written."""
+    """A colour of the heat map, the highest value that has it, and that value as a text."""
 
     colour: str
-    most: float
-    said: str
+    upper: float
+    text: str
 
 
 def steps_of(cells: pd.DataFrame | None, cell: str, theme: Theme) -> list[Step]:
-    """Choose the steps of the theme's sequential ramp, from the lowest; none where no value is above 0.
+    """Return the steps of the theme's sequential ramp, from the lowest; none if no value is above 0.
 
-    They grow with the square, so that small values differ in colour beside one that is a hundred times as large.
+    The bounds grow quadratically, so that small values differ in colour even if another is a hundred times as large.
     """
     highest = 0.0 if cells is None or cells[cell].isna().all() else float(cells[cell].max())
     if highest <= 0:
@@ -158,20 +158,20 @@ def steps_of(cells: pd.DataFrame | None, cell: str, theme: Theme) -> list[Step]:
     unit = 1.0 if cell == "num_split_latents" else 0.001
     ramp = theme.rates
     even = [highest * (place / len(ramp)) ** 2 for place in range(1, len(ramp))]
-    # Each ends at a number as it is written.
+    # Bounds are rounded as they are displayed.
     ends = sorted({round(unit * math.ceil(round(value / unit, 6)), 3) for value in even} - {0.0})
     ends = [*(end for end in ends if end < highest), highest]
     write = {"absorption_rate": percent, "num_split_latents": lambda value: number(value, 0)}.get(cell, number)
-    said = [write(end) for end in ends]
+    texts = [write(end) for end in ends]
     if not (cell == "num_split_latents" and ends[0] == 1):
-        said[0] = f"up to {said[0]}"
-    # Of few steps, the strongest colours.
-    return [Step(*step) for step in zip(ramp[-len(ends) :], ends, said, strict=True)]
+        texts[0] = f"up to {texts[0]}"
+    # If there are few steps, they have the strongest colours.
+    return [Step(*step) for step in zip(ramp[-len(ends) :], ends, texts, strict=True)]
 
 
 def colour_of(values: pd.Series, steps: Sequence[Step], theme: Theme) -> list[str]:
-    """Give each value the colour of its step; 0 and below is paper, no value nothing."""
-    ends = [step.most for step in steps]
+    """Return the colour of each value: of its step; the background for 0 and below; transparent if missing."""
+    ends = [step.upper for step in steps]
     return [
         "rgba(0, 0, 0, 0)" if np.isnan(value) else steps[bisect_left(ends, value)].colour if value > 0 else theme.paper
         for value in values.to_numpy(float)
@@ -190,7 +190,7 @@ def _cells(
     place = {key: column for column, key in enumerate(columns)}
     row_of = {concept.id: len(concepts) - 1 - row for row, concept in enumerate(concepts)}
     label_of = {concept.id: concept.label for concept in concepts}
-    known = None if cells is None else _placed(cells, place, row_of)
+    known = None if cells is None else _cells_on_map(cells, place, row_of)
     if known is None or known.empty:
         return pd.DataFrame({name: pd.Series([], dtype="float64") for name in [*_CORNERS, *_EXTRA]})
     keys = sae_keys(known)
@@ -201,27 +201,27 @@ def _cells(
         bottom=y - 0.5,
         right=x + 0.5,
         top=y + 0.5,
-        shown=[_written(cell, *row) for row in _rows(known, cell, "rate_low", "rate_high")],
-        counted=[_counted(*row) for row in _rows(known, "num_absorbed", "num_tested")],
+        shown=[_value_text(cell, *row) for row in _rows(known, cell, "rate_low", "rate_high")],
+        counted=[_counts_text(*row) for row in _rows(known, "num_absorbed", "num_tested")],
         colour=colour_of(known[cell], steps_of(cells, cell, theme), theme),
         name=[saes[key].label for key in keys],
         label=known["concept"].map(label_of),
     )[[*_CORNERS, *_EXTRA]]
 
 
-def _placed(cells: pd.DataFrame, columns: Container[tuple[str, str]], rows: Collection[str]) -> pd.DataFrame:
-    """Return the cells that have a column and a row."""
+def _cells_on_map(cells: pd.DataFrame, columns: Container[tuple[str, str]], rows: Collection[str]) -> pd.DataFrame:
+    """Return the cells whose SAE has a column and whose concept has a row."""
     has_column = np.array([key in columns for key in sae_keys(cells)], dtype=bool)
     return cells[has_column & cells["concept"].isin(rows).to_numpy()]
 
 
 def _rows(cells: pd.DataFrame, *names: str) -> list[tuple[float, ...]]:
-    """Return the numbers of each row; what is unknown is NaN."""
+    """Return these columns of each row as numbers; NaN if unknown."""
     return list(map(tuple, cells[list(names)].to_numpy(float).tolist()))
 
 
-def _written(cell: str, value: float, low: float, high: float) -> str:
-    """Write a cell's value; a rate with its Wilson interval."""
+def _value_text(cell: str, value: float, low: float, high: float) -> str:
+    """Format a cell's value; a rate with its Wilson interval."""
     if math.isnan(value):
         return "unknown"
     if cell == "absorption_rate":
@@ -229,15 +229,15 @@ def _written(cell: str, value: float, low: float, high: float) -> str:
     return f"{value:.0f}" if cell == "num_split_latents" else f"{value:.3f}"
 
 
-def _counted(absorbed: float, tested: float) -> str:
-    """Write how many are absorbed, and of how many tested ones; the words behind a published number are not stored."""
+def _counts_text(absorbed: float, tested: float) -> str:
+    """Format "absorbed of tested"; for published rates without tokens, the number tested is unknown."""
     if pd.isna(absorbed):
         return "unknown"
     return number(absorbed, 0) if pd.isna(tested) else f"{number(absorbed, 0)} of {number(tested, 0)} tested"
 
 
 def _label(figure: Figure, columns: Sequence[str], rows: Sequence[str]) -> None:
-    """Write SAEs and concepts along the axes; of very many only some are named."""
+    """Write SAEs and concepts along the axes; if there are more than `_MOST_LABELS`, only every nth."""
     across, down = (max(1, -(-len(names) // _MOST_LABELS)) for names in (columns, rows))
     figure.height = height_of(len(rows), columns)
     name_ticks(figure.xaxis[0], {place: name for place, name in enumerate(columns) if place % across == 0})

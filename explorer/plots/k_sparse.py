@@ -1,4 +1,4 @@
-"""Score of the k-sparse probes over k: split latents' bars stand out, the linear probe is the line to reach."""
+"""Score of the k-sparse probes over k: bars, those of split latents highlighted, and the linear probe as a line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def k_sparse_plot(
     theme: Theme,
     figure: str = "k-sparse",
 ) -> Plot:
-    """Draw one bar a k; bar number n stands at x = n, so that k = 1..15 stand at their own values.
+    """Draw one bar per k. Bar number n is at x = n, so k = 1..15 are at their own values.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def k_sparse_plot(
         (0.0, 1.0),
         {
             "height": 300,
-            "xlabel": "k, and the latent that each split adds",
+            "xlabel": "k, and the split latent added at k",
             "ylabel": f"{SCORES[score]} on the test split",
         },
         [lambda figure: name_ticks(figure.xaxis[0], labels), partial(_darken, theme=theme)],
@@ -91,7 +91,7 @@ def k_sparse_plot(
 
 
 def bars_of(k_sparse: pd.DataFrame | None, score: str) -> pd.DataFrame:
-    """Say where each bar stands and what it means."""
+    """Return position, k, latent and role of each bar."""
     if k_sparse is None or k_sparse.empty:
         return pd.DataFrame({name: pd.Series([], dtype="float64") for name in _COLUMNS})
     place = pd.RangeIndex(1, len(k_sparse) + 1).to_numpy()
@@ -109,9 +109,9 @@ def bars_of(k_sparse: pd.DataFrame | None, score: str) -> pd.DataFrame:
 
 
 def labels_of(bars: pd.DataFrame) -> dict[float, str]:
-    """Write k, and below it the latent of each split, for each bar.
+    """Return the tick labels by x: k, and below it the latent if it is a split latent.
 
-    A latent beside another stands a line lower, for on a phone a bar is narrower than its latent's number.
+    Labels of neighbouring latents alternate between two lines, because on a phone a bar is narrower than its label.
     """
     labels: dict[float, str] = {}
     is_beside = False

@@ -1,7 +1,7 @@
-"""A plot as layers of data: HoloViews draws it, and later data is put into what HoloViews drew.
+"""A plot as layers of data: HoloViews draws it once, and later data replaces the data of the Bokeh figure.
 
-Drawing takes HoloViews many times as long as exchanging the data (`benchmarks/redraw.py`). So a plot is drawn when it
-looks different (`Plot.looks`), and patched when only its numbers are.
+Drawing with HoloViews takes many times as long as replacing the data (`benchmarks/redraw.py`). So a plot is drawn again
+only if its appearance changes (`Plot.appearance`), and patched if only its data does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import holoviews as hv
 import numpy as np
 
-from explorer.theme import Theme, dress, fit
+from explorer.theme import Theme, set_ranges, style_figure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,34 +23,34 @@ if TYPE_CHECKING:
     from bokeh.models import Plot as Figure
 
 
-#: HoloViews 1.23 takes elements of one id for the same; by default it is the address, which a later one may have, too.
+#: HoloViews 1.23 treats elements with equal ids as the same. By default the id is `id()`, which Python may reuse.
 _IDS = count(1)
 
 
-#: All that there is to see along an axis.
+#: Range of all data along an axis; None on axes shared with other plots.
 Extent = tuple[float, float] | None
 
 
 class Layer(NamedTuple):
-    """Marks of one kind.
+    """Marks of one kind, drawn by one HoloViews element.
 
     Attributes
     ----------
     name : str
-        Of its renderer; another one for each layer of a plot.
+        Name of its renderer, unique in a plot.
     element : type of hv.Element
-        What draws it.
+        Element that draws it.
     data : DataFrame or mapping of str to sequence
-        A column for each of `axes` and `more`; in place of axes, hv.Contours and hv.Polygons have xs and ys, a line or
-        an outline a row.
+        A column for each of `axes` and `more`. For hv.Contours and hv.Polygons, the columns xs and ys instead of axes,
+        with one line or outline per row.
     axes : sequence of str or hv.Dimension
         Columns on the axes. Those of hv.Rectangles are left, bottom, right and top.
     more : sequence of str
-        Columns for tooltips and for the fields of `glyph`.
+        Further columns, for tooltips and for the fields of `glyph`.
     look : mapping
-        Options of HoloViews' element.
+        Options of the HoloViews element.
     glyph : mapping
-        Properties of Bokeh's glyph, fields and values, for which HoloViews has no option or would take another.
+        Properties of the Bokeh glyph (fields or values) for which HoloViews has no option or chooses another value.
     """
 
     name: str
@@ -62,8 +62,8 @@ class Layer(NamedTuple):
     glyph: Mapping[str, Any] = {}
 
     @property
-    def looks(self) -> tuple[Any, ...]:
-        """All that tells whether it has to be drawn again."""
+    def appearance(self) -> tuple[Any, ...]:
+        """Everything that requires drawing again if it changes."""
         axes = [(axis.name, axis.label) if isinstance(axis, hv.Dimension) else axis for axis in self.axes]
         return self.name, self.element, axes, list(self.more), dict(self.look), dict(self.glyph)
 
@@ -79,24 +79,24 @@ class Layer(NamedTuple):
             drawn = self.element(
                 self.source(), list(self.axes[:across]), [*self.axes[across:], *self.more], plot_id=next(_IDS)
             )
-        # Nothing of the data: HoloViews may keep options longer than elements.
+        # The hook must not refer to the data, because HoloViews may keep options longer than elements.
         hooks = [*self.look.get("hooks", ()), partial(_name, name=self.name, glyph=self.glyph)]
-        # HoloViews adds to what it is given for colour bars.
+        # A copy, because HoloViews modifies the options of colour bars.
         return drawn.opts(**deepcopy(dict(self.look)) | {"hooks": hooks})
 
     def source(self) -> dict[str, Any]:
-        """Collect the columns of the renderer's source."""
+        """Return the columns of the renderer's data source."""
         if issubclass(self.element, hv.Contours):
             lines = {name: self.data[name] for name in ("xs", "ys")}
             if self.element is hv.Polygons:
-                # Bokeh's may be of several parts, each with holes.
+                # Bokeh expects multi-polygons with holes.
                 lines = {name: [[[outline]] for outline in outlines] for name, outlines in lines.items()}
             return lines | {name: _column(self.data[name]) for name in self.more}
         return {name: _column(self.data[name]) for name in [*map(str, self.axes), *self.more]}
 
 
 class Line(NamedTuple):
-    """A straight line across the plot: hv.HLine or hv.VLine, nowhere where `at` is NaN."""
+    """A straight line across the plot: hv.HLine or hv.VLine at `at`, hidden if that is NaN."""
 
     name: str
     element: type[hv.Element]
@@ -104,8 +104,8 @@ class Line(NamedTuple):
     look: Mapping[str, Any] = {}
 
     @property
-    def looks(self) -> tuple[Any, ...]:
-        """All that tells whether it has to be drawn again."""
+    def appearance(self) -> tuple[Any, ...]:
+        """Everything that requires drawing again if it changes."""
         return self.name, self.element, dict(self.look)
 
     def draw(self) -> hv.Element:
@@ -114,7 +114,7 @@ class Line(NamedTuple):
 
 
 class Plot(NamedTuple):
-    """What a plot shows.
+    """A complete plot.
 
     Attributes
     ----------
@@ -122,15 +122,15 @@ class Plot(NamedTuple):
         Name of the figure.
     theme : Theme
     layers : sequence of Layer and Line
-        From the lowest up.
+        From back to front.
     x, y : tuple of float, optional
-        All that there is to see along the axes, to which one can zoom out; None on axes shared with other plots.
+        Ranges of the axes when zoomed out; None on axes shared with other plots.
     options : mapping
-        Options of HoloViews' overlay.
+        Options of the HoloViews overlay.
     adjust : sequence of callable
-        Take the figure, drawn or patched, and make of it what depends on the data, such as its ticks.
+        Called with the Bokeh figure after drawing and patching, for what depends on the data, such as ticks.
     hooks : sequence of callable
-        HoloViews' own, called where it draws.
+        HoloViews hooks, called when it draws.
     """
 
     figure: str
@@ -143,21 +143,21 @@ class Plot(NamedTuple):
     hooks: Sequence[Callable[[Any, Any], None]] = ()
 
     @property
-    def looks(self) -> tuple[Any, ...]:
-        """All that tells whether it has to be drawn again."""
+    def appearance(self) -> tuple[Any, ...]:
+        """Everything that requires drawing again if it changes."""
         options = dict(self.options)
-        return self.figure, self.theme, self.x is None, options, [layer.looks for layer in self.layers]
+        return self.figure, self.theme, self.x is None, options, [layer.appearance for layer in self.layers]
 
     def draw(self, *hooks: Callable[[Any, Any], None]) -> hv.Overlay:
-        """Draw it by HoloViews, whose plot `hooks` are called with."""
+        """Draw it with HoloViews, which also calls `hooks`."""
         limits = {} if self.x is None else {"xlim": self.x, "ylim": self.y}
         x, y, adjust = self.x, self.y, self.adjust
         return hv.Overlay([layer.draw() for layer in self.layers]).opts(
             hv.opts.Overlay(
                 hooks=[
-                    partial(_dress, name=self.figure, theme=self.theme),
+                    partial(_style, name=self.figure, theme=self.theme),
                     *self.hooks,
-                    lambda plot, _: _settle(plot.state, x, y, adjust),
+                    lambda plot, _: _apply_ranges(plot.state, x, y, adjust),
                     *hooks,
                 ],
                 **{"responsive": True, "show_legend": False, "active_tools": []} | dict(self.options) | limits,
@@ -165,7 +165,7 @@ class Plot(NamedTuple):
         )
 
     def patch(self, figure: Figure, former: Plot) -> None:
-        """Put what it shows into a figure that shows `former`, which looks the same."""
+        """Put its data into a figure that shows `former`, a plot of equal appearance."""
         renderers = {renderer.name: renderer for renderer in figure.renderers}
         for before, layer in zip(former.layers, self.layers, strict=True):
             renderer: Any = renderers[layer.name]
@@ -173,16 +173,16 @@ class Plot(NamedTuple):
                 renderer.location = layer.at
             elif not _is_same(source := layer.source(), before.source()):  # type: ignore[union-attr]
                 renderer.data_source.data = source
-        _settle(figure, self.x, self.y, self.adjust)
+        _apply_ranges(figure, self.x, self.y, self.adjust)
 
 
 def _name(plot: Any, element: hv.Element, *, name: str, glyph: Mapping[str, Any] | None = None) -> None:
-    """Name a renderer after its layer, and give its glyph what HoloViews has no option for: a hook."""
+    """Name a renderer after its layer, and set the glyph properties that HoloViews has no option for: a hook."""
     if glyph is None:
         plot.handles["glyph"].name = name
         return
     plot.handles["glyph_renderer"].name = name
-    # HoloViews omits what no tooltip shows, and leaves it as it was where it draws again.
+    # HoloViews omits columns that no tooltip shows, and does not update them when it draws again.
     source = plot.handles["source"]
     if isinstance(element, hv.Contours):
         more = map(str, element.vdims)
@@ -194,28 +194,28 @@ def _name(plot: Any, element: hv.Element, *, name: str, glyph: Mapping[str, Any]
     plot.handles["glyph"].update(**glyph)
 
 
-def _dress(plot: Any, _element: Any, *, name: str, theme: Theme) -> None:
-    """Dress the figure: a hook."""
-    dress(plot.state, name, theme)
+def _style(plot: Any, _element: Any, *, name: str, theme: Theme) -> None:
+    """Name and style the figure: a HoloViews hook."""
+    style_figure(plot.state, name, theme)
 
 
-def _settle(figure: Figure, x: Extent, y: Extent, adjust: Sequence[Callable[[Figure], None]]) -> None:
-    """Give a figure, drawn or patched, its ranges and all that depends on its data."""
+def _apply_ranges(figure: Figure, x: Extent, y: Extent, adjust: Sequence[Callable[[Figure], None]]) -> None:
+    """Set the ranges of a figure and apply its `adjust` functions, after drawing or patching."""
     if x is not None and y is not None:
-        fit(figure, x, y)
+        set_ranges(figure, x, y)
     for each in adjust:
         each(figure)
 
 
 def _column(values: Any) -> np.ndarray:
-    """Make the column of a source."""
+    """Return the values as a column of a data source."""
     column = np.asarray(values)
-    # BokehJS 3.9 takes an empty column of numbers for no column of colours.
+    # BokehJS 3.9 does not accept an empty column of numbers for colours.
     return column if len(column) else np.array([], object)
 
 
 def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Tell whether two sources hold the same."""
+    """Return whether two data sources are equal; NaN equals NaN."""
     return all(_are_equal(column, other[name]) for name, column in one.items())
 
 

@@ -1,4 +1,4 @@
-"""The legend of a figure that stands by itself, in a file; on a page, HTML beside the figure says it."""
+"""The legend of a figure in a file. On a page, HTML beside the figure takes its place."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MARK = 8
 
 
 class Key(NamedTuple):
-    """One entry: what it is called, and the marker, or the dash of the line, that stands for it."""
+    """One entry of a legend: its label, with a marker or, if that is None, a line of style `dash`."""
 
     label: str
     colour: str
@@ -37,21 +37,25 @@ class Key(NamedTuple):
 def legend_of(
     figure: str, rows: pd.DataFrame | None, *, cell: str, rate: str, by: str | None, theme: Theme
 ) -> list[Key]:
-    """Say what explains a figure.
+    """Return the legend of a figure.
 
     Parameters
     ----------
     figure : str
-        Its name on the page; small cosine plots are called "cosine-" and their cell.
+        Name of the figure; the names of small cosine plots begin with "cosine-".
     rows : DataFrame or None
-        The answer that it draws: the SAEs or cells, where the legend depends on them.
+        The query result that it draws (SAEs or cells), if the legend depends on it.
     cell : str
         What a cell of the heat map shows.
     rate : str
-        What the metric gives, as in absorption rate.
+        Name of the metric's rate, for example "absorption rate".
     by : str or None
-        Attribute by which the SAEs of Atlas are told apart, None for the one that is chosen by itself.
+        Attribute by which SAEs of Atlas are coloured, None for the default one.
     theme : Theme
+
+    Returns
+    -------
+    list of Key
     """
     if figure == "absorption-heatmap":
         return step_keys(steps_of(rows, cell, theme), cell_labels(rate)[cell])
@@ -91,15 +95,15 @@ def k_sparse_keys(theme: Theme) -> list[Key]:
 
 
 def step_keys(steps: Sequence[Step], name: str) -> list[Key]:
-    """Explain the colours of the heat map: up to which value each goes."""
+    """Explain the colours of the heat map by their highest values."""
     return [
-        Key(f"{name} {step.said}" if place == 0 else step.said, step.colour, "square")
+        Key(f"{name} {step.text}" if place == 0 else step.text, step.colour, "square")
         for place, step in enumerate(steps)
     ]
 
 
 def sae_style_keys(saes: pd.DataFrame, by: str, theme: Theme) -> list[Key]:
-    """Explain how SAEs are drawn by their values of an attribute."""
+    """Explain colours and markers of SAEs by the values of an attribute."""
     return [
         Key(
             f"{TITLES[by].lower()} {style.label}" if by != "architecture" else style.label,
@@ -111,7 +115,7 @@ def sae_style_keys(saes: pd.DataFrame, by: str, theme: Theme) -> list[Key]:
 
 
 def seed_keys(theme: Theme) -> list[Key]:
-    """Explain what stands for several seeds of an SAE."""
+    """Explain the lines and bands of SAEs with several seeds."""
     return [
         Key("mean over seeds", theme.muted),
         Key("lowest to highest seed", tint(theme.muted, theme, 0.3), "square"),
@@ -129,15 +133,15 @@ def sensitivity_keys(theme: Theme) -> list[Key]:
 
 
 def shares_keys(theme: Theme) -> list[Key]:
-    """Explain the plots of who carries a concept."""
+    """Explain the plots of shares of a concept's projection."""
     return [Key(PARTS[name], colour, "square") for name, colour in part_colours(theme).items()]
 
 
 def add_legend(figure: Figure, keys: Sequence[Key], theme: Theme) -> None:
-    """Write a row of keys above a figure."""
+    """Add a horizontal legend above a figure."""
     items = []
     for key in keys:
-        # A mark without a place is drawn in the legend only.
+        # A mark at NaN is drawn in the legend only.
         nowhere = [float("nan")]
         drawn = (
             figure.scatter(nowhere, nowhere, marker=key.marker, size=_MARK, color=key.colour, line_color=None)

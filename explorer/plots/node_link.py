@@ -1,4 +1,4 @@
-"""What drawings of nodes that curves join from left to right have in common: curves, marks, texts, and their place."""
+"""Common parts of node-link diagrams from left to right: curves, marks, labels, and the layout of the figure."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from bokeh.models import Plot as Figure
     from bokeh.models import Range1d
 
-#: No tools beside those that are named.
+#: Options of an element without default tools.
 NO_TOOLS: dict[str, Any] = {"default_tools": []}
-#: Columns of a straight piece.
+#: Columns of a straight segment.
 CORNERS = ["x", "y", "x1", "y1"]
-#: Marks a figure whose texts are given their place.
-_SPREADS = "spreads"
+#: Tag of a figure whose x range follows its width.
+_FOLLOWS_WIDTH = "follows width"
 _LOOK = ["colour", "width", "alpha", "cap"]
 
 
 def eased(start: Any, end: Any, along: np.ndarray) -> Any:
-    """Return how far up a curve from `start` to `end` is, level at both ends."""
+    """Return the y of a curve from `start` to `end`, horizontal at both ends, at positions `along` from 0 to 1."""
     return start + (end - start) * along**2 * (3 - 2 * along)
 
 
 def pieces(edges: pd.DataFrame, number: int) -> pd.DataFrame:
-    """Cut edges into straight pieces that overlap, with round caps but near the ends, where these would stick out."""
+    """Cut edges into overlapping straight segments; round caps, except near the ends, where they would protrude."""
     middle = np.abs(np.arange(number) - (number - 1) / 2) < (number / 3 if number > 1 else 0)
     cut = edges.loc[edges.index.repeat(number)]
     starts = np.tile(np.arange(number) / number, len(edges))
@@ -48,22 +48,22 @@ def pieces(edges: pd.DataFrame, number: int) -> pd.DataFrame:
     )
 
 
-def curves(cut: pd.DataFrame, said: Sequence[str] = (), **look: Any) -> Layer:
-    """Draw edges that were cut into pieces: paths that differ take HoloViews half a second.
+def curves(cut: pd.DataFrame, tooltips: Sequence[str] = (), **look: Any) -> Layer:
+    """Draw edges as segments, because HoloViews needs half a second for paths of different styles.
 
     Parameters
     ----------
     cut : DataFrame
-        What `pieces` returns, with columns colour, width and alpha.
-    said : sequence of str
+        Result of `pieces`, with columns colour, width and alpha.
+    tooltips : sequence of str
         Columns for tooltips.
     **look
         Options of HoloViews' element.
     """
     return Layer(
-        *("edges", hv.Segments, cut, CORNERS, [*said, *_LOOK]),
+        *("edges", hv.Segments, cut, CORNERS, [*tooltips, *_LOOK]),
         look=look | NO_TOOLS,
-        # As options, HoloViews would make them constants where all edges happen to be alike.
+        # If these were options, HoloViews would make them constants whenever all edges are equal.
         glyph={
             "line_color": field("colour"),
             "line_width": field("width"),
@@ -73,9 +73,9 @@ def curves(cut: pd.DataFrame, said: Sequence[str] = (), **look: Any) -> Layer:
     )
 
 
-def points(name: str, nodes: pd.DataFrame, said: Sequence[str] = (), **look: Any) -> Layer:
-    """Draw a mark for each node, at x and y."""
-    return Layer(name, hv.Points, nodes, ("x", "y"), said, look=look | NO_TOOLS)
+def points(name: str, nodes: pd.DataFrame, tooltips: Sequence[str] = (), **look: Any) -> Layer:
+    """Draw one mark per node at the columns x and y."""
+    return Layer(name, hv.Points, nodes, ("x", "y"), tooltips, look=look | NO_TOOLS)
 
 
 def labels(
@@ -85,18 +85,18 @@ def labels(
     font: str = FONT,
     **look: Any,
 ) -> Layer:
-    """Write texts, moved to the right and down by pixels."""
+    """Write texts (x, y, text), shifted right and down by `offset` pixels."""
     x, y, text = zip(*texts, strict=True) if (texts := list(texts)) else ((), (), ())
     data = {"x": np.array(x, float), "y": np.array(y, float), "label": np.array(text, object)}
     return Layer(
         *(name, hv.Labels, data, ("x", "y"), ("label",), {"text_font_size": "12px"} | look | NO_TOOLS),
-        # As an option, the name of a font would be taken for that of a column.
+        # As an option, the name of a font would be interpreted as a column.
         glyph={"x_offset": offset[0], "y_offset": offset[1], "text_font": value(font)},
     )
 
 
-def place(figure: Figure, *, height: int, y: tuple[float, float], beside: tuple[int, int]) -> None:
-    """Give a figure its height, and what stands beside the columns, which lie from x = 0 to 1, its pixels.
+def fit_columns(figure: Figure, *, height: int, y: tuple[float, float], beside: tuple[int, int]) -> None:
+    """Set the height of a figure and reserve pixels beside the columns, which are from x = 0 to 1.
 
     Parameters
     ----------
@@ -104,9 +104,9 @@ def place(figure: Figure, *, height: int, y: tuple[float, float], beside: tuple[
     height : int
         Pixels.
     y : tuple of float
-        What is to be seen, from the bottom up.
+        Visible range, lower end first.
     beside : tuple of int
-        Pixels at the left and at the right, as many on every screen.
+        Pixels at the left and at the right, independent of the width.
     """
     figure.update(
         height=height,
@@ -119,22 +119,22 @@ def place(figure: Figure, *, height: int, y: tuple[float, float], beside: tuple[
     )
     figure.ygrid.grid_line_color = None
     figure.y_range.update(start=y[0], end=y[1])
-    if _SPREADS not in figure.tags:
-        # Here rather than in the browser, where Bokeh would evaluate code, which the page's policy forbids.
-        figure.tags = [*figure.tags, _SPREADS]
-        figure.on_change("inner_width", partial(_spread, figure.x_range, beside))
+    if _FOLLOWS_WIDTH not in figure.tags:
+        # In Python, because a CustomJS callback is evaluated code, which the page's policy forbids.
+        figure.tags = [*figure.tags, _FOLLOWS_WIDTH]
+        figure.on_change("inner_width", partial(_fit_range, figure.x_range, beside))
 
 
 def without_session(plot: Plot) -> Plot:
-    """Return a plot whose figure no session follows: whoever shows it gives texts beside columns their place."""
+    """Return a plot for a page without a server, whose script sets the x range instead of `fit_columns`."""
     return plot._replace(hooks=[_mark, *plot.hooks])
 
 
 def _mark(plot: Any, _element: Any) -> None:
-    plot.state.tags = [*plot.state.tags, _SPREADS]
+    plot.state.tags = [*plot.state.tags, _FOLLOWS_WIDTH]
 
 
-def _spread(x_range: Range1d, beside: tuple[int, int], _name: str, _before: int | None, width: int | None) -> None:
-    room = (width or 0) - sum(beside)
-    if room > 0:
-        x_range.update(start=-beside[0] / room, end=1 + beside[1] / room)
+def _fit_range(x_range: Range1d, beside: tuple[int, int], _name: str, _before: int | None, width: int | None) -> None:
+    inner = (width or 0) - sum(beside)
+    if inner > 0:
+        x_range.update(start=-beside[0] / inner, end=1 + beside[1] / inner)

@@ -27,12 +27,12 @@ PANELS = {
 _LABELS = {"l0": "L0, active latents per token", "precision": "precision", "recall": "recall"}
 _TOOLTIPS = tooltip(
     ("SAE", "@name"),
-    ("L0", "@said_l0"),
+    ("L0", "@l0_text"),
     ("precision", "@precision{0.000}"),
     ("recall", "@recall{0.000}"),
 )
-_COLUMNS = ("suite", "sae", "name", "said_l0", "l0", "precision", "recall", "colour", "marker")
-_TEXT = ("suite", "sae", "name", "said_l0", "colour", "marker")
+_COLUMNS = ("suite", "sae", "name", "l0_text", "l0", "precision", "recall", "colour", "marker")
+_TEXT = ("suite", "sae", "name", "l0_text", "colour", "marker")
 
 
 def sae_scores_plot(
@@ -43,16 +43,16 @@ def sae_scores_plot(
     current: tuple[str, str] | None,
     theme: Theme,
 ) -> Plot:
-    """Draw one panel: a point an SAE, the current one ringed.
+    """Draw one panel: one point per SAE, the current one ringed.
 
     Parameters
     ----------
     scores : DataFrame or None
-        Answer of the query `sae_scores`; None draws the same elements, empty.
+        Result of the query `sae_scores`; None draws the same elements, empty.
     panel : str
         Key of `PANELS`, the figure's name.
     saes : mapping of (str, str) to Sae
-        The SAEs by suite and id, for their names.
+        The SAEs by suite and id, for their labels.
     current : tuple of str or None
         Suite and id of the SAE shown.
     theme : Theme
@@ -63,8 +63,8 @@ def sae_scores_plot(
         Layers: SAEs, current.
     """
     x, y = PANELS[panel]
-    # Dressed before any SAE is omitted: each looks the same everywhere.
-    data = known_l0s(_points(scores, saes, theme))
+    # Styled before SAEs are omitted, so that each has the same colour and marker in every panel.
+    data = with_known_l0(_points(scores, saes, theme))
     ring = data[[key == current for key in sae_keys(data)]] if len(data) else data
     more = [name for name in _COLUMNS if name not in (x, y)]
     return Plot(
@@ -93,13 +93,13 @@ def sae_scores_plot(
     )
 
 
-def known_l0s(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of SAEs whose L0 is known; the others have no place on its axis."""
+def with_known_l0(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of SAEs whose L0 is known; the others cannot be drawn."""
     return frame[frame["l0"].notna()]
 
 
 def _points(scores: pd.DataFrame | None, saes: Mapping[tuple[str, str], Sae], theme: Theme) -> pd.DataFrame:
     if scores is None or scores.empty:
         return pd.DataFrame({name: pd.Series([], dtype="object" if name in _TEXT else "float64") for name in _COLUMNS})
-    dressed = styled(scores, saes, distinguishing_attribute(scores), theme)
-    return dressed.assign(said_l0=scores["l0"].map(l0_label))[list(_COLUMNS)]
+    styled_scores = styled(scores, saes, distinguishing_attribute(scores), theme)
+    return styled_scores.assign(l0_text=scores["l0"].map(l0_label))[list(_COLUMNS)]

@@ -1,4 +1,4 @@
-"""How SAEs are told apart in plots: a colour and a marker for each value of one of their attributes."""
+"""Styles of SAEs in plots: a colour and a marker for each value of one of their attributes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 MARKERS = ("circle", "square", "triangle", "inverted_triangle")
 _GLYPHS = "●■▲▼"
-#: Attributes whose values have an order, which a ramp of one hue shows.
+#: Attributes with ordered values, which are coloured by a ramp of one hue.
 _ORDERED = ("layer", "width", "l0", "seed")
-#: Columns of frames of SAEs whose values may be told apart, in the order in which one is chosen.
-_CHOSEN_FIRST = ("architecture", "width")
+#: Default attributes for the styles, by priority.
+_DEFAULTS = ("architecture", "width")
 
 
 class Style(NamedTuple):
-    """How the SAEs of one value are drawn: its label, colour and marker, and a character of the marker's shape."""
+    """Style of one value: its label, colour and marker, and a character of the marker's shape."""
 
     label: str
     colour: str
@@ -31,28 +31,28 @@ class Style(NamedTuple):
     glyph: str
 
 
-def known(value: Any) -> Any:
-    """Return a value of a frame, None where it is missing; integers are integers again."""
+def plain_value(value: Any) -> Any:
+    """Return a value of a frame as a Python value: None if it is missing, whole floats as int."""
     if value is None or value != value:  # noqa: PLR0124 - NaN
         return None
     return int(value) if isinstance(value, float) and value == int(value) else value
 
 
 def distinguishing_attribute(saes: pd.DataFrame | None) -> str:
-    """Choose the attribute by which the SAEs of a frame are told apart: the architecture where there are several."""
-    for name in _CHOSEN_FIRST:
-        if saes is not None and len(set(map(known, saes[name]))) > 1:
+    """Return the attribute that distinguishes the SAEs of a frame: architecture if there are several, else width."""
+    for name in _DEFAULTS:
+        if saes is not None and len(set(map(plain_value, saes[name]))) > 1:
             return name
-    return _CHOSEN_FIRST[-1]
+    return _DEFAULTS[-1]
 
 
 def styles_of(values: Iterable[Any], by: str, theme: Theme) -> dict[Any, Style]:
-    """Give each value of an attribute its style; unknown ones come last.
+    """Return the style of each value of an attribute; unknown values come last.
 
     Parameters
     ----------
     values : iterable
-        Of the attribute, None or NaN where it is unknown.
+        Values of the attribute, None or NaN if unknown.
     by : str
         The attribute.
     theme : Theme
@@ -63,7 +63,7 @@ def styles_of(values: Iterable[Any], by: str, theme: Theme) -> dict[Any, Style]:
         In order.
     """
     ordered = sorted(
-        {known(value) for value in values}, key=lambda value: (value is None, value if value is not None else 0)
+        {plain_value(value) for value in values}, key=lambda value: (value is None, value if value is not None else 0)
     )
     ramp = theme.widths if by in _ORDERED else theme.categories
     if by in _ORDERED:
@@ -86,7 +86,7 @@ def sae_keys(frame: pd.DataFrame) -> list[tuple[str, str]]:
 
 def styled(frame: pd.DataFrame, saes: Mapping[tuple[str, str], Sae], by: str, theme: Theme) -> pd.DataFrame:
     """Add to a frame of SAEs the columns `name`, `colour` and `marker`."""
-    values = [known(value) for value in frame[by]]
+    values = [plain_value(value) for value in frame[by]]
     styles = styles_of(values, by, theme)
     return frame.assign(
         name=[saes[key].label for key in sae_keys(frame)],

@@ -1,4 +1,4 @@
-"""How the absorption rate depends on one threshold: of this SAE, and the mean of all."""
+"""The absorption rate as a function of one threshold: of this SAE, and the mean over all SAEs."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def sensitivity_plot(
     rate: str,
     theme: Theme,
 ) -> Plot:
-    """Draw the absorption rate against a threshold.
+    """Draw the absorption rate over a threshold.
 
     Parameters
     ----------
     sensitivity : DataFrame or None
-        Answer of the query `threshold_sensitivity`; None draws the same elements, empty.
+        Result of the query `threshold_sensitivity`; None draws the same elements, empty.
     of : str
         Name of the threshold.
     span : tuple of float
         Lowest and highest value shown.
     current, published : float
-        The value in force, and the suite's own.
+        The current value, and the suite's own.
     rate : str
-        What the metric gives, as in absorption rate.
+        Name of the metric's rate, for example "absorption rate".
     theme : Theme
 
     Returns

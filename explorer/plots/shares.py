@@ -1,7 +1,7 @@
-"""Who carries a concept where its probe finds it (soft absorption): split latents, absorbing latents, or neither.
+"""Which latents carry a concept on tokens where its probe fires (soft absorption): split, absorbing, or neither.
 
-Shares of a token's projection on the probe add up to 1, but one may be negative and another above 1. Positive ones are
-stacked upwards from 0, negative ones downwards, so that each is as high as it is large.
+The shares of a token's projection on the probe add up to 1, but one may be negative and another above 1. Positive ones
+are stacked upwards from 0, negative ones downwards, so that each height equals the share.
 """
 
 from __future__ import annotations
@@ -22,40 +22,40 @@ if TYPE_CHECKING:
     from bokeh.models import Plot as Figure
 
 HEIGHT = 240
-#: The parts of a projection by the columns of their shares, and what they are called.
+#: The parts of a projection: column of the share, and label.
 PARTS = {"main_share": "split latents", "absorbing_share": "absorbing latents", "other_share": "neither"}
 _CORNERS = ("left", "bottom", "right", "top")
 _HALF_BAR = 0.38
-#: The tokens plot shows what reaches so far, and of its tokens all but one in a hundred at either end.
-_LOWEST, _HIGHEST, _LEFT_OUT = -1.0, 2.0, 0.01
-#: Room above and below what is stacked.
+#: Limits of the y-axis of the plot over tokens, and the share of tokens at either end that may exceed its range.
+_LOWEST, _HIGHEST, _TRIMMED = -1.0, 2.0, 0.01
+#: The y range is larger than the stacks by this factor.
 _AROUND = 1.05
-_SHARES = [(said, f"@{name}{{0.0%}}") for name, said in PARTS.items()]
+_SHARES = [(title, f"@{name}{{0.0%}}") for name, title in PARTS.items()]
 
 
 def token_shares_plot(shares: pd.DataFrame | None, *, theme: Theme) -> Plot:
-    """Draw the tokens of a concept side by side, in the order of the answer.
+    """Draw the tokens of a concept side by side, in the order of the query result.
 
     Parameters
     ----------
     shares : DataFrame or None
-        Answer of the query `token_shares`; None draws the same elements, empty.
+        Result of the query `token_shares`; None draws the same elements, empty.
     theme : Theme
 
     Returns
     -------
     Plot
-        Layers: a part each, whole (1), targets of the pointer.
+        Layers: one per part, whole (a line at 1), targets (for hovering).
     """
     known = known_shares(shares)
     place = np.arange(len(known), dtype=float)
     stacks = _stacked(known, place, place + 1)
-    low, high = _extent(stacks, _LEFT_OUT)
+    low, high = _extent(stacks, _TRIMMED)
     return Plot(
         "token-shares",
         theme,
         [
-            # Without a line of their own, seams would be seen between tokens.
+            # With borders in the fill colour, because gaps between tokens would be visible otherwise.
             *_parts(stacks, theme, line_width=1),
             Line("whole", hv.HLine, 1.0, _dashed(theme)),
             _targets(stacks, "token"),
@@ -68,12 +68,12 @@ def token_shares_plot(shares: pd.DataFrame | None, *, theme: Theme) -> Plot:
 
 
 def concept_shares_plot(shares: pd.DataFrame | None, *, chosen: str | None, theme: Theme) -> Plot:
-    """Draw the mean shares of concepts as bars; bar number n stands at x = n.
+    """Draw the mean shares of concepts as bars; bar number n is at x = n.
 
     Parameters
     ----------
     shares : DataFrame or None
-        Answer of the query `concept_shares`; None draws the same elements, empty.
+        Result of the query `concept_shares`; None draws the same elements, empty.
     chosen : str or None
         The concept whose bar is outlined.
     theme : Theme
@@ -81,7 +81,7 @@ def concept_shares_plot(shares: pd.DataFrame | None, *, chosen: str | None, them
     Returns
     -------
     Plot
-        Layers: a part each, whole (1), chosen, targets of the pointer.
+        Layers: one per part, whole (a line at 1), chosen, targets (for hovering).
     """
     known = known_shares(shares)
     place = np.arange(1, len(known) + 1, dtype=float)
@@ -108,7 +108,7 @@ def concept_shares_plot(shares: pd.DataFrame | None, *, chosen: str | None, them
 
 
 def bar_ticks(shares: pd.DataFrame | None) -> dict[float, str]:
-    """Return the labels of the bars of concepts, by their places."""
+    """Return the labels of the bars by x."""
     return {float(place): str(label) for place, label in enumerate(known_shares(shares)["label"], start=1)}
 
 
@@ -117,14 +117,14 @@ def _name_bars(figure: Figure, ticks: Mapping[float, str]) -> None:
 
 
 def known_shares(shares: pd.DataFrame | None) -> pd.DataFrame:
-    """Return the rows of an answer that have shares."""
+    """Return the rows that have shares."""
     if shares is None:
         return pd.DataFrame({name: pd.Series([], dtype=float) for name in PARTS}).assign(token=[], concept=[], label=[])
     return shares[shares["other_share"].notna()].reset_index(drop=True)
 
 
 def _stacked(shares: pd.DataFrame, left: np.ndarray, right: np.ndarray) -> pd.DataFrame:
-    """Say where the parts of each stack begin and end (`<part>_bottom`, `<part>_top`), and the stack itself."""
+    """Add the columns `<part>_bottom` and `<part>_top`, and `low` and `high` of the whole stack."""
     stacks = shares.assign(left=left, right=right, low=0.0, high=0.0)
     for name in PARTS:
         share = shares[name]
@@ -135,11 +135,11 @@ def _stacked(shares: pd.DataFrame, left: np.ndarray, right: np.ndarray) -> pd.Da
     return stacks
 
 
-def _extent(stacks: pd.DataFrame, left_out: float = 0.0) -> tuple[float, float]:
-    """Return what there is to see of stacks, up to 1 at least; without the share `left_out` of them at either end."""
+def _extent(stacks: pd.DataFrame, trimmed: float = 0.0) -> tuple[float, float]:
+    """Return the y range of stacks, at least 0 to 1; a share `trimmed` of them at either end may exceed it."""
     if stacks.empty:
         return 0.0, _AROUND
-    low, high = stacks["low"].quantile(left_out), stacks["high"].quantile(1 - left_out)
+    low, high = stacks["low"].quantile(trimmed), stacks["high"].quantile(1 - trimmed)
     return min(_AROUND * float(low), 0.0), _AROUND * max(float(high), 1.0)
 
 
@@ -147,15 +147,20 @@ def _parts(stacks: pd.DataFrame, theme: Theme, line_width: float) -> list[Layer]
     colours = part_colours(theme)
     return [
         Layer(
-            *(said, hv.Rectangles, stacks.assign(bottom=stacks[f"{name}_bottom"], top=stacks[f"{name}_top"]), _CORNERS),
+            *(
+                title,
+                hv.Rectangles,
+                stacks.assign(bottom=stacks[f"{name}_bottom"], top=stacks[f"{name}_top"]),
+                _CORNERS,
+            ),
             look={"fill_color": colours[name], "line_color": colours[name], "line_width": line_width},
         )
-        for name, said in PARTS.items()
+        for name, title in PARTS.items()
     ]
 
 
 def _targets(stacks: pd.DataFrame, of: str) -> Layer:
-    """Catch the pointer over the whole of a stack, and tell of its parts."""
+    """Draw transparent rectangles over the stacks, whose tooltips list all parts."""
     return Layer(
         *("targets", hv.Rectangles, stacks.assign(bottom=stacks["low"], top=stacks["high"]), _CORNERS),
         more=(of, *PARTS),
@@ -169,7 +174,7 @@ def _targets(stacks: pd.DataFrame, of: str) -> Layer:
 
 
 def part_colours(theme: Theme) -> dict[str, str]:
-    """Return the colour of each part, in their order."""
+    """Return the colour of each part, in the order of `PARTS`."""
     return {"main_share": theme.split, "absorbing_share": theme.absorbing, "other_share": theme.other}
 
 

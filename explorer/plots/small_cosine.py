@@ -1,4 +1,4 @@
-"""A small cosine plot, one of many on a page: reduced line, exact marks, axes shared with its neighbours."""
+"""A small cosine plot, one of many on a page: reduced line, exact marks, axes shared with the other plots."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def small_cosine_plot(
     theme: Theme,
     ranges: tuple[Range1d, Range1d] | None = None,
 ) -> Plot:
-    """Draw one SAE and concept.
+    """Draw the cosines of one SAE and concept.
 
     Parameters
     ----------
     cosines : DataFrame or None
-        Columns part, latent and cosine: rows without a part are the line, reduced to the extremes of each stretch of
-        latents; 'split' and 'absorbing' are marks. None draws the same elements, empty.
+        Columns part, latent and cosine: rows without a part are the line, reduced to the extremes of each bin of
+        latents; those with 'split' and 'absorbing' are marks. None draws the same elements, empty.
     name : str
         Name of the figure.
     theme : Theme

@@ -1,4 +1,4 @@
-"""How the main latent of a concept splits over the widths of SAEs: its kin on each wider SAE, and theirs."""
+"""How the main latent of a concept splits with the width of SAEs: its kin on the next wider SAE, and their kin."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from explorer.format import shortened, visible
 from explorer.plots.layers import Plot
-from explorer.plots.node_link import curves, labels, pieces, place, points
+from explorer.plots.node_link import curves, fit_columns, labels, pieces, points
 from explorer.plots.tree_layout import HEAD, Tree
 from explorer.theme import MONO, Theme, tint, tooltip
 
@@ -18,15 +18,17 @@ if TYPE_CHECKING:
 
     from bokeh.models import Plot as Figure
 
-#: Pixels of the texts beside the columns.
+#: Pixels for the texts to the left and right of the columns.
 BESIDE = (40, 156)
 _TITLE, _SUBTITLE = HEAD - 0.4, HEAD - 0.85
-#: Pixels of an edge where the cosine is 1, and at least.
+#: Width of an edge at cosine 1, and minimum width, pixels.
 _WIDEST, _THINNEST = 12.0, 1.0
 _PIECES = 24
 _LONGEST, _WORD = 21, 9  # characters of the words beside a latent, and of the one below it
-_SAID = ("latent", "on", "said", "near", "words")
-_TOOLTIPS = tooltip(("latent", "@latent"), ("on", "@on"), ("role", "@said"), ("", "@near"), ("shared words", "@words"))
+_TOOLTIP_COLUMNS = ("latent", "on", "role_text", "parent_text", "words")
+_TOOLTIPS = tooltip(
+    ("latent", "@latent"), ("on", "@on"), ("role", "@role_text"), ("", "@parent_text"), ("shared words", "@words")
+)
 
 
 def splitting_tree_plot(
@@ -40,13 +42,13 @@ def splitting_tree_plot(
     selected : tuple of str or None, and int or None
         SAE and latent drawn with a ring.
     chosen : str or None
-        Id of the SAE whose title stands out.
+        Id of the SAE whose title is bold.
     theme : Theme
 
     Returns
     -------
     Plot
-        Layers: edges, neither, absorbing, split, selected, targets of the pointer, and texts: latents, last latents,
+        Layers: edges, neither, absorbing, split, selected, targets (for hovering), and texts: latents, last latents,
         words, chosen title, titles, subtitles.
     """
     nodes = tree.nodes
@@ -58,7 +60,7 @@ def splitting_tree_plot(
         width=(_WIDEST * tree.edges["cosine"]).clip(_THINNEST),
         alpha=1.0,
     )
-    # Where pieces of a level edge overlap, its borders would be seen twice.
+    # A horizontal edge is one piece, because overlapping pieces would draw its antialiased borders twice.
     is_level = edges["y"] == edges["y1"]
     cut = pd.concat([pieces(edges[is_level], 1), pieces(edges[~is_level], _PIECES)])
     on_paper: dict[str, Any] = {"background_fill_color": theme.paper, "background_fill_alpha": 0.8}
@@ -78,7 +80,7 @@ def splitting_tree_plot(
             of_role("split", marker="diamond", size=15),
             points("selected", nodes[is_selected], size=22, fill_color=None, line_color=theme.ink, line_width=2),
             points(
-                *("targets", nodes, _SAID),
+                *("targets", nodes, _TOOLTIP_COLUMNS),
                 size=30,
                 alpha=0,
                 tools=["hover"],
@@ -86,14 +88,18 @@ def splitting_tree_plot(
                 hooks=[_one_at_a_time],
             ),
             labels(
-                *("latents", _named(nodes[~is_last], worded=True), (0, 13)),
+                *("latents", _latent_labels(nodes[~is_last], with_word=True), (0, 13)),
                 **{"text_color": theme.ink, "text_baseline": "top", **on_paper},
             ),
             labels(
-                "last latents", _named(nodes[is_last], worded=False), (12, -8), text_color=theme.ink, text_align="left"
+                "last latents",
+                _latent_labels(nodes[is_last], with_word=False),
+                (12, -8),
+                text_color=theme.ink,
+                text_align="left",
             ),
             labels(
-                *("words", _worded(nodes[is_last]), (12, 8), MONO),
+                *("words", _word_labels(nodes[is_last]), (12, 8), MONO),
                 text_color=theme.muted,
                 text_align="left",
                 text_font_size="11px",
@@ -113,23 +119,23 @@ def splitting_tree_plot(
     )
 
 
-def _named(nodes: pd.DataFrame, *, worded: bool) -> Iterator[tuple[float, float, str]]:
-    """List where to write the number of each latent and, if wanted, the first word that it shares with its parent."""
+def _latent_labels(nodes: pd.DataFrame, *, with_word: bool) -> Iterator[tuple[float, float, str]]:
+    """List position and text of each latent: its number and, if `with_word`, the first word shared with the parent."""
     for node in nodes.itertuples():
-        words = [shortened(visible(word), _WORD) for word in node.shared_words[:1]] if worded else []
+        words = [shortened(visible(word), _WORD) for word in node.shared_words[:1]] if with_word else []
         yield node.x, node.y, " ".join([str(int(node.latent)), *words])
 
 
-def _worded(nodes: pd.DataFrame) -> Iterator[tuple[float, float, str]]:
-    """List where to write the words that latents share with their parents, as many as there is room for."""
+def _word_labels(nodes: pd.DataFrame) -> Iterator[tuple[float, float, str]]:
+    """List position and text of the words that latents share with their parents, up to `_LONGEST` characters."""
     for node in nodes.itertuples():
         yield node.x, node.y, shortened(" ".join(map(visible, node.shared_words)), _LONGEST)
 
 
 def _one_at_a_time(plot: Any, _element: Any) -> None:
-    """Tell of one latent, where several are under the pointer: a HoloViews hook."""
+    """Show one tooltip only, even if several latents are under the pointer: a HoloViews hook."""
     plot.handles["hover"].limit = 1
 
 
 def _fit(figure: Figure, tree: Tree) -> None:
-    place(figure, height=tree.height, y=(tree.lowest, HEAD), beside=BESIDE)
+    fit_columns(figure, height=tree.height, y=(tree.lowest, HEAD), beside=BESIDE)

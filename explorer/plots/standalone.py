@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 def standalone(draw: Callable[[Theme], hv.Overlay], glyphs: Sequence[str]) -> dict[str, Any]:
-    """Draw a plot once for each theme, and say how the two differ; their data is left to whoever shows them.
+    """Draw a plot in each theme, and return the light one with the properties that differ; without data.
 
     Parameters
     ----------
     draw : callable
         Takes a theme.
     glyphs : sequence of str
-        Names to give to the plot's glyphs and to their data sources, in order.
+        Names for the data sources of the plot's glyphs, in order.
 
     Returns
     -------
@@ -57,44 +57,44 @@ def standalone(draw: Callable[[Theme], hv.Overlay], glyphs: Sequence[str]) -> di
     }
 
 
-#: What was drawn last, by what it looks like: drawing takes HoloViews half a second.
-_DRAWN: dict[str, dict[str, Any]] = {}
-_KEPT = 32
+#: The plots drawn last, by appearance, because drawing with HoloViews takes half a second.
+_CACHE: dict[str, dict[str, Any]] = {}
+_MAX_CACHED = 32
 
 
-def drawn_once(draw: Callable[..., Drawn]) -> dict[str, Any]:
-    """Draw a plot as `standalone` does, once for all that look the same; data, ranges and ticks are to be exchanged.
+def cached_standalone(draw: Callable[..., Drawn]) -> dict[str, Any]:
+    """Return `standalone` of a plot, cached by appearance; its data, ranges and ticks are replaced later.
 
     Parameters
     ----------
     draw : callable
-        Takes a theme by keyword.
+        Takes the keyword argument `theme`.
     """
     plot = draw(theme=LIGHT)
     lines = [layer.at for layer in plot.layers if isinstance(layer, Line)]
-    key = repr((plot.looks, lines))
-    if key not in _DRAWN:
+    key = repr((plot.appearance, lines))
+    if key not in _CACHE:
         layers = [layer.name for layer in plot.layers if isinstance(layer, Layer)]
-        _DRAWN[key] = standalone(lambda theme: without_session(draw(theme=theme)).draw(), layers)
-        while len(_DRAWN) > _KEPT:
-            del _DRAWN[next(iter(_DRAWN))]
-    return _DRAWN[key]
+        _CACHE[key] = standalone(lambda theme: without_session(draw(theme=theme)).draw(), layers)
+        while len(_CACHE) > _MAX_CACHED:
+            del _CACHE[next(iter(_CACHE))]
+    return _CACHE[key]
 
 
-def exchanged(plots: Sequence[Drawn], *, height: int | None = None) -> dict[str, Any]:
-    """Collect what of a plot is to be exchanged for another one that looks the same.
+def replacement_data(plots: Sequence[Drawn], *, height: int | None = None) -> dict[str, Any]:
+    """Return the data of a plot that are to be put into another plot of equal appearance.
 
     Parameters
     ----------
     plots : sequence of Plot
-        In light and in dark colours.
+        The plot in light and in dark colours.
     height : int, optional
-        Pixels, where they depend on the data.
+        Height in pixels, if it depends on the data.
 
     Returns
     -------
     dict
-        columns: by layer, its columns; dark: by layer, those that differ in dark colours; x, y: the extents; height.
+        columns: by layer, its columns; dark: by layer, the columns that differ in dark colours; x, y: ranges; height.
     """
     light, dark = ({layer.name: _columns(layer) for layer in plot.layers if isinstance(layer, Layer)} for plot in plots)
     return {
@@ -110,30 +110,30 @@ def exchanged(plots: Sequence[Drawn], *, height: int | None = None) -> dict[str,
 
 
 def _columns(layer: Layer) -> dict[str, list[Any]]:
-    """List what stands in a layer's columns; numbers with four decimals, null for those that are none."""
+    """Return the columns of a layer as lists; numbers with four decimals, None for NaN and infinity."""
     columns = {name: np.asarray(values).tolist() for name, values in layer.source().items()}
-    return {name: [_written(value) for value in values] for name, values in columns.items()}
+    return {name: [_json_value(value) for value in values] for name, values in columns.items()}
 
 
-def _written(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 4) if math.isfinite(value) else None
     return value
 
 
 def _figure(plot: hv.Overlay) -> Plot:
-    """Render a plot; there is nothing that a brush could tell, so a drag zooms."""
+    """Render a plot as a Bokeh figure. Without a server a selection has no effect, so a drag zooms instead."""
     figure: Plot = hv.render(plot, backend="bokeh")
     tools = [tool for tool in figure.toolbar.tools if not isinstance(tool, BoxSelectTool)]
     zoom = next((tool for tool in tools if isinstance(tool, BoxZoomTool)), None)
     figure.sizing_mode = "stretch_width"
     figure.toolbar.update(tools=tools, active_drag=zoom)
-    figure.subscribed_events = {"tap"}  # for a listener that is hung in later
+    figure.subscribed_events = {"tap"}  # for the listener that the page's script adds
     return figure
 
 
 def _differences(one: Any, other: Any) -> Iterator[tuple[str, str, Any, Any]]:
-    """Walk two documents of the same structure; yield id, property and both values where a model's property differs."""
+    """Compare two documents of equal structure; yield id, property and both values of each differing property."""
     if isinstance(one, list):
         for mine, theirs in zip(one, other, strict=True):
             yield from _differences(mine, theirs)
@@ -150,12 +150,12 @@ def _differences(one: Any, other: Any) -> Iterator[tuple[str, str, Any, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """Take a value out of the specification that a glyph's property wraps it in."""
+    """Return the value of a glyph's property specification."""
     return value["value"] if isinstance(value, dict) and value.get("type") == "value" else value
 
 
 def _has_models(value: Any) -> bool:
-    """Tell whether a property holds models, whose ids differ from plot to plot and mean nothing."""
+    """Return whether a property contains models, whose ids always differ."""
     if isinstance(value, dict):
         return "id" in value or any(_has_models(part) for part in value.values())
     return isinstance(value, list) and any(_has_models(part) for part in value)

@@ -1,4 +1,4 @@
-"""SAEs that differ in L0 only: a line through them, by means over seeds, and how far the seeds reach from it."""
+"""Sweeps, that is SAEs that differ in L0 only: a line through the means over seeds, and the range over seeds."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 
     from explorer.theme import Theme
 
-#: What SAEs have in common that a line joins.
+#: Attributes shared by the SAEs of a sweep.
 _JOINED = ["suite", *SWEEP, "width"]
 _ENDS = ["x", "y", "x1", "y1", "colour", "shown"]
-#: How dense a line or a bar is, a line in a band, and the band, in the colour of their SAEs.
+#: Opacity of a line or bar, of a line within a band, and of a band.
 _LINE, _MEAN, _BAND = 0.5, 0.9, 0.16
 
 
 class Sweeps(NamedTuple):
-    """What is drawn of sweeps.
+    """The marks of sweeps.
 
     Attributes
     ----------
     lines : DataFrame
-        From each SAE to the one of the next L0: x, y, x1, y1, colour, shown (its opacity).
+        Lines from each SAE to the one with the next L0: x, y, x1, y1, colour, shown (opacity).
     bands : dict of str to list
-        From the lowest to the highest seed along a line: xs and ys of their outlines, colour, shown.
+        Areas from the lowest to the highest seed along a line: xs and ys of their outlines, colour, shown.
     bars : DataFrame
-        The same at SAEs beside which there is no band; columns as of `lines`.
+        The same range for SAEs that are not part of a band; columns as in `lines`.
     """
 
     lines: pd.DataFrame
@@ -40,14 +40,14 @@ class Sweeps(NamedTuple):
 
 
 def sweeps_of(data: pd.DataFrame, means: pd.DataFrame | None, theme: Theme, *, joined: bool) -> Sweeps:
-    """Draw lines, bands and bars.
+    """Compute lines, bands and bars.
 
     Parameters
     ----------
     data : DataFrame
-        The SAEs that have a place: x, y, l0, colour, shown; its index is that of their rows in `means`.
+        The SAEs that are drawn: x, y, l0, colour, shown; its index is that of their rows in `means`.
     means : DataFrame or None
-        Answer of the query `sae_means`.
+        Result of the query `sae_means`.
     theme : Theme
     joined : bool
         Whether to draw lines and bands.
@@ -58,34 +58,34 @@ def sweeps_of(data: pd.DataFrame, means: pd.DataFrame | None, theme: Theme, *, j
     trained = _over_seeds(data, means, theme)
     pairs = _pairs(trained if joined else trained.iloc[:0])
     banded = pairs[pairs["low"].notna() & pairs["low1"].notna()]
-    lone = trained[trained["low"].notna() & ~trained.index.isin([*banded["at"], *banded["at1"]])]
-    ends = {"x": lone["x"], "y": lone["low"], "x1": lone["x"], "y1": lone["high"]}
+    unbanded = trained[trained["low"].notna() & ~trained.index.isin([*banded["at"], *banded["at1"]])]
+    ends = {"x": unbanded["x"], "y": unbanded["low"], "x1": unbanded["x"], "y1": unbanded["high"]}
     density = np.where(pairs.index.isin(banded.index), _MEAN, _LINE)
     return Sweeps(
         pairs.assign(shown=density * pairs["shown"])[_ENDS],
         _outlines(banded),
-        pd.DataFrame(ends | {"colour": lone["colour"], "shown": _LINE * lone["shown"]}),
+        pd.DataFrame(ends | {"colour": unbanded["colour"], "shown": _LINE * unbanded["shown"]}),
     )
 
 
 def first_seeds(means: pd.DataFrame) -> pd.Series:
-    """Give each SAE a number, which it shares with its further seeds."""
+    """Return a number for each SAE that is equal for all seeds of it."""
     first = means["repeat_of"].where(means["repeat_of"].notna(), means["sae"])
     return means.groupby([means["suite"], first], sort=False).ngroup()
 
 
 def sweeps(means: pd.DataFrame) -> pd.Series:
-    """Give each SAE the number of its sweep: those that a line joins have it in common."""
+    """Return the number of each SAE's sweep."""
     return means.groupby(_JOINED, dropna=False, sort=False).ngroup()
 
 
 def have_seeds(means: pd.DataFrame | None) -> bool:
-    """Tell whether any SAE is there with several seeds."""
+    """Return whether any SAE has several seeds."""
     return means is not None and bool(first_seeds(means).duplicated().any())
 
 
-def said_by_seed(means: pd.DataFrame, column: str, write: Callable[[float], str]) -> pd.Series:
-    """Write, for each SAE with several seeds, the values of them all and their mean; a dash for others."""
+def values_by_seed(means: pd.DataFrame, column: str, write: Callable[[float], str]) -> pd.Series:
+    """Format, for each SAE with several seeds, the values of all seeds and their mean; a dash for others."""
 
     def said(values: pd.Series) -> str:
         each = ", ".join(map(write, values))
@@ -98,7 +98,7 @@ def said_by_seed(means: pd.DataFrame, column: str, write: Callable[[float], str]
 
 
 def _over_seeds(data: pd.DataFrame, means: pd.DataFrame, theme: Theme) -> pd.DataFrame:
-    """Take the seeds of each SAE together; how far they reach is known where each of them has a place."""
+    """Aggregate the seeds of each SAE; low and high are NaN unless there are several seeds and all are drawn."""
     first = first_seeds(means)
     trained = (
         data.assign(sweep=sweeps(means))
@@ -109,7 +109,7 @@ def _over_seeds(data: pd.DataFrame, means: pd.DataFrame, theme: Theme) -> pd.Dat
             low=("y", "min"),
             high=("y", "max"),
             num=("y", "size"),
-            # Seeds that are coloured apart have no colour in common.
+            # Seeds with different colours get a neutral one.
             colour=("colour", lambda colours: colours.iloc[0] if len(set(colours)) == 1 else theme.muted),
             shown=("shown", "max"),
         )
@@ -120,7 +120,7 @@ def _over_seeds(data: pd.DataFrame, means: pd.DataFrame, theme: Theme) -> pd.Dat
 
 
 def _pairs(trained: pd.DataFrame) -> pd.DataFrame:
-    """Pair each SAE with the one of the next L0 of its sweep, whose columns end in 1; `at` are their numbers."""
+    """Join each SAE with the one of the next L0 of its sweep, whose columns end in 1; `at` is the SAE's number."""
     swept = trained.dropna(subset="l0").sort_values(["sweep", "l0"], kind="stable").reset_index(names="at")
     pairs = swept.join(swept.shift(-1).add_suffix("1"))
     pairs = pairs[pairs["sweep"] == pairs["sweep1"]]
@@ -128,7 +128,7 @@ def _pairs(trained: pd.DataFrame) -> pd.DataFrame:
 
 
 def _outlines(pairs: pd.DataFrame) -> dict[str, list[Any]]:
-    """Draw the closed outlines of bands, each as far as it goes on and looks the same."""
+    """Return the closed outlines of bands; each covers consecutive pairs of equal colour and opacity."""
     runs: list[list[Any]] = []
     for pair in pairs.itertuples():
         before = runs[-1][-1] if runs else None

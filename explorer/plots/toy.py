@@ -1,4 +1,4 @@
-"""The toy of the page Learn: its vectors, its loss along the slider, its training, and its cosines with the probe."""
+"""Plots of the toy SAE on the page Learn: vectors, loss along the slider, training, and cosines with the probe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Pixels.
 VECTORS_HEIGHT, HEIGHT = 320, 320
-#: What stands beside each kind of input.
+#: Labels of the kinds of input.
 _SHORT = ("both", "parent", "child", "neither")
 _CORNERS = ["x", "y", "x1", "y1"]
 _SPAN = (-1.25, 1.65)
@@ -28,12 +28,12 @@ _NAME = (0.3, 0.2)
 _GRID = 101
 _NO_TOOLS: dict[str, Any] = {"default_tools": []}
 _LOSSES = {"total": "loss", "sparsity": "sparsity, weighted", "error": "reconstruction error"}
-#: What the axis of the slider is called, by the number of latents.
+#: Label of the slider's axis, by the number of latents.
 AXES = {2: "absorption", 1: "hedging"}
 
 
 def vectors_plot(sae: ToySae, *, probe: np.ndarray | None = None, theme: Theme) -> Plot:
-    """Draw the decoder rows of an SAE as arrows and its encoder rows as dashed ones, over the kinds of input.
+    """Draw the decoder rows of an SAE as solid arrows, its encoder rows as dotted ones, and the kinds of input.
 
     Parameters
     ----------
@@ -128,17 +128,17 @@ def _heads(name: str, arrows: pd.DataFrame) -> Layer:
 
 
 def loss_plot(toy: Toy, *, num_latents: int, at: float | None, ends: Training | None = None, theme: Theme) -> Plot:
-    """Draw the loss and its two terms along the slider, with its least place.
+    """Draw the loss and its two terms along the slider, and mark the minimum.
 
     Parameters
     ----------
     toy : Toy
     num_latents : {1, 2}
-        One latent hedges, two absorb.
+        With one latent the SAE hedges, with two it absorbs.
     at : float or None
-        Where the slider stands; None draws no line.
+        Position of the slider; None draws no line.
     ends : Training, optional
-        SAEs that were trained, each a ring where it ended.
+        Trained SAEs, drawn as rings at their final absorption and loss.
     theme : Theme
 
     Returns
@@ -200,14 +200,14 @@ def loss_table(toy: Toy, num_latents: int, rows: int) -> pd.DataFrame:
 
 
 def training_plot(training: Training | None, *, best: float, theme: Theme) -> Plot:
-    """Draw where each SAE was on the axis of absorption over the steps of its training.
+    """Draw the measured absorption of each SAE over its training steps.
 
     Parameters
     ----------
     training : Training or None
         None draws the same elements, empty.
     best : float
-        Where theory has the least loss, a dashed line.
+        Absorption at the minimum of the theoretical loss, drawn as a dashed line.
     theme : Theme
 
     Returns
@@ -217,10 +217,10 @@ def training_plot(training: Training | None, *, best: float, theme: Theme) -> Pl
     """
     steps = np.zeros(0) if training is None else training.steps
     places = np.zeros((0, 0)) if training is None else training.absorption
-    # No path is drawn through a place that is unknown.
+    # Unknown values are omitted from the paths.
     known = [np.isfinite(path) for path in places.T]
-    xs = [steps[there] for there in known]
-    ys = [path[there] for path, there in zip(places.T, known, strict=True)]
+    xs = [steps[is_known] for is_known in known]
+    ys = [path[is_known] for path, is_known in zip(places.T, known, strict=True)]
     starts = list(range(1, len(xs) + 1))
     lowest = min([-0.1, *(float(path.min()) for path in ys if len(path))])
     last = float(steps[-1]) if len(steps) else 1.0
@@ -254,17 +254,17 @@ def training_plot(training: Training | None, *, best: float, theme: Theme) -> Pl
 
 
 def cosines_plot(cosines: np.ndarray, along: np.ndarray, *, at: float, threshold: float, theme: Theme) -> Plot:
-    """Draw the cosine of both decoder rows with the probe along the slider.
+    """Draw the cosines of both decoder rows with the probe along the slider.
 
     Parameters
     ----------
-    cosines : ndarray of shape (places, 2)
-    along : ndarray of shape (places,)
-        Absorption at each place.
+    cosines : ndarray of shape (positions, 2)
+    along : ndarray of shape (positions,)
+        Absorption at each position.
     at : float
-        Where the slider stands.
+        Position of the slider.
     threshold : float
-        Cosine that an absorbing latent needs.
+        Minimum cosine of an absorbing latent.
     theme : Theme
 
     Returns

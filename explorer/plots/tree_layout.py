@@ -1,4 +1,4 @@
-"""Where the latents of a splitting tree lie: one column per SAE, from narrow to wide, each latent beside its parent."""
+"""Positions of the latents of a splitting tree: one column per SAE, from narrow to wide, children beside parents."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 ROW = 36
 #: Rows above and below the latents.
 HEAD, FOOT = 1.5, 0.8
-_LEAST_ROWS = 3
+_MIN_ROWS = 3
 _COLUMNS = ("level", "sae", "latent", "parent", "cosine", "overlap", "num_shared_words", "split_rank", "num_absorbed")
 
 
 @dataclass(frozen=True)
 class Tree:
-    """The latents in their places; y counts rows downwards from 0.
+    """The latents with their positions; y counts rows downwards from 0.
 
     Attributes
     ----------
     nodes : DataFrame
-        The rows of the query `splitting_tree` with x, y, role (split, absorbing, neither) and texts for hovering: on
-        (the SAE), said (the role), near (cosine and overlap with the parent), words.
+        The rows of the query `splitting_tree` with x, y, role (split, absorbing, neither) and texts for tooltips: on
+        (the SAE), role_text, parent_text (cosine and overlap with the parent), words.
     edges : DataFrame
-        Columns x, y, x1, y1, cosine, and role, that of the latent they lead to.
+        Columns x, y, x1, y1, cosine, and role of the latent at the end.
     columns : list of tuple of float, str, str and str
-        Of each SAE: x, width, L0, id.
+        x, width, L0 and id of each SAE.
     rows : int
         Height of the tree.
     """
@@ -52,19 +52,19 @@ class Tree:
 
     @property
     def lowest(self) -> float:
-        """Lower end of what is to be seen."""
-        return 1 - max(self.rows, _LEAST_ROWS) - FOOT
+        """Lower end of the visible range."""
+        return 1 - max(self.rows, _MIN_ROWS) - FOOT
 
     @property
     def has_kin(self) -> bool:
-        """Whether there is anything to draw: a latent with kin."""
+        """Whether any latent has kin, so that there is a tree to draw."""
         return bool(len(self.edges))
 
     def tapped(self, x: float, y: float) -> tuple[str, int] | None:
-        """Find the SAE and the latent that a tap means; None where none is near."""
+        """Return the SAE and the latent nearest to a tap, or None."""
         near = self.nodes[(self.nodes["y"] - y).abs() <= 1 / 2]
         reach = 1 / max(len(self.columns) - 1, 1) / 2
-        # What is written of the latents of the last column lies to the right of it.
+        # The texts of the last column are to the right of it.
         distances = (near["x"] - min(x, 1.0)).abs()
         if distances.empty or distances.min() > reach:
             return None
@@ -73,14 +73,14 @@ class Tree:
 
 
 def arrange_tree(rows: pd.DataFrame | None, saes: Sequence[Sae]) -> Tree:
-    """Arrange a tree: a latent without kin has a row of its own, others stand in the middle of their kin.
+    """Compute the layout: a latent without children has a row of its own, others are in the middle of their children.
 
     Parameters
     ----------
     rows : DataFrame or None
-        Answer of the query `splitting_tree`.
+        Result of the query `splitting_tree`.
     saes : sequence of Sae
-        Those of its levels, from narrow to wide.
+        SAEs of the levels, from narrow to wide.
     """
     if rows is None:
         rows = pd.DataFrame({name: pd.Series([], dtype=float) for name in _COLUMNS}).assign(shared_words=[])
@@ -94,12 +94,13 @@ def arrange_tree(rows: pd.DataFrame | None, saes: Sequence[Sae]) -> Tree:
             for rank, absorbed in zip(rows["split_rank"], rows["num_absorbed"], strict=True)
         ],
         on=[labels.get(sae, sae) for sae in rows["sae"]],
-        said=[
+        role_text=[
             role_label(int(rank), int(absorbed)) or "neither split nor absorbing"
             for rank, absorbed in zip(rows["split_rank"], rows["num_absorbed"], strict=True)
         ],
-        near=[
-            _near(*each) for each in zip(rows["level"], rows["parent"], rows["cosine"], rows["overlap"], strict=True)
+        parent_text=[
+            _parent_text(*each)
+            for each in zip(rows["level"], rows["parent"], rows["cosine"], rows["overlap"], strict=True)
         ],
         words=[", ".join(map(visible, words)) or "–" for words in rows["shared_words"]],
     )
@@ -122,8 +123,8 @@ def arrange_tree(rows: pd.DataFrame | None, saes: Sequence[Sae]) -> Tree:
     )
 
 
-def _near(level: float, parent: float, cosine: float, overlap: float) -> str:
-    """Write how near a latent is to its parent."""
+def _parent_text(level: float, parent: float, cosine: float, overlap: float) -> str:
+    """Describe how similar a latent is to its parent."""
     if pd.isna(parent):
         return "the main latent" if level == 1 else "no kin in the tree"
     shared = "overlap not known" if pd.isna(overlap) else f"overlap {number(overlap, 2)}"
@@ -131,7 +132,7 @@ def _near(level: float, parent: float, cosine: float, overlap: float) -> str:
 
 
 def _ys(rows: pd.DataFrame) -> list[float]:
-    """Give each latent its row, as many below each other as there are latents without kin; the nearest kin first."""
+    """Return the y of each latent: one row per latent without children, the nearest kin first."""
     children: dict[tuple[int, int], list[tuple[int, int]]] = {}
     roots: list[tuple[int, int]] = []
     for level, latent, parent in zip(rows["level"], rows["latent"], rows["parent"], strict=True):
@@ -140,14 +141,14 @@ def _ys(rows: pd.DataFrame) -> list[float]:
     ys: dict[tuple[int, int], float] = {}
     used = 0
 
-    def settle(node: tuple[int, int]) -> float:
+    def assign_row(node: tuple[int, int]) -> float:
         nonlocal used
-        below = [settle(child) for child in children.get(node, [])]
+        below = [assign_row(child) for child in children.get(node, [])]
         if not below:
             below, used = [-float(used)], used + 1
         ys[node] = (below[0] + below[-1]) / 2
         return ys[node]
 
     for root in roots:
-        settle(root)
+        assign_row(root)
     return [ys[int(level), int(latent)] for level, latent in zip(rows["level"], rows["latent"], strict=True)]

@@ -1,11 +1,11 @@
 // Atlas under moved thresholds: means, heat map and plots from the numbers of all SAEs, as queries/views/50_sae_means.sql,
-// explorer/plots/sweeps.py and explorer/plots/heat_map.py have them.
+// explorer/plots/sweeps.py and explorer/plots/heat_map.py compute them.
 import { numbersOf } from "./numbers.js";
 
 const { fixed, parsed, asHtml, written } = live;
 const POLICIES = { with_candidates: 2, all_concepts: 1 }; // as in pair.js
-const LINE = 0.5, MEAN = 0.9, BAND = 0.16; // how dense lines, means and bands are
-const NEVER_SMALL = 600; // parts of a suite's SAEs that are kept, at most: a slider asks for all of them at each step
+const LINE = 0.5, MEAN = 0.9, BAND = 0.16; // opacity of lines, means and bands
+const NEVER_SMALL = 600; // maximum parts of a suite's SAEs in the cache; a slider needs all of them at each step
 
 const percent = (value) => (value === null ? "–" : `${written(100 * value, "z,.1f")}%`);
 const number = (value, digits) => written(value, `z,.${digits}f`);
@@ -39,7 +39,7 @@ function meansOf(rows, least) {
   };
 }
 
-// The lowest and the highest rate of the seeds of each training, where those of all are known.
+// The lowest and the highest rate over the seeds of each training, if all are known.
 function withSeeds(means, training) {
   const trained = Map.groupBy(means.map((row, at) => [row, training[at]]), ([, its]) => its);
   for (const each of trained.values()) {
@@ -176,7 +176,7 @@ function mapOf(shown, cell, all, atlas) {
   };
 }
 
-// A rate with its interval, which has as many decimals as tell its ends apart.
+// A rate with its interval, with enough decimals to distinguish its ends.
 function saidOf(row, cell) {
   const value = row[cell];
   if (value === null) return "unknown";
@@ -222,7 +222,7 @@ function headOf(html, steps, ramp) {
 function highest(html, cells, values, cell) {
   const page = parsed(html);
   const body = page.querySelector("tbody");
-  const rank = (value) => value ?? -Infinity; // what is unknown comes last
+  const rank = (value) => value ?? -Infinity; // unknown values come last
   const most = values.map((value, at) => [value, at]).sort(([one, a], [other, b]) => (rank(one) === rank(other) ? a - b : rank(other) - rank(one)));
   for (const [nth, row] of [...body.rows].entries()) {
     const [value, at] = most[nth];

@@ -1,13 +1,13 @@
-// What guides a reader over a page, served or static: the card of a tour, which it places beside the view that the step
+// Guides for pages, served or static: the card of a tour, which it places beside the view that the step
 // points at, and the search of the help. The card is drawn by explorer/templates/tour.html.
 "use strict";
 
 const guide = (() => {
   const GAP = 12, EDGE = 8; // pixels between the card and the view that it points at, and to the window's edge
-  const LOOK = 100; // ms between two looks for a view that is still being built
-  const MOST_LOOKS = 50; // while the page is at rest, after which the step is shown without a view to point at
+  const LOOK = 100; // ms between two checks for a view that is still being built
+  const MOST_LOOKS = 50; // checks while the page is at rest, after which the step is shown without a view to point at
   const PHONE = matchMedia("(max-width: 720px)");
-  const NAMES = { latents: "lists", concept: "concepts", pair: "pair-head" }; // what parts of a page without a server are called there
+  const NAMES = { latents: "lists", concept: "concepts", pair: "pair-head" }; // ids of these parts on a page without a server
   const root = document.documentElement;
   const ring = document.createElement("div");
   ring.className = "ax-tour-ring";
@@ -16,11 +16,11 @@ const guide = (() => {
   said.setAttribute("role", "status");
 
   let card = null; // the dialog of the step that is shown
-  let step = ""; // which one that is
-  let view = null; // what it points at
-  let opener = null; // what had the focus before the tour
+  let step = ""; // its number
+  let view = null; // the view that it points at
+  let opener = null; // the element that had the focus before the tour
   let observer = null;
-  let hasMoved = false; // whether the reader has scrolled since the step came
+  let hasMoved = false; // whether the visitor has scrolled since the step began
 
   function inFocus() {
     let element = document.activeElement;
@@ -32,12 +32,12 @@ const guide = (() => {
 
   // A figure or a part of a served page by the name of its model, or an element of a static one by its id.
   function find(name) {
-    const isPart = ({ type, name: own }) => own === name && /Figure$|ESM$/.test(type); // layers of figures have names, too
+    const isPart = ({ type, name: own }) => own === name && /Figure$|ESM$/.test(type); // because layers of figures have names, too
     const [part] = window.Bokeh?.index.query(({ model, el }) => isPart(model) && isSeen(el)) ?? [];
     return part?.el ?? [NAMES[name] ?? name, `${name}-plot`].map((id) => document.getElementById(id)).find(isSeen);
   }
 
-  // Takes the box of the card over whenever it was drawn.
+  // Handles the box of the card after each rendering.
   function show(box) {
     const former = card;
     card = box.querySelector("[data-tour]");
@@ -68,8 +68,8 @@ const guide = (() => {
     opener = null;
   }
 
-  // Waits until the view is there, and everything that the step changes. A view that comes later still makes the body
-  // another size, by which `arrange` finds it.
+  // Waits for the view, and for everything that the step changes. A view that appears later changes the size of the
+  // body, and `arrange` then finds it.
   function seek(wanted, looks = 0) {
     if (!card || step !== wanted) return;
     const isBusy = root.classList.contains("ax-is-busy") || root.classList.contains("ax-is-waiting");
@@ -84,10 +84,10 @@ const guide = (() => {
     card.dataset.placed = "yes";
   }
 
-  // Brings the view into sight, as long as the reader has not scrolled elsewhere.
+  // Scrolls to the view, unless the visitor has scrolled elsewhere.
   function bring() {
     if (!view || hasMoved) return;
-    if (card.classList.contains("docked")) dock(); // its height is the room that is left below the page
+    if (card.classList.contains("docked")) dock(); // its height is reserved below the page
     const isFixed = view.closest(".ax-sidebar");
     view.scrollIntoView({ block: isFixed && !PHONE.matches ? "nearest" : "start" });
   }
@@ -99,7 +99,7 @@ const guide = (() => {
     root.style.setProperty("--ax-tour-room", `${card.offsetHeight + GAP}px`);
   }
 
-  // Puts the card below, above or beside the view, where it covers nothing of it; else at the window's lower edge.
+  // Puts the card below, above or beside the view without covering it, or else at the window's lower edge.
   function arrange() {
     if (!card) return;
     if (!view?.isConnected && step) view = find(card.dataset.tour) ?? null;
@@ -133,7 +133,7 @@ const guide = (() => {
 
   const BUTTONS = {
     ArrowRight: "tour-next", ArrowLeft: "tour-back", Escape: "tour-leave",
-    PageDown: "tour-next", PageUp: "tour-back", // as a presenter's remote control has them
+    PageDown: "tour-next", PageUp: "tour-back", // the keys of a presentation remote control
   };
   addEventListener("keydown", (event) => {
     const path = event.composedPath();
@@ -144,11 +144,11 @@ const guide = (() => {
     const button = BUTTONS[event.key] && card.querySelector(`[data-key=${BUTTONS[event.key]}]`);
     if (!button || (event.key === "Escape" && root.classList.contains("ax-drawer-open"))) return;
     event.preventDefault();
-    // Going on with the arrow at the last step would leave by accident.
+    // At the last step, the arrow key would end the tour by accident.
     if (button.dataset.action !== "tour-stay") button.click();
   }, { capture: true });
 
-  // The help: which section is brought to the top, and which entries hold what is typed.
+  // The help: scrolls to a section, and filters the entries by the typed text.
   function toSection(dialog, name) {
     const section = dialog.querySelector(`[data-section-of="${CSS.escape(name)}"]`);
     const head = dialog.querySelector(".close"); // stays at the top

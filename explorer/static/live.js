@@ -1,18 +1,18 @@
-// Decides again, under moved thresholds, what the parts of a site say at the suite's own: it compares the stored scores of tested
-// tokens (queries/views/30_verdicts.sql), and writes the numbers into the page's own words (explorer/live.py).
+// Recomputes the parts of a site at moved thresholds: compares the stored scores of tested tokens
+// (queries/views/30_verdicts.sql), and fills the numbers into the page's own texts (explorer/live.py).
 "use strict";
 
 const live = (() => {
   const THRESHOLDS = ["tau", "cosine_threshold", "effect_margin"];
-  const DARKEST = 54; // of a cell's colour, percent (explorer.views.concepts)
-  const { data, find, labelOf, readPart, saeFolder } = reader;
+  const DARKEST = 54; // maximum shade of a cell, percent (explorer.views.concepts)
+  const { find, labelOf, movableOf, readPart, saeFolder, suiteFolder } = reader;
 
-  const ownOf = ({ suite }, name) => data.suites[suite].thresholds[name]?.[0];
-  const movedOf = (place) => THRESHOLDS.filter((name) => name in data.suites[place.suite].thresholds && place[name] !== ownOf(place, name));
+  const ownOf = (place, name) => movableOf(place)[name]?.[0];
+  const movedOf = (place) => THRESHOLDS.filter((name) => name in movableOf(place) && place[name] !== ownOf(place, name));
 
-  // --- Numbers, written as explorer.format writes them ---------------------------------------------------------------
+  // --- Numbers, formatted as by explorer.format -----------------------------------------------------------------------
 
-  // Of two that are as near, the even one, as Python rounds.
+  // Rounds half to even, as Python does.
   function fixed(value, digits) {
     const exact = Math.abs(value).toFixed(Math.min(100, digits + 60)).split(".");
     const text = value.toFixed(digits);
@@ -38,7 +38,7 @@ const live = (() => {
       const found = (times ? Number(times) : 1) * (values[one] - (other ? values[other] : 0));
       return size ? Math.abs(found) : found;
     };
-    // An interval has as many decimals as tell its ends apart.
+    // An interval has enough decimals to distinguish its ends.
     const isNarrow = () => "rate_low" in values && fixed(100 * values.rate_low, 1) === fixed(100 * values.rate_high, 1);
     return text.replace(/⟦([^:]*):([^⟧]*)⟧/g, (_, name, format) => {
       if (name === "moved") return values.moved;
@@ -46,7 +46,7 @@ const live = (() => {
     });
   }
 
-  // --- What follows from the thresholds ------------------------------------------------------------------------------
+  // --- Values that depend on the thresholds ---------------------------------------------------------------------------
 
   // Why a token is absorbed or not: queries/functions/reason.sql.
   function reasonOf(tokens, at, place, ownTau) {
@@ -68,7 +68,7 @@ const live = (() => {
   }
 
   function decide(known, place) {
-    const ownTau = data.suites[place.suite].thresholds.tau?.[0] ?? place.tau;
+    const ownTau = ownOf(place, "tau") ?? place.tau;
     const list = place.tau === ownTau ? "own" : String(known.rises.filter((rise) => rise > place.tau).length);
     const variant = known.variants[list];
     const { tokens } = known;
@@ -105,11 +105,21 @@ const live = (() => {
     };
   }
 
+  // The latents and effects of the absorbed tokens, by token.
+  function absorbedOf({ tokens }, place) {
+    const ownTau = ownOf(place, "tau") ?? place.tau;
+    const found = new Map();
+    tokens?.token.forEach((token, at) => {
+      if (isAbsorbed(tokens, at, reasonOf(tokens, at, place, ownTau))) found.set(token, tokens.top_latent[at]);
+    });
+    return found;
+  }
+
   const casesOf = (count) => (count > 1 ? "n" : String(count));
 
-  // --- Parts that say so ---------------------------------------------------------------------------------------------
+  // --- Parts with recomputed values -----------------------------------------------------------------------------------
 
-  // A part of the concept as it is under the thresholds of the place.
+  // A part of the concept at the thresholds of the place.
   function changed(part, known, place, cosines) {
     const { variant, values, absorbing, reasons, tokens } = decide(known, place);
     const split = variant.split;
@@ -161,7 +171,7 @@ const live = (() => {
     return asHtml(page);
   }
 
-  // The tested tokens with their verdicts; those by other metrics are not decided again, and omitted.
+  // The tested tokens with their verdicts; those by other metrics are not recomputed, and omitted.
   function evidenceOf(part, reasons, tokens, place) {
     const page = parsed(part.evidence);
     const { whys, verdicts } = ofSuite;
@@ -189,10 +199,10 @@ const live = (() => {
     return { evidence: asHtml(page), opened, order: { ...part.order, ...(part.order.reason && { reason: { rows, unknown: 0 } }) } };
   }
 
-  let ofSuite = null; // what is said of the suite's thresholds
+  let ofSuite = null; // texts on the suite's thresholds
 
   async function change(place, [family, sae, part, cosines]) {
-    ofSuite = (await readPart(`suites/${place.suite}/suite.bin`)).thresholds;
+    ofSuite = (await readPart(`${suiteFolder(place)}/suite.bin`)).thresholds;
     if (!movedOf(place).length) return [family, sae, part, cosines];
     const known = await readPart(`${saeFolder(place)}/live.bin`);
     if (!(place.concept in known)) return [family, sae, part, cosines];
@@ -239,13 +249,14 @@ const live = (() => {
 
   function showSliders(former) {
     const { place } = reader;
-    const box = find("thresholds");
-    if (former.suite !== place.suite) {
+    const box = find("thresholds"), isChosen = document.activeElement?.id === "metric"; // which is written again
+    if (former.suite !== place.suite || former.metric !== place.metric) {
       box.innerHTML = `<div class="ax thresholds" id="thresholds-head"></div>${Object.values(ofSuite.sliders).map(({ html }) => html).join("")}`;
     }
     const moved = movedOf(place);
     find("thresholds-head").innerHTML = moved.length
       ? fill(ofSuite.moved, { moved: moved.map((name) => ofSuite.names[name]).join(", ") }) : ofSuite.head;
+    if (isChosen) find("metric")?.focus({ preventScroll: true });
     for (const slider of box.querySelectorAll("[data-threshold]")) {
       const name = slider.dataset.threshold;
       if (document.activeElement !== slider) slider.value = place[name];
@@ -260,9 +271,14 @@ const live = (() => {
     if (name) reader.go({ [name]: Number(Number(target.value).toFixed(6)), latent: reader.place.latent }, true);
   });
 
+  reader.acts.metric = (metric) => {
+    const left = Object.keys(movableOf({ ...reader.place, metric }));
+    const others = THRESHOLDS.filter((name) => !left.includes(name));
+    reader.go({ metric, latent: reader.place.latent, ...Object.fromEntries(others.map((name) => [name, null])) });
+  };
   reader.acts.reset = () => reader.go(Object.fromEntries(movedOf(reader.place).map((name) => [name, ownOf(reader.place, name)])));
   reader.changeBy(change);
   reader.followers.push(showSliders, showStrip);
 
-  return { asHtml, decide, fill, fixed, parsed, written };
+  return { absorbedOf, asHtml, decide, fill, fixed, parsed, written };
 })();

@@ -1,28 +1,28 @@
-// The numbers of an SAE by concept, as queries/views/40_rates.sql has them, under the thresholds of a place.
-const { data, readPart, saeFolder } = reader;
+// The numbers of an SAE by concept at the thresholds of a place, as queries/views/40_rates.sql computes them.
+const { data, metricsOf, movableOf, readPart, saeFolder } = reader;
 
-// The thresholds that hold at a place, also those that move nothing of its suite.
-const thresholdsOf = (place) => Object.fromEntries(Object.entries(data.suites[place.suite].own).map(([name, own]) => [name, place[name] ?? own]));
+// The thresholds of a place, including those without effect in its suite.
+export const thresholdsOf = (place) => Object.fromEntries(Object.entries(data.suites[place.suite].own).map(([name, own]) => [name, place[name] ?? own]));
 
 export const movedIn = (place, suite = place.suite) => {
-  const there = data.suites[suite], thresholds = thresholdsOf(place);
-  return Object.keys(there.thresholds).filter((name) => thresholds[name] !== there.own[name]);
+  const thresholds = thresholdsOf(place);
+  return Object.keys(movableOf({ ...place, suite })).filter((name) => thresholds[name] !== data.suites[suite].own[name]);
 };
 
-// Whether the numbers of a suite are known under the thresholds of a place in another one, and by its metric.
+// Whether the numbers of a suite are known at the thresholds of a place in another suite, and by its metric.
 export const isKnownIn = (place, suite) => {
-  const [here, there] = [data.suites[place.suite], data.suites[suite]];
+  const there = data.suites[suite];
   const thresholds = thresholdsOf(place);
-  const canMove = Object.keys(there.thresholds).length > 0;
-  return here.metric === there.metric && (canMove || Object.keys(there.own).every((name) => there.own[name] === thresholds[name]));
+  const canMove = Object.keys(movableOf({ ...place, suite })).length > 0;
+  return metricsOf(suite).includes(place.metric) && (canMove || Object.keys(there.own).every((name) => there.own[name] === thresholds[name]));
 };
 
 // By concept; `absorbed` has, by token, its latent and effect.
 export async function numbersOf(place, suite, sae) {
-  const at = { suite, family: place.family, sae };
+  const at = { suite, family: place.family, sae, metric: place.metric };
   const isMoved = movedIn(place, suite).length > 0;
   const [stored, live] = await Promise.all([readPart(`${saeFolder(at)}/numbers.bin`), isMoved && readPart(`${saeFolder(at)}/live.bin`)]);
-  const thresholds = { ...thresholdsOf(place), suite };
+  const thresholds = { ...thresholdsOf(place), suite, metric: place.metric };
   const rows = new Map(stored.concepts.map((concept, nth) => {
     const known = Object.fromEntries(Object.entries({ ...stored.own, ...(isMoved && stored.away) }).map(([name, values]) => [name, values[nth]]));
     known.position = stored.positions[nth];

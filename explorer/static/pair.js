@@ -1,4 +1,4 @@
-// Compare: two SAEs concept by concept, as explorer/views/pair.py has them.
+// Compare: two SAEs by concept, as in explorer/views/pair.py.
 import { isKnownIn, numbersOf } from "./numbers.js";
 import { difference } from "./statistics.js";
 
@@ -6,9 +6,9 @@ const { acts, data, dressers, draw, embed, familyFolder, figures, find, go, isDa
 const { fill, parsed, asHtml, written } = live;
 const NAME = "pair-rates";
 const AIR = [-0.02, 1.06]; // of the rates, beside the plot (explorer.plots.dumbbell)
-const POLICIES = { with_candidates: 2, all_concepts: 1 }; // how many count what the policy counts
+const POLICIES = { with_candidates: 2, all_concepts: 1 }; // minimum number of policies that must include a concept
 
-let words = null; // what is said of pairs of the family
+let words = null; // texts on pairs of the family
 let pair = null; // the pair shown
 let figureOf = "";
 let keepFocus = (write) => write();
@@ -85,7 +85,7 @@ function rowsOf(place, mine, suite, its) {
   }).sort((one, other) => (one.order === other.order ? 0 : one.order - other.order) || (one.concept < other.concept ? -1 : 1));
 }
 
-// Those that are drawn, the largest rise first: explorer.plots.dumbbell.rows_of.
+// The drawn rows, sorted by descending difference: explorer.plots.dumbbell.rows_of.
 function drawnOf(rows) {
   const both = rows.filter((row) => row.absorption_rate !== null && row.other_absorption_rate !== null)
     .map((row) => ({ ...row, rise: row.other_absorption_rate - row.absorption_rate }));
@@ -93,7 +93,7 @@ function drawnOf(rows) {
     .sort((one, other) => other.rise - one.rise || (one.label < other.label ? -1 : 1));
 }
 
-// --- What is shown ----------------------------------------------------------------------------------------------------
+// --- Rendering --------------------------------------------------------------------------------------------------------
 
 function dress() {
   if (!pair || reader.place.page !== "compare") return;
@@ -221,7 +221,7 @@ async function sectionsOf(place, label) {
   });
 }
 
-// --- What the reader does ---------------------------------------------------------------------------------------------
+// --- Events -----------------------------------------------------------------------------------------------------------
 
 dressers.push(dress);
 Object.assign(acts, {
@@ -234,7 +234,7 @@ Object.assign(acts, {
   },
 });
 
-// Another suite has thresholds and a concept of its own, the same one where it is there.
+// Another suite has its own thresholds and concept; the same concept if it exists there.
 function ofOther(suite) {
   const { family, concept } = reader.place;
   const isThere = Object.hasOwn(data.suites[suite].families[family] ?? {}, concept);

@@ -1,23 +1,23 @@
-// Lets a reader move through a suite without a server: its parts lie packed in this file (a snapshot) or beside it (a site),
-// and are unpacked as they are shown.
+// Navigation in a suite without a server: its parts are compressed in this file (a snapshot) or beside it (a site), and are
+// decompressed when they are shown.
 //
-// The address holds what is shown, under the keys of the served page; what the reader does changes only the address, which
-// `follow` follows.
+// The address contains the state, with the keys of the served page. The visitor's actions change only the address, and
+// `follow` shows its state.
 "use strict";
 
 const reader = (() => {
-  const STRETCHES = 1000; // of the visible latents, each is drawn by its lowest and its highest: no peak is lost
-  const SCALE = 10_000, UNKNOWN = -32_768; // of the packed cosines
-  const REACH = 0.03; // of a tap, as a share of the plot's height
-  const ASPECT = 3; // the plot is taken as so many times as wide as high
-  const AIR = 0.04; // beside the latents, as a share of their number (explorer.plots.cosine)
+  const STRETCHES = 1000; // bins of the visible latents, each drawn by its lowest and its highest cosine, so that peaks are kept
+  const SCALE = 10_000, UNKNOWN = -32_768; // of the compressed cosines
+  const REACH = 0.03; // maximum distance of a tap, as a share of the plot's height
+  const ASPECT = 3; // assumed ratio of the plot's width to its height
+  const AIR = 0.04; // margin beside the latents, as a share of their number (explorer.plots.cosine)
   const HIGHEST = 10;
-  let kept = 40; // parts of each kind that were unpacked last
-  const PLOTS = ["token-shares", "concept-shares", "splitting-tree"]; // beside those of cosines and k-sparse probes
+  let kept = 40; // maximum decompressed parts of each kind in the cache
+  const PLOTS = ["token-shares", "concept-shares", "splitting-tree"]; // besides those of cosines and k-sparse probes
 
   const find = (id) => document.getElementById(id);
   const data = JSON.parse(find("data").textContent);
-  const isWhole = "parts" in data; // all parts lie in this file
+  const isWhole = "parts" in data; // all parts are in this file
 
   // --- Parts --------------------------------------------------------------------------------------------------------
 
@@ -38,7 +38,7 @@ const reader = (() => {
     return (key) => {
       const found = known.get(key) ?? read(key);
       known.delete(key);
-      known.set(key, found); // the last one read is the last one to go
+      known.set(key, found); // the most recently read one is removed last
       found.catch(() => known.delete(key));
       if (known.size > kept) known.delete(known.keys().next().value);
       return found;
@@ -57,28 +57,45 @@ const reader = (() => {
     return cosines;
   });
 
+  // A site has BokehJS as a part, which its policy knows by its hash, so that it is small on hosts that compress nothing.
+  let bokeh = isWhole ? Promise.resolve() : null;
+  const loadBokeh = () => (bokeh ??= insertBokeh().catch((error) => {
+    bokeh = null; // to be loaded again with the next place
+    throw error;
+  }));
+  async function insertBokeh() {
+    const script = document.createElement("script");
+    script.textContent = new TextDecoder().decode(await unpack("assets/bokeh.bin"));
+    document.head.append(script);
+  }
+  loadBokeh().catch(() => {}); // `embed` waits for it, and tells of a failure
+
   // The folders of the parts, as explorer.parts names them.
-  const familyFolder = ({ suite, family }) => `suites/${suite}/${family}`;
+  const metricsOf = (suite) => Object.keys(data.suites[suite].metrics ?? {}); // the suite's own first
+  const movableOf = ({ suite, metric }) => data.suites[suite].metrics?.[metric] ?? {};
+  const suiteFolder = ({ suite, metric }) => (metricsOf(suite).slice(1).includes(metric) ? `metrics/${suite}/${metric}` : `suites/${suite}`);
+  const familyFolder = (place) => `${suiteFolder(place)}/${place.family}`;
   const saeFolder = (place) => `${familyFolder(place)}/${place.sae}`;
+  const cosinesOf = (place, concept) => readCosines(`${saeFolder({ ...place, metric: null })}/${concept}.cos`); // the same by any metric
 
   // --- The address --------------------------------------------------------------------------------------------------
 
   const THRESHOLDS = ["tau", "cosine_threshold", "effect_margin"];
   const TOUR = ["tour", "tour_step"]; // static/reader_guide.js
   const KEYS = isWhole ? ["concept", "latent", "evidence_token", ...TOUR]
-    : ["page", "suite", "sae", "concept", "latent", ...THRESHOLDS, "compare_by", "other_suite", "other_sae", "mean_policy", "cell", "evidence_token", ...TOUR];
-  // What can be chosen besides; at the start the first, which but for the page an address does not name.
+    : ["page", "suite", "sae", "concept", "latent", "metric", ...THRESHOLDS, "compare_by", "other_suite", "other_sae", "mean_policy", "cell", "evidence_token", ...TOUR];
+  // Further options; the first is the default, which, except for the page, is not part of an address.
   const CHOICES = isWhole ? {} : {
     page: ["explore", "compare", "atlas", "evidence"],
     compare_by: ["pair"],
     mean_policy: ["with_candidates", "all_concepts"],
     cell: ["absorption_rate", "num_split_latents", "f1_gap"],
   };
-  const ATTRIBUTES = ["layer", "hook", "architecture", "width", "l0", "seed"]; // as explorer.saes has them
-  const FORMER_KEYS = { width: "sae_width", l0: "sae_l0" }; // as explorer.former_links has them
+  const ATTRIBUTES = ["layer", "hook", "architecture", "width", "l0", "seed"]; // as in explorer.saes
+  const FORMER_KEYS = { width: "sae_width", l0: "sae_l0" }; // as in explorer.former_links
   let shown = {}; // what an address names and is not there; suite, family, sae, concept, latent, each of the choices, and the thresholds that can be moved
-  let ahead = null; // the place that is being loaded, on which the next choice builds
-  let settled = {}; // the place that was shown as a whole; after a failure everything is shown again
+  let ahead = null; // the place that is being loaded, to which the next choice refers
+  let settled = {}; // the place that was shown completely; after a failure everything is rendered again
   let part = null; // of the concept shown, its SAE and its family
   let ofSae = null, ofFamily = null;
   let cosines = null;
@@ -91,35 +108,37 @@ const reader = (() => {
     const given = new URLSearchParams(location.hash.length > 1 ? location.hash.slice(1) : location.search);
     for (const [name, value] of [...given]) if (!value) given.delete(name);
     const suite = Object.hasOwn(data.suites, given.get("suite") ?? "") ? given.get("suite") : Object.keys(data.suites)[0];
-    const { start, saes, thresholds } = data.suites[suite];
+    const { start, saes } = data.suites[suite];
+    const metric = metricsOf(suite).find((each) => each === given.get("metric")) ?? metricsOf(suite)[0];
+    const thresholds = movableOf({ suite, metric });
     const others = inFormerTerms(given, data.suites[suite]);
     const opens = !["sae", "concept", "latent"].some((name) => given.has(name));
     const sae = saes.includes(given.get("sae")) ? given.get("sae") : start.sae;
     const concept = given.has("concept") && familyOf(suite, given.get("concept")) ? given.get("concept") : start.concept;
     const latent = /^\d{1,9}$/.test(given.get("latent") ?? "") ? Number(given.get("latent")) : null;
     const choices = Object.entries(CHOICES).map(([key, all]) => [key, all.includes(given.get(key)) ? given.get(key) : all[0]]);
-    const known = { suite, sae, concept, metric: data.suites[suite].metric, page: Object.fromEntries(choices).page };
+    const known = { suite, sae, concept, metric, page: Object.fromEntries(choices).page };
     const refused = Object.entries(known).filter(([name, value]) => (given.get(name) ?? value) !== value).map(([name]) => given.get(name));
     const isRefused = {
       ...Object.fromEntries(Object.entries(CHOICES).filter(([key]) => key !== "page").map(([key, all]) => [key, (value) => !all.includes(value)])),
-      ...Object.fromEntries(Object.entries(thresholds ?? {}).map(([key, [, low, high]]) => [key, (value) => !(value >= low && value <= high)])),
+      ...Object.fromEntries(Object.entries(thresholds).map(([key, [, low, high]]) => [key, (value) => !(value >= low && value <= high)])),
     };
     others.push(...Object.keys(isRefused).filter((key) => given.has(key) && isRefused[key](given.get(key))).map((key) => `${key}=${given.get(key)}`));
     const other = isWhole ? {} : otherOf(given, suite, others);
     refused.push(...others);
     return {
-      refused, ...Object.fromEntries(choices), suite, family: familyOf(suite, concept), sae, concept, latent: opens ? start.latent : latent,
+      refused, ...Object.fromEntries(choices), suite, metric, family: familyOf(suite, concept), sae, concept, latent: opens ? start.latent : latent,
       evidence_token: given.get("evidence_token") ?? "", ...other,
       tour: given.get("tour") ?? "", tour_step: given.has("tour") ? Math.max(1, Number.parseInt(given.get("tour_step"), 10) || 1) : "",
-      isBare: [...given.keys()].every((key) => key === "suite" || TOUR.includes(key)), // a link to a step, which says what it shows
-      ...Object.fromEntries(Object.entries(thresholds ?? {}).map(([name, [own, low, high]]) => {
+      isBare: [...given.keys()].every((key) => key === "suite" || TOUR.includes(key)), // a link to a step, which sets the state
+      ...Object.fromEntries(Object.entries(thresholds).map(([name, [own, low, high]]) => {
         const value = given.get(name) ? Number(given.get(name)) : own;
         return [name, value >= low && value <= high ? value : own];
       })),
     };
   }
 
-  // The SAE compared with, and its suite where that is another one; null is what is suggested.
+  // The other SAE of a comparison, and its suite if that differs; null means the suggested one.
   function otherOf(given, suite, refused) {
     const isThere = Object.hasOwn(data.suites, given.get("other_suite") ?? suite);
     if (!isThere) refused.push(`other_suite=${given.get("other_suite")}`);
@@ -128,7 +147,7 @@ const reader = (() => {
     let wish = given.get("other_sae");
     const former = ["layer", "width", "l0"].map((name) => given.get(`other_${name}`));
     if (!wish && former.some(Boolean)) {
-      // Formerly, further seeds were no SAEs, and those of one layer and width without an L0 had -1, -2, ...
+      // Formerly, further seeds were not separate SAEs, and SAEs of unknown L0 had -1, -2, ...
       const [layer, width, l0] = former.map(Number);
       const fitting = saes.filter((_, at) => !repeats.includes(at) && attributes.layer[at] === layer && attributes.width[at] === width
         && (attributes.l0[at] === null ? l0 < 0 : Math.round(attributes.l0[at]) === l0));
@@ -138,7 +157,7 @@ const reader = (() => {
     return { other_suite: there === suite ? null : there, other_sae: wish && saes.includes(wish) ? wish : null };
   }
 
-  // Links of old name an SAE by what it is and a concept by its letter or family; returns what is not there.
+  // Former links identify an SAE by attributes and a concept by letter or family; returns values that do not exist.
   function inFormerTerms(given, { attributes = {}, saes, start, families }) {
     const refused = [];
     const wished = (name) => given.get(name) ?? given.get(FORMER_KEYS[name]);
@@ -150,7 +169,7 @@ const reader = (() => {
           || (values[at] === null ? Number(wish) < 0 : typeof values[at] === "number" && Math.round(values[at]) === Number(wish)));
         const met = wished(name) ? meets(wished(name)) : [];
         if (wished(name) && !met.length) refused.push(`${name}=${wished(name)}`);
-        // Each attribute narrows the next; what is not wished for is as it is at the start, where that is there.
+        // Each attribute narrows the next; unspecified ones have the initial value if it exists.
         const own = meets(String(values[saes.indexOf(start.sae)] ?? ""));
         left = [met, own].find((some) => some.length) ?? left.filter((at) => values[at] === values[left[0]]);
       }
@@ -165,7 +184,7 @@ const reader = (() => {
     return refused;
   }
 
-  // While another suite is loading, an SAE or a concept is still chosen of the one that is shown.
+  // While another suite is loading, choices of an SAE or a concept refer to the suite shown.
   function base(values) {
     const isOfShown = "sae" in values || "concept" in values;
     return ahead && (ahead.suite === shown.suite || !isOfShown) ? ahead : shown;
@@ -173,7 +192,7 @@ const reader = (() => {
 
   function query(values, from = base(values)) {
     const there = { ...from, latent: null, evidence_token: "", ...values };
-    const start = (key) => data.suites[there.suite].thresholds?.[key]?.[0] ?? CHOICES[key]?.[0];
+    const start = (key) => (key === "metric" ? metricsOf(there.suite)[0] : movableOf(there)[key]?.[0] ?? CHOICES[key]?.[0]);
     const isSaid = (key) => (key === "compare_by" ? there.page === "compare" : (there[key] ?? "") !== "" && (key === "page" || there[key] !== start(key)));
     return new URLSearchParams(KEYS.filter(isSaid).map((key) => [key, there[key]])).toString();
   }
@@ -192,9 +211,9 @@ const reader = (() => {
   }
 
   let asked = 0;
-  let turn = Promise.resolve(); // what was shown last: one after the other
-  const followers = []; // what else shows the place, told of the former one
-  let change = (_, parts) => parts; // what makes other parts of them before they are shown
+  let turn = Promise.resolve(); // the last rendering, because they run one after another
+  const followers = []; // further functions that render the place, called with the former one
+  let change = (_, parts) => parts; // transforms parts before they are shown
 
   async function follow() {
     const mine = ++asked;
@@ -204,7 +223,7 @@ const reader = (() => {
     try {
       const parts = await Promise.all([
         readPart(`${familyFolder(place)}/family.bin`), readPart(`${folder}/sae.bin`), readPart(`${folder}/${place.concept}.bin`),
-        readCosines(`${folder}/${place.concept}.cos`),
+        cosinesOf(place, place.concept),
       ]);
       const changed = await change(place, parts);
       if (mine !== asked) return;
@@ -226,7 +245,7 @@ const reader = (() => {
     const former = settled;
     settled = {};
     const isOf = (...names) => names.every((name) => former[name] === place[name]);
-    const isNew = !isOf("suite", "family", "sae", "concept", ...THRESHOLDS);
+    const isNew = !isOf("suite", "metric", "family", "sae", "concept", ...THRESHOLDS);
     [ofFamily, ofSae, part, cosines] = parts;
     if (ofSae.n_latents && place.latent >= ofSae.n_latents) {
       place.refused.push(`latent=${place.latent}`);
@@ -234,20 +253,12 @@ const reader = (() => {
     }
     shown = place;
     find("failed").hidden = true;
-    if (!isOf("suite", "family", "sae")) find("concepts").innerHTML = ofSae.strip;
+    if (!isOf("suite", "metric", "family", "sae")) find("concepts").innerHTML = ofSae.strip;
     if (isNew) showConcept();
-    if (!isOf("suite", "family")) await embedAll();
-    if (isNew) {
-      drawPlots();
-      find("cosine-plot").hidden = !cosines;
-      if (figures.cosine) {
-        fit(figures.cosine.model.y_range, ...part.y_range);
-        const last = cosines?.length - 1;
-        if (cosines) fit(figures.cosine.model.x_range, -AIR * last, (1 + AIR) * last);
-        drawLine();
-        drawMarks();
-      }
-    }
+    if (!isOf("suite", "metric", "family")) await embedAll(["cosine"]); // the others while a reader looks at it
+    if (isNew) drawCosines();
+    if (!isOf("suite", "metric", "family")) await embedAll(["k-sparse", ...PLOTS]);
+    if (isNew) drawPlots();
     await showLatent();
     drawSelected();
     if (find("evidence-token") && (isNew || !isOf("evidence_token"))) {
@@ -276,7 +287,7 @@ const reader = (() => {
       if (strip.scrollWidth > strip.clientWidth) strip.scrollLeft = cell.offsetLeft - strip.offsetLeft - strip.clientWidth / 2;
       if (strip.scrollHeight > strip.clientHeight) strip.scrollTop = cell.offsetTop - strip.offsetTop - strip.clientHeight / 2;
     }
-    // These come from templates that escape every text, and a script in them would be refused.
+    // These come from templates that escape every text, and the policy would block a script in them.
     const html = {
       headline: part.headline, figures: part.figures, "no-plot": part.no_plot, highest: part.highest, lists: part.lists,
       evidence: part.evidence, "k-sparse": part.k_sparse,
@@ -298,7 +309,7 @@ const reader = (() => {
     return span.innerHTML;
   }
 
-  // Of a list of concepts, those that fit what is typed.
+  // Filters a list of concepts by the typed text.
   function narrow(typed) {
     for (const cell of find("concepts").querySelectorAll("[data-concept]")) {
       cell.hidden = !cell.querySelector(".name").textContent.toLowerCase().includes(typed.trim().toLowerCase());
@@ -345,10 +356,9 @@ const reader = (() => {
     }
   }
 
-  // Of a latent without a part for any concept, no more is kept than its cosines.
+  // For a latent without a role for any concept, only its cosines are stored.
   async function showOther(card, latent) {
-    const folder = saeFolder(shown);
-    const found = await Promise.all(concepts.map(async (concept) => [concept, (await readCosines(`${folder}/${concept}.cos`))?.[latent]]));
+    const found = await Promise.all(concepts.map(async (concept) => [concept, (await cosinesOf(shown, concept))?.[latent]]));
     card.replaceChildren(filled("other-latent", { latent, noun: ofFamily.noun, sae: ofSae.label }));
     const table = card.querySelector("table");
     const highest = found.filter(([, cosine]) => Number.isFinite(cosine)).sort((a, b) => b[1] - a[1]).slice(0, HIGHEST);
@@ -370,7 +380,7 @@ const reader = (() => {
   function sort(column) {
     sorted = { column, descending: sorted.column === column && !sorted.descending };
     order(document.querySelector("#evidence .tokens-tested"), part.order[column], sorted);
-    // On a phone the table has no heads.
+    // On a phone the table has no header row.
     document.querySelector("#evidence select").value = column;
     const turn = document.querySelector("#evidence .turn");
     turn.dataset.value = column;
@@ -379,7 +389,7 @@ const reader = (() => {
 
   const arrowOf = ({ descending }) => (descending ? "↓" : "↑");
 
-  // Puts the rows of a table in the order of a column, those that are unknown last.
+  // Sorts the rows of a table by a column, unknown values last.
   function order(table, { rows, unknown }, by) {
     const [body] = table.tBodies;
     const known = rows.slice(0, rows.length - unknown);
@@ -398,7 +408,7 @@ const reader = (() => {
     }
   }
 
-  // Hides what begins otherwise or has another verdict.
+  // Hides rows with another beginning or another verdict.
   function filter(chosen = verdict) {
     verdict = chosen;
     for (const choice of document.querySelectorAll("#evidence [data-action=evidence_verdict]")) {
@@ -438,8 +448,9 @@ const reader = (() => {
 
   const figures = {};
 
-  // A figure was drawn when the parts were made; here its data is exchanged.
+  // A figure was drawn when the parts were created; here its data is replaced.
   async function embed(name, { item, sources, themes }) {
+    await loadBokeh();
     const views = await Bokeh.embed.embed_item(item, find(`${name}-plot`));
     const model = Bokeh.documents.at(-1).roots()[0];
     const known = (id) => model.document.get_model_by_id(id);
@@ -455,9 +466,9 @@ const reader = (() => {
     return model;
   }
 
-  // Embeds the figures of the family, in the place of those of another one.
-  async function embedAll() {
-    for (const name of ["cosine", "k-sparse", ...PLOTS]) {
+  // Embeds figures of the family in place of those of another family.
+  async function embedAll(names) {
+    for (const name of names) {
       remove(name);
       const drawn = ofFamily.figures[name];
       if (!drawn) continue;
@@ -467,7 +478,7 @@ const reader = (() => {
       if (name === "cosine") {
         model.on_event("tap", ({ x, y }) => tap(x, y));
         model.x_range.change.connect(() => later(drawLine));
-        // On a touch screen a drag is left to scroll the page.
+        // On a touch screen a drag scrolls the page.
         const zoom = model.toolbar.tools.find(({ type }) => type === "BoxZoomTool");
         if (matchMedia("(pointer: coarse)").matches) zoom.active = false;
       } else if (name === "k-sparse") {
@@ -491,7 +502,7 @@ const reader = (() => {
     delete figures[name];
   }
 
-  // What stands beside the columns of the tree has as many pixels on every screen (explorer.plots.node_link.place).
+  // The space beside the columns of the tree has a fixed number of pixels (explorer.plots.node_link.fit_columns).
   function spread(model) {
     const [left, right] = ofFamily.beside;
     const room = model.inner_width - left - right;
@@ -518,11 +529,21 @@ const reader = (() => {
     if (rows) nameTicks(model, rows, "left");
   }
 
-  // What reaches further than what was there before is shown as a whole; otherwise the zoom is left alone.
+  // If the range of the data has changed, all of it is shown; otherwise the zoom is kept.
   function fit(range, start, end) {
     if (range.bounds?.[0] === start && range.bounds[1] === end) return;
-    range.setv({ bounds: [start, end] }); // first: start and end are held to it
+    range.setv({ bounds: [start, end] }); // first, because start and end are clamped to it
     range.setv({ start, end, reset_start: start, reset_end: end });
+  }
+
+  function drawCosines() {
+    find("cosine-plot").hidden = !cosines;
+    if (!figures.cosine) return;
+    fit(figures.cosine.model.y_range, ...part.y_range);
+    const last = cosines?.length - 1;
+    if (cosines) fit(figures.cosine.model.x_range, -AIR * last, (1 + AIR) * last);
+    drawLine();
+    drawMarks();
   }
 
   let isDue = false;
@@ -595,7 +616,7 @@ const reader = (() => {
     axis.major_label_overrides = new Map(named);
   }
 
-  // The nearest latent, a marked one before the crowd: explorer.plots.cosine.nearest_latent.
+  // The nearest latent, preferring marked ones: explorer.plots.cosine.nearest_latent.
   function tap(x, y) {
     if (!cosines) return;
     const { x_range, y_range } = figures.cosine.model;
@@ -616,7 +637,7 @@ const reader = (() => {
   const prefersDark = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => (document.documentElement.dataset.theme ?? (prefersDark.matches ? "dark" : "light")) === "dark";
 
-  const dressers = []; // what else is dressed again
+  const dressers = []; // further functions that apply the theme
 
   function dress(dark = isDark()) {
     const button = document.querySelector("[data-action=dark]");
@@ -637,9 +658,9 @@ const reader = (() => {
       details.open = true;
     }
     if (!cosines) return;
-    // A canvas keeps the width of the screen; a picture of it takes that of the paper.
+    // For printing, a picture replaces the canvas, which would keep the width of the screen.
     dress(false);
-    // Bokeh would take up the colours of glyphs after this event, which is too late.
+    // Bokeh would apply the colours of glyphs only after this event.
     for (const drawn of Bokeh.index.query((each) => each.model.type === "GlyphRenderer")) drawn.set_visuals();
     figures.cosine.view.repaint();
     find("printed-plot").src = figures.cosine.view.export("png", true).canvas.toDataURL();
@@ -650,12 +671,12 @@ const reader = (() => {
     dress();
   });
 
-  // --- What the reader does -----------------------------------------------------------------------------------------
+  // --- Events -------------------------------------------------------------------------------------------------------
 
   const acts = {
     concept: (concept) => go({ concept }),
     latent: (latent) => go({ page: "explore", latent: Number(latent) }),
-    go: (value) => acts.latent(value.split(" ")[1]), // a row's place, and the latent
+    go: (value) => acts.latent(value.split(" ")[1]), // a row's index, and the latent
     role: (concept) => go({ concept, latent: shown.latent }),
     clear: () => go({}),
     "to-card": () => {
@@ -694,7 +715,7 @@ const reader = (() => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
     const isAhead = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
     if (!isAhead || event.defaultPrevented || event.target.closest?.("input, select, textarea, .scroll, dialog")) return;
-    // Among choices of which one holds, the keys walk from one to the next.
+    // In a radio group, the arrow keys move between the options.
     const group = event.target.closest?.("[data-arrows]");
     if (group && !group.closest("#concepts")) {
       event.preventDefault();
@@ -711,8 +732,8 @@ const reader = (() => {
   addEventListener("popstate", follow);
 
   return {
-    acts, data, draw: drawPlot, dressers, embed, familyFolder, figures, find, follow, followers, go, isDark, isWhole, labelOf, order,
-    keys: KEYS, readPart, remove, saeFolder,
+    acts, data, draw: drawPlot, dressers, embed, familyFolder, figures, find, follow, followers, go, isDark, isWhole, labelOf, metricsOf, movableOf, order,
+    keys: KEYS, readPart, remove, saeFolder, suiteFolder,
     query: () => query({ latent: shown.latent, evidence_token: shown.evidence_token }, shown),
     keep: (number) => { kept = Math.max(kept, number); },
     changeBy: (how) => { change = how; },

@@ -1,5 +1,5 @@
-// Tours and help of a page without a server: the steps were drawn when the page was made (explorer/tours.py), and the
-// address holds which one is shown.
+// Tours and help of a page without a server: the steps were rendered when the page was created (explorer/tours.py), and the
+// address contains the current one.
 "use strict";
 
 (() => {
@@ -8,11 +8,11 @@
   box.className = "ax tour";
   document.body.append(box);
   const dialog = find("help").querySelector("dialog");
-  let told = []; // the tours of the suite that is shown
-  let before = null; // what was shown before the tour
+  let told = []; // the tours of the suite shown
+  let before = null; // the state before the tour
 
   const shown = () => told.find(({ name }) => name === reader.place.tour);
-  const OWN = Object.fromEntries(reader.keys.map((key) => [key, null])); // a step sets the whole state
+  const OWN = Object.fromEntries(reader.keys.map((key) => [key, null])); // a step sets the complete state
 
   function toStep(tour, number, replaces) {
     const step = tour.steps[number - 1];

@@ -1,7 +1,8 @@
-// What a site has beyond a snapshot: pages, the choice of suite and SAE, search, and the keys of the served page.
+// Features of a site beyond a snapshot: pages, the choice of suite and SAE, search, and the keys of the served page.
+import { keyOf, totalsOf } from "./totals.js";
 import { render } from "./search.js";
 
-const { acts, data, dressers, draw, embed, familyFolder, figures, find, follow, followers, go, isDark, order, readPart, remove } = reader;
+const { acts, data, dressers, draw, embed, familyFolder, figures, find, follow, followers, go, isDark, order, readPart, remove, suiteFolder } = reader;
 const root = document.documentElement;
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
@@ -18,7 +19,7 @@ function showPage() {
   const { refused } = reader.place;
   find("refused").hidden = !refused.length;
   find("refused-names").textContent = refused.join(", ");
-  // The table of tested tokens stands on two pages.
+  // The table of tested tokens is on two pages.
   const table = find("evidence");
   if (page === "evidence") find("evidence-head").after(table);
   else find("card").after(table);
@@ -30,17 +31,25 @@ acts.page = (page) => go({ page, latent: reader.place.latent });
 
 async function showSuite(former) {
   const { suite } = reader.place;
-  if (former.suite === suite) return;
-  const { about, evidence, made } = await readPart(`suites/${suite}/suite.bin`);
-  for (const [id, html] of Object.entries({ about, made, "evidence-head": evidence })) find(id).innerHTML = html;
+  if (former.suite === suite && former.metric === reader.place.metric) return;
+  const { about, made } = await readPart(`${suiteFolder(reader.place)}/suite.bin`);
+  for (const [id, html] of Object.entries({ about, made })) find(id).innerHTML = html;
 }
 
-acts.suite = (suite) => go({ suite, sae: null, concept: null, other_suite: null, other_sae: null, tau: null, cosine_threshold: null, effect_margin: null });
+async function showTotals() {
+  const { place } = reader;
+  if (place.page !== "evidence") return;
+  const { evidence } = await readPart(`${suiteFolder(place)}/suite.bin`);
+  const totals = await totalsOf(place);
+  find("evidence-head").innerHTML = totals ? live.fill(evidence[totals.num_absorbing === 1 ? "1" : "n"], totals) : evidence.own;
+}
+
+acts.suite = (suite) => go({ suite, metric: null, sae: null, concept: null, other_suite: null, other_sae: null, tau: null, cosine_threshold: null, effect_margin: null });
 acts.family = (family) => go({ concept: Object.keys(data.suites[reader.place.suite].families[family])[0] });
 
 // --- The SAE --------------------------------------------------------------------------------------------------------
 
-// Writes parts again; what has the focus keeps it.
+// Renders parts again; the focus is kept.
 function keepFocus(write) {
   const held = document.activeElement?.dataset.key;
   write();
@@ -74,7 +83,7 @@ function stepL0(ahead) {
 // --- Atlas ----------------------------------------------------------------------------------------------------------
 
 const MAP = "absorption-heatmap";
-let atlas = null; // what is shown of it
+let atlas = null; // its data
 let figuresOf = "", tableOf = "";
 let sorted = { column: "", descending: false };
 
@@ -135,7 +144,7 @@ function dressAtlas() {
 dressers.push(dressAtlas);
 for (const name of ["mean_policy", "cell"]) acts[name] = (value) => go({ [name]: value, latent: reader.place.latent });
 
-// What is meant by a tap, as explorer.views.atlas and explorer.views.heat_map have it.
+// The SAE or cell of a tap, as in explorer.views.atlas and explorer.views.heat_map.
 const REACH = 0.06;
 function tapped(name, x, y) {
   const { columns, x: across, y: up } = plotsOf()[name];
@@ -151,7 +160,7 @@ function tapped(name, x, y) {
   if (distance[nearest] <= REACH) go({ page: "explore", sae: sae[nearest] });
 }
 
-const TEXTS = ["layer", "hook", "architecture", "width", "l0", "seed"]; // ascend at first
+const TEXTS = ["layer", "hook", "architecture", "width", "l0", "seed"]; // ascending by default
 const ofTokens = { sort: acts.sort, go: acts.go };
 acts.sort = (column, element) => {
   if (!element.closest("#atlas-table")) return ofTokens.sort(column);
@@ -184,7 +193,7 @@ const found = {
   latent: (latent) => acts.latent(latent),
   concept: (concept) => acts.concept(concept),
   token: async (token) => {
-    const { tokens } = await readPart(`suites/${reader.place.suite}/search.bin`);
+    const { tokens } = await readPart(`${suiteFolder(reader.place)}/search.bin`);
     const [, concept] = tokens.find(([its]) => its === token);
     go({ page: "evidence", concept, evidence_token: token });
   },
@@ -192,10 +201,11 @@ const found = {
 
 async function answer({ number, text }) {
   const wanted = text.trim();
-  const { slots, ...known } = await readPart(`suites/${reader.place.suite}/search.bin`).catch(() => ({}));
+  const { place } = reader;
+  const [{ slots, ...known }, totals] = await Promise.all([readPart(`${suiteFolder(place)}/search.bin`), totalsOf(place)]).catch(() => [{}]);
   const page = new DOMParser().parseFromString(data.search, "text/html");
   const box = page.querySelector(".found");
-  const list = slots ? find_(known, slots, wanted) : { html: [], isCut: false };
+  const list = slots ? find_(known, slots, wanted, totals) : { html: [], isCut: false };
   box.dataset.answers = number;
   box.hidden = !wanted;
   box.querySelector("[data-live=list]").innerHTML = list.html.join("");
@@ -204,19 +214,14 @@ async function answer({ number, text }) {
   said.className = list.html.length && !list.isCut ? "sr" : "";
   if (!slots) said.textContent = "The search could not be loaded.";
   else said.innerHTML = list.isCut ? known.cut : list.html.length ? known.results[list.html.length] : known.nothing.replaceAll(slots.text, escaped(wanted));
-  if (tokensOf(list) && root.classList.contains("ax-is-moved")) {
-    said.className = "";
-    said.append(" Verdicts in this list hold at the suite's own thresholds.");
-  }
   search.html = page.body.innerHTML;
   search.tell();
 }
 
-const tokensOf = ({ html }) => html.some((each) => each.includes('data-action="token"'));
 const escaped = (text) => Object.assign(document.createElement("span"), { textContent: text }).innerHTML;
 
-// What the query `search` finds, without the words that were tested on no SAE.
-function find_({ latent, tokens, concepts, most }, slots, wanted) {
+// The results of the query `search`, without words that were tested on no SAE.
+function find_({ latent, tokens, concepts, most }, slots, wanted, totals) {
   const plain = (text) => text.trimStart().toLowerCase();
   const begins = plain(wanted);
   const { n_latents: number, label } = reader.sae;
@@ -229,12 +234,26 @@ function find_({ latent, tokens, concepts, most }, slots, wanted) {
   const named = concepts.filter(isNamed);
   const isExact = ([, its]) => its.toLowerCase() === begins;
   named.sort((one, other) => isExact(other) - isExact(one) || one[1].length - other[1].length);
-  const tested = tokens.filter(([token]) => plain(token).startsWith(begins)).slice(0, most);
+  const found = tokens.filter(([token]) => plain(token).startsWith(begins));
+  const tested = (totals ? found.map((each) => counted(each, totals)).sort(asListed) : found).slice(0, most);
   const html = wanted ? [...latents, ...named.slice(0, 5).map((each) => each[3]), ...tested.map((each) => each[2])] : [];
   return { html, isCut: tested.length === most };
 }
 
-// --- Keys, the drawer, and what is remembered -----------------------------------------------------------------------
+// A tested token with the number of SAEs on which it is absorbed at moved thresholds.
+function counted([token, concept, html], { absorbed }) {
+  const number = absorbed.get(keyOf(concept, token)) ?? 0;
+  const item = live.parsed(html);
+  item.querySelector(".num-absorbed").textContent = live.written(number, "z,.0f");
+  return [token, concept, live.asHtml(item), number];
+}
+
+// The order of the query `search`.
+const lengthOf = (token) => [...token.replace(/^ +/, "")].length;
+const asListed = ([one, its, , number], [other, others, , count]) => lengthOf(one) - lengthOf(other) || count - number
+  || (one === other ? (its < others ? -1 : 1) : one < other ? -1 : 1);
+
+// --- Keys, the drawer, and stored settings --------------------------------------------------------------------------
 
 const PAGE_KEYS = { e: "explore", c: "compare", a: "atlas", v: "evidence" };
 let awaited = false; // the second key after g
@@ -261,19 +280,6 @@ document.addEventListener("click", ({ target }) => {
   else if (target.closest?.(".ax-scrim, #nav a")) root.classList.remove("ax-drawer-open");
 });
 
-function copy(text, button) {
-  navigator.clipboard?.writeText(text);
-  button.classList.add("is-done");
-  setTimeout(() => button.classList.remove("is-done"), 1200);
-}
-
-acts["copy-link"] = (_, button) => copy(location.href, button);
-document.addEventListener("click", async ({ target }) => {
-  const [copied, cited] = ["copy", "cite"].map((name) => target.closest?.(`[data-${name}]`));
-  if (copied) copy(copied.dataset.copy, copied);
-  if (cited) (await import("./cite.js")).show(cited.dataset.cite);
-});
-
 const turn = acts.dark;
 acts.dark = () => {
   turn();
@@ -282,7 +288,7 @@ acts.dark = () => {
   } catch { /* nothing may be kept here */ }
 };
 
-// What was chosen is marked once it is shown: it may not load, or another choice may follow.
+// A choice is marked once it is shown, because it may fail to load, or another choice may follow.
 document.addEventListener("change", ({ target }) => {
   if (target.id === "suite") target.value = reader.place.suite;
   else if (target.matches("#choose select, #concepts select")) {
@@ -290,7 +296,7 @@ document.addEventListener("change", ({ target }) => {
   }
 });
 
-followers.push(showChoice, showPage, showSuite, showAtlas, showPair);
+followers.push(showChoice, showPage, showSuite, showTotals, showAtlas, showPair);
 try {
   await follow();
 } finally {

@@ -1,6 +1,6 @@
-// How sure a difference of mean rates is: the bootstrap of explorer/statistics.py, which says why it is done so. It draws the
-// numbers that numpy.random.default_rng(0) draws there (PCG-64 by O'Neill, bounded numbers by Lemire, gamma by Marsaglia and
-// Tsang over their ziggurat), so that site and page tell the same interval.
+// The confidence interval of a difference of mean rates: the bootstrap of explorer/statistics.py, which explains it. It draws
+// the same numbers as numpy.random.default_rng(0) there (PCG-64 by O'Neill, bounded numbers by Lemire, gamma by Marsaglia and
+// Tsang over their ziggurat), so that site and page show the same interval.
 const RESAMPLES = 4000;
 const AT_ONCE = 4_000_000;
 const LEVELS = { low: 0.025, high: 0.975, sure: 0.95, often: 0.6 };
@@ -8,15 +8,15 @@ const LEVELS = { low: 0.025, high: 0.975, sure: 0.95, often: 0.6 };
 // --- The generator --------------------------------------------------------------------------------------------------
 
 const MULTIPLIER = 0x2360ED051FC65DA44385DF649FCCF645n;
-// What numpy's seed 0 makes of them.
+// The initial state for numpy's seed 0.
 const STATE = 35399562948360463058890781895381311971n, INCREMENT = 87136372517582989555478159403783844777n;
 
-// 128 bits as four numbers of 32: a BigInt for each draw would take ten times as long.
+// 128 bits as four 32-bit numbers, because BigInts would take ten times as long.
 const words = (value) => [0n, 32n, 64n, 96n].map((by) => Number((value >> by) & 0xFFFFFFFFn));
 
 class Generator {
   #state = words(STATE);
-  #half = null; // the higher half of the last 64 bits, where only the lower was wanted
+  #half = null; // the unused higher half of the last 64 bits
 
   #step() {
     const [a0, a1, a2, a3] = this.#state;
@@ -59,7 +59,7 @@ class Generator {
     return (higher * 2 ** 21 + (lower >>> 11)) / 2 ** 53;
   }
 
-  // So many integers below `bound`.
+  // That many integers below `bound`.
   integers(bound, count) {
     const found = new Uint32Array(count);
     if (bound === 1) return found;
@@ -140,7 +140,7 @@ class Generator {
 
 const low = (value) => value % 2 ** 32;
 
-// The lower and the higher half of a product of two numbers of 32 bits.
+// The lower and the higher half of a product of two 32-bit numbers.
 function product(a, b) {
   const lower = Math.imul(a, b) >>> 0;
   const al = a & 0xFFFF, ah = a >>> 16, bl = b & 0xFFFF, bh = b >>> 16;
@@ -173,7 +173,7 @@ function variance(values) {
   return sum(values.map((value) => (value - middle) ** 2)) / (values.length - 1);
 }
 
-// By how much the mean rate of the other is higher: `mean_difference`. `rates`: by seed, of the concepts; null is unknown.
+// The mean rate of the other SAE minus that of this one: `mean_difference`. `rates`: by seed and concept; null is unknown.
 export function difference(rates, otherRates) {
   const shared = (rates[0] ?? []).map((_, at) => at).filter((at) => [...rates, ...otherRates].every((seed) => seed[at] !== null));
   const [mine, others] = [rates, otherRates].map((seeds) => seeds.map((seed) => shared.map((at) => seed[at])));

@@ -1,14 +1,14 @@
-r"""The explanations: Markdown with formulas and live values, rendered to HTML that needs no script and no network.
+r"""The explanations: Markdown with formulas and live values, rendered to HTML without scripts and network requests.
 
-A topic is a file ``<topic>.md`` in this folder. Three things can stand in it besides plain Markdown:
+A topic is a file ``<topic>.md`` in this folder. Besides plain Markdown, it can contain
 
 - formulas, ``$...$`` in a line and ``$$...$$`` as a paragraph, which become MathML;
 - live values, ``[[ tau ]]``, and inside a formula ``\text{[[tau]]}`` (without blanks);
 - Jinja statements, ``[% if ... %]``, each a paragraph of its own, with single quotes.
 
-Jinja's usual braces would collide with those of LaTeX; square brackets pass through Markdown untouched. A topic is
-turned into HTML once and kept as a Jinja template: a moved slider only fills in numbers, and a value is never read as
-Markdown.
+Jinja's usual braces would collide with those of LaTeX; Markdown leaves square brackets unchanged. A topic is
+converted to HTML once and kept as a Jinja template, so that a moved slider only fills in numbers, and a value is never
+parsed as Markdown.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
     from markdown_it.utils import EnvType, OptionsDict
 
-#: The explanations there are, in the order in which the Explore page shows them.
+#: The explanations, in the order of the page Explore.
 TOPICS = ("absorption", "splitting", "decision")
 #: The texts of the page Learn, by step.
 LESSONS = ("learn_toy", "learn_training", "learn_probe", "learn_splitting", "learn_verdict")
@@ -45,14 +45,14 @@ def _formula(latex: str, options: dict[str, Any]) -> str:
 
 
 def _link_open(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
-    """Open links in a tab of their own: the reader's state stays, and the other page learns nothing of it."""
+    """Open links in a new tab, so that the state is kept, and without a referrer, which would contain it."""
     tokens[index].attrSet("target", "_blank")
     tokens[index].attrSet("rel", "noopener noreferrer")
     return renderer.renderToken(tokens, index, options, env)
 
 
 def _shown(value: object) -> object:
-    """Shorten a float to the digits that a slider sets (0.1 + 0.2 is 0.3), leave the rest as it is."""
+    """Round floats to the precision of a slider (0.1 + 0.2 becomes 0.3); return other values unchanged."""
     return f"{value:.6g}" if isinstance(value, float) else value
 
 
@@ -75,7 +75,7 @@ _JINJA.filters |= {"percent": percent, "num": number, "visible": visible}
 
 
 def compile_text(source: str) -> Template:
-    """Turn an explanation's source into a template of HTML that waits for the live values.
+    """Compile an explanation to a template of HTML, into which live values are filled.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def compile_text(source: str) -> Template:
 
 
 def compile_plain(source: str) -> Template:
-    """Turn a plain text, such as a value of an address, into a template; nothing in it is escaped."""
+    """Compile a plain text, such as a value of an address, to a template without escaping."""
     return _PLAIN.from_string(source)
 
 
@@ -100,7 +100,7 @@ def _template(topic: str) -> Template:
 
 
 def render_text(topic: str, **values: object) -> str:
-    """Render one explanation with the values in force.
+    """Render one explanation with the current values.
 
     Parameters
     ----------

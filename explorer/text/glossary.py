@@ -1,4 +1,4 @@
-"""What each number and heading means, in one sentence: the definitions that the whole interface opens."""
+"""One-sentence definitions of the terms in the interface."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def definition(term: str) -> str:
     return GLOSSARY[term]
 
 
-#: What readers call a term whose name in SQL is not what they would look for.
+#: Displayed names of terms, if they differ from the name in SQL.
 _NAMES = {
     "sae": "SAE",
     "l0": "L0",
@@ -65,5 +65,5 @@ _NAMES = {
 
 
 def name_of(term: str) -> str:
-    """Return what readers call a term of the glossary."""
+    """Return the displayed name of a term of the glossary."""
     return _NAMES.get(term, term.replace("_", " "))

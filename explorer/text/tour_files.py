@@ -1,18 +1,18 @@
-"""Tours: step-by-step stories over the page, each one text file; which there are, and whether a file is one.
+"""Tours, which explain a suite step by step on the page: reads and checks their files.
 
 A file ``tours/<name>.toml`` has
 
-- ``place``: where it stands among the others;
-- ``title`` and ``about``: what it is called, and what it shows, in a sentence;
-- ``unless``: the sentence said of a suite that cannot show it;
-- ``[[ask]]``: questions of the catalogue, in order. ``query`` names one, ``name`` its answer, and ``given`` holds its
-  parameters. The texts speak of the first row of an answer; a suite without such a row cannot show the tour;
-- ``[[step]]``: ``at`` names the view that the step points at (one of `ANCHORS`), ``title`` and ``text`` (Markdown) say
-  what is to be seen there, and ``state`` holds what the step sets of the state, under the names of addresses. A step
-  keeps what the ones before it set; an empty text takes a value back.
+- ``place``: its position in the list of tours;
+- ``title`` and ``about``: its name, and a sentence on what it shows;
+- ``unless``: the sentence for a suite that cannot show it;
+- ``[[ask]]``: queries of the catalogue, in order. ``query`` is the query, ``name`` a name for its result, and ``given``
+  contains its parameters. The texts use the first row of a result; a suite without such a row cannot show the tour;
+- ``[[step]]``: ``at`` is the view that the step points at (one of `ANCHORS`), ``title`` and ``text`` (Markdown) explain
+  what it shows, and ``state`` contains the parameters that the step sets, by the names in addresses. A step keeps the
+  parameters of earlier steps; an empty text resets one.
 
 All texts, parameters and states are templates (`explorer.text.compile_text`): ``[[ case.sae ]]`` is the column ``sae``
-of the answer ``case``. No number of a suite is typed in.
+of the result ``case``. Numbers of a suite are never typed in.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: What a step can point at: names of figures and of parts of the page.
+#: The views that a step can point at: names of figures and of parts of the page.
 ANCHORS = (
     *("concept", "headline", "figures", "cosine", "latents", "card", "tester", "evidence", "k-sparse"),
     *("absorption-vs-l0", "splits-vs-l0", "absorption-heatmap", "atlas-table"),
@@ -38,7 +38,7 @@ _Text = Annotated[str, Field(min_length=1)]
 
 
 class TourError(ValueError):
-    """A file is no tour, or asks what cannot be asked; the message is one line that names the file and the fault."""
+    """A file is not a valid tour, or uses an invalid query; the message is one line with the file and the problem."""
 
 
 class _Part(BaseModel):
@@ -46,7 +46,7 @@ class _Part(BaseModel):
 
 
 class Ask(_Part):
-    """A question of the catalogue whose answer a tour speaks of."""
+    """A query of the catalogue whose result a tour uses."""
 
     name: Annotated[str, Field(pattern="^[a-z_]+$")]
     query: _Text
@@ -54,7 +54,7 @@ class Ask(_Part):
 
 
 class Step(_Part):
-    """One step: what it points at, what it says, and the state that it sets."""
+    """One step: the view that it points at, its text, and the state that it sets."""
 
     at: _Text
     title: _Text
@@ -80,9 +80,9 @@ def read_tour(name: str, text: str) -> Tour:
     Parameters
     ----------
     name : str
-        Its name, that of its file without the ending.
+        Name of its file without the extension.
     text : str
-        What the file holds, as described at the top of this module.
+        Contents of the file, as described at the top of this module.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def read_tour(name: str, text: str) -> Tour:
     Raises
     ------
     TourError
-        Where that is no tour.
+        If that is not a valid tour.
     """
     try:
         tour = Tour(name=name, **tomllib.loads(text))
@@ -101,14 +101,14 @@ def read_tour(name: str, text: str) -> Tour:
         raise TourError(f"{name}.toml: {_first(error)}") from error
     for number, step in enumerate(tour.step, 1):
         if step.at not in ANCHORS:
-            raise TourError(f"{name}.toml: step {number} points at {step.at!r}; there is {', '.join(ANCHORS)}")
+            raise TourError(f"{name}.toml: step {number} points at {step.at!r}; choose one of {', '.join(ANCHORS)}")
     return tour
 
 
 def _first(error: ValidationError | TypeError) -> str:
-    """Say the first thing that is wrong, and where."""
+    """Return the location and the message of the first validation error."""
     if isinstance(error, TypeError):
-        return "gives a name of its own; the file's is its name"
+        return "contains a name; the name of a tour is that of its file"
     found = error.errors()[0]
     where = " ".join(str(part + 1) if isinstance(part, int) else part for part in found["loc"])
     return f"{where}: {found['msg'].lower()}"

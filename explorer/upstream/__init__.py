@@ -1,1 +1,1 @@
-"""What is relied on of libraries beyond what they promise: each part with its reason, and the ways to it."""
+"""Uses of Panel, Bokeh and Tornado beyond their public API: a table with reasons, and access to them."""

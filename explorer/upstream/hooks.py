@@ -1,8 +1,8 @@
-"""How the explorer gets into the libraries' classes: its own acts before their methods, or around them.
+"""Hooks into methods of library classes: functions that are called before them or that wrap them.
 
-Under ``panel serve`` nothing of the explorer runs before the first page is asked for, when the server stands already:
-its classes are the one place that serves both ways of starting it. To be removed, ``panel serve`` would have to let an
-application bring handlers and options of its own.
+Under ``panel serve``, no code of the explorer runs before the first page is requested, when the server is already
+running. So only the classes of the server work for both ways of starting it. This can be removed if ``panel serve``
+lets an application add handlers and options.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 
 class MissingPartError(RuntimeError):
-    """A library has no longer what the explorer relies on; the message names both."""
+    """A library no longer has a part that the explorer relies on; the message names both."""
 
     def __init__(self, kind: type[Any], name: str) -> None:
         library = kind.__module__.partition(".")[0]
         super().__init__(
-            f"{library} {version(library)} has no {kind.__name__}.{name} any more, on which the explorer relies:"
+            f"{library} {version(library)} no longer has {kind.__name__}.{name}, on which the explorer relies:"
             f" install the version of {library} in constraints.txt"
         )
 
 
-def around(kind: type[Any], method: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    """Replace a method by what `make` makes of it.
+def wrap_method(kind: type[Any], method: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """Replace a method by the result of `make(method)`.
 
     Raises
     ------
     MissingPartError
-        Where there is none.
+        If the class has no such method.
     """
     own = getattr(kind, method, None)
     if own is None:
@@ -41,21 +41,21 @@ def around(kind: type[Any], method: str, make: Callable[[Callable[..., Any]], Ca
     setattr(kind, method, wraps(own)(make(own)))
 
 
-def before(kind: type[Any], method: str, act: Callable[[Any], Any]) -> None:
-    """Have `act` done with a handler of that kind before its method runs; before a coroutine, it may be one itself."""
+def call_before(kind: type[Any], method: str, act: Callable[[Any], Any]) -> None:
+    """Call `act` with the handler before its method; if that is a coroutine, `act` may be one, too."""
     own = vars(kind).get(method)
 
     def call(handler: Any, *args: Any, **kwargs: Any) -> Any:
-        # What the kind inherits is looked up when it is called: it may be replaced later.
+        # Inherited methods are looked up at call time, because they may be replaced later.
         return own(handler, *args, **kwargs) if own else getattr(super(kind, handler), method)(*args, **kwargs)
 
-    def acted(handler: Any, *args: Any, **kwargs: Any) -> Any:
+    def after_act(handler: Any, *args: Any, **kwargs: Any) -> Any:
         act(handler)
         return call(handler, *args, **kwargs)
 
-    async def acted_and_awaited(handler: Any, *args: Any, **kwargs: Any) -> Any:
+    async def after_act_async(handler: Any, *args: Any, **kwargs: Any) -> Any:
         if isawaitable(done := act(handler)):
             await done
         return await call(handler, *args, **kwargs)
 
-    around(kind, method, lambda found: acted_and_awaited if iscoroutinefunction(found) else acted)
+    wrap_method(kind, method, lambda found: after_act_async if iscoroutinefunction(found) else after_act)

@@ -1,4 +1,4 @@
-"""What Tornado keeps of an answer to itself; `explorer.upstream.parts` says why it is asked for."""
+"""Access to private parts of Tornado's responses; `explorer.upstream.parts` states the reasons."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ if TYPE_CHECKING:
     from tornado.web import RequestHandler
 
 
-def is_under_way(handler: RequestHandler) -> bool:
-    """Tell whether the head of an answer has been sent."""
+def headers_sent(handler: RequestHandler) -> bool:
+    """Return whether the headers of a response have been sent."""
     return handler._headers_written  # noqa: SLF001
 
 
 def reason(handler: RequestHandler) -> str:
-    """Return the words beside the status of an answer."""
+    """Return the reason phrase of a response."""
     return handler._reason  # noqa: SLF001
 
 
 def content_length(handler: RequestHandler) -> int | None:
-    """Return the bytes of an answer as its head has them, None where it has none: one that is sent in pieces."""
+    """Return the Content-Length of a response, None if it is chunked."""
     length = handler._headers.get("Content-Length")  # noqa: SLF001
     return None if length is None else int(length)
 
 
-def pack(handler: RequestHandler) -> None:
-    """Have an answer packed as it is written."""
+def compress_response(handler: RequestHandler) -> None:
+    """Compress a response with gzip while it is written."""
     transforms: list[Any] = handler._transforms  # noqa: SLF001
     transforms.append(GZipContentEncoding(handler.request))

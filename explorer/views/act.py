@@ -30,7 +30,7 @@ def take(handlers: Handlers, message: object) -> None:
     Parameters
     ----------
     handlers : mapping of str to callable
-        By action; each takes the value.
+        Handlers by action, called with the value.
     message : object
         What was sent.
     """

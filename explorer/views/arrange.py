@@ -1,4 +1,4 @@
-"""Views that consist of views: below each other, or one of several at a time."""
+"""Views that consist of other views: stacked, or one of several at a time."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from explorer.state import Snapshot
 
 
-#: How much of a page is built before a browser paints it: its head and its first plot.
+#: Number of parts of a page that are built before the browser paints it: its head and its first plot.
 _AT_ONCE = 2
-#: The name of what stands where the rest will be.
+#: Name of the placeholder for the remaining parts.
 STILL_TO_COME = "still to come"
 
 
 class Stack(View):
-    """Shows its parts below each other; on a page that is being opened, all after the first two once these are painted.
+    """Stacks its parts; when a page is opened, all after the first two are built once these are painted.
 
     Parameters
     ----------
@@ -45,16 +45,16 @@ class Stack(View):
 
 
 class Switch(View):
-    """Shows the view that an attribute of the state names, once its answers are there.
+    """Shows the view that an attribute of the state selects, once its results are available.
 
-    Each is built when it is first shown, and stays as it was left while another one is.
+    Each view is built when it is first shown, and kept while another one is visible.
 
     Parameters
     ----------
     model : ExplorerModel
     """
 
-    #: By value of the one attribute that it follows.
+    #: Classes of views, by value of the attribute that it follows.
     options: ClassVar[Mapping[str, type[View]]]
 
     def __init__(self, model: ExplorerModel) -> None:
@@ -65,7 +65,7 @@ class Switch(View):
 
     @classmethod
     def on_show(cls, at: Snapshot) -> Iterator[type[View]]:
-        """List what is on show at that time: itself, and the one that is chosen."""
+        """List the visible views in a state: itself, and the selected one."""
         yield from super().on_show(at)
         yield from cls.options[cls._chosen(at)].on_show(at)
 

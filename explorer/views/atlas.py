@@ -1,4 +1,4 @@
-"""All SAEs at once: three plots, a heat map and a table, linked by brushing."""
+"""The page Atlas: three plots, a heat map and a table of all SAEs, with linked selections."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import panel as pn
 
 from explorer.format import metric_label
 from explorer.model import records
-from explorer.plots.absorption import PANELS, X_AXES, absorption_plot, drawn, extents
+from explorer.plots.absorption import PANELS, X_AXES, absorption_plot, extents, saes_with_values
 from explorer.plots.sae_style import distinguishing_attribute, sae_keys, styles_of
 from explorer.plots.sweeps import have_seeds
-from explorer.saes import ATTRIBUTES, TITLES, named_by, telling
+from explorer.saes import ATTRIBUTES, TITLES, axis_attributes, distinguishing_attributes
 from explorer.theme import theme
 from explorer.views.heat_map import HeatMapView, current_sae, open_sae
 from explorer.views.live_plot import LivePlot
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from explorer.plots.layers import Plot
     from explorer.state import Snapshot
 
-#: What the plots show, and by which part of the state each has its x-axis.
+#: The parameter of the state that sets each plot's x-axis, with its quantity.
 _PLOTS = {"rate_x": "absorption", "other_x": "absorption", "splits_x": "splits"}
 #: What the rate is drawn against beside L0, the first of which SAEs differ in.
 _OTHER_X = ("layer", "variance_explained", "loss_recovered", "width", "dead_fraction", "l0")
@@ -39,13 +39,13 @@ _REACH = 0.06
 
 
 class Atlas(View):
-    """Shows absorption and splitting over all SAEs; brushing in one plot filters the others and the table.
+    """Shows absorption and splitting of all SAEs; a selection in one plot filters the others and the table.
 
     Parameters
     ----------
     model : ExplorerModel
     only : str
-        Parameter of the state by which one plot has its x-axis, which then is all that is shown.
+        Parameter of the state that sets the x-axis of one plot; only that plot is shown then.
     """
 
     answers = ("sae_means",)
@@ -94,11 +94,11 @@ class Atlas(View):
         )
 
     def _panel(self, name: str) -> str:
-        """Name the figure that a plot shows."""
+        """Return the name of the figure in a plot."""
         return panel_of(self._model, name)
 
     def drawing(self, panel: str) -> partial[Plot]:
-        """Make the call that draws the panel of that name with what is shown."""
+        """Return the call that draws the panel of that name for the state shown."""
         return panel_drawing(self._model, panel)
 
     def _brush(self, name: str, bounds: tuple[float, float, float, float] | None) -> None:
@@ -106,14 +106,14 @@ class Atlas(View):
         if bounds is None or means is None:
             return
         panel = self._panel(name)
-        placed = drawn(means, panel)
+        placed = saes_with_values(means, panel)
         (x, y), (left, bottom, right, top) = PANELS[panel], bounds
         chosen = placed[placed[x].between(left, right) & placed[y].between(bottom, top)]
         self._model.state.brushed = sae_keys(chosen)
 
     def _tap(self, name: str, x: float, y: float) -> None:
         panel = self._panel(name)
-        placed = drawn(self._model.sae_means, panel)
+        placed = saes_with_values(self._model.sae_means, panel)
         if placed.empty:
             return
         across, up = PANELS[panel]
@@ -132,7 +132,7 @@ class Atlas(View):
         self._model.state.brushed = []
 
     def _sort(self, column: str) -> None:
-        """Sort the table by a column, and the other way round where it is already; what is unknown comes last."""
+        """Sort the table by a column, or reverse the order if it is sorted by it; unknown values come last."""
         self._is_falling = not self._is_falling if column == self._sorted_by else column not in ("label", *ATTRIBUTES)
         self._sorted_by = column
         self._show_table()
@@ -140,7 +140,7 @@ class Atlas(View):
     def _show(self) -> None:
         model, means = self._model, self._model.sae_means
         titles = panel_titles(model)
-        drawable = {name: self._tells_something(name) for name in self._plots}
+        drawable = {name: self._has_data(name) for name in self._plots}
         for name, plot in self._plots.items():
             plot.update()
             self._columns[name].visible = drawable[name]
@@ -158,23 +158,23 @@ class Atlas(View):
         self._head.html = head_html(model, panels=self._plots, brushes=True, alone=self._is_alone)
         self._show_table()
 
-    def _tells_something(self, name: str) -> bool:
+    def _has_data(self, name: str) -> bool:
         """Tell whether a panel has points, on an axis on which SAEs differ if nobody chose the axis."""
         means, panel = self._model.sae_means, self._panel(name)
         is_chosen = self._is_alone or getattr(self._model.shown, name) is not None
-        return (is_chosen or _x_of(panel) in _offered(means)) and not drawn(means, panel).empty
+        return (is_chosen or _x_of(panel) in _offered(means)) and not saes_with_values(means, panel).empty
 
     def _show_table(self) -> None:
         self._table.html = means_html(self._model, self._sorted_by, is_falling=self._is_falling)
 
 
 def told_by(model: ExplorerModel) -> str:
-    """Name the attribute that colour and marker tell."""
+    """Return the attribute shown by colour and marker."""
     return model.shown.told_by or distinguishing_attribute(model.sae_means)
 
 
 def panel_titles(model: ExplorerModel) -> dict[str, str]:
-    """Name what the panels show, by the first word of their figures' names."""
+    """Return the titles of the panels, by the first word of their figures' names."""
     return {
         "absorption": model.shown.rate_label.capitalize(),
         "splits": f"Split latents per {model.shown.noun}",
@@ -188,7 +188,7 @@ def panel_of(model: ExplorerModel, name: str) -> str:
 
 
 def panel_drawing(model: ExplorerModel, panel: str) -> partial[Plot]:
-    """Make the call that draws a panel with what is shown."""
+    """Return the call that draws a panel for the state shown."""
     shown = model.shown
     return partial(
         absorption_plot,
@@ -208,12 +208,12 @@ def panel_drawing(model: ExplorerModel, panel: str) -> partial[Plot]:
 def head_html(
     model: ExplorerModel, *, panels: Iterable[str] = tuple(_PLOTS), brushes: bool, alone: bool = False
 ) -> str:
-    """Say what Atlas shows, with the switches above it, and where it does not stand `alone` what a reader can do."""
+    """Render the head of Atlas with its switches and, unless it is embedded (`alone`), instructions."""
     shown, means = model.shown, model.sae_means
     num_saes = 0 if means is None else len(means)
     suites = model.store.suites if shown.scope == "all" else {shown.suite: model.store.suites[shown.suite]}
     others = sorted(model.suite_titles[name] for name in suites if shown.metric not in model.state.metrics_of(name))
-    tell = [] if means is None else telling([model.saes[key] for key in sae_keys(means)])
+    tell = [] if means is None else distinguishing_attributes([model.saes[key] for key in sae_keys(means)])
     by = told_by(model)
     return render(
         "atlas_head",
@@ -245,7 +245,7 @@ def head_html(
 
 
 def listed(model: ExplorerModel) -> list[dict[str, Any]]:
-    """Return the rows of the table: all SAEs, or those that are brushed, each with its name and its place."""
+    """Return the rows of the table: all SAEs or the selected ones, with names and row numbers."""
     means, brushed = model.sae_means, set(model.shown.brushed)
     if means is None:
         return []
@@ -264,7 +264,7 @@ def listed(model: ExplorerModel) -> list[dict[str, Any]]:
 
 
 def means_html(model: ExplorerModel, sorted_by: str = "", *, is_falling: bool = False) -> str:
-    """Write the table of SAEs, sorted by a column where one is named; what is unknown comes last."""
+    """Render the table of SAEs, sorted by a column if one is given; unknown values come last."""
     shown, rows = model.shown, listed(model)
     if sorted_by and rows and sorted_by in rows[0]:
         known = [row for row in rows if row[sorted_by] is not None]
@@ -273,7 +273,7 @@ def means_html(model: ExplorerModel, sorted_by: str = "", *, is_falling: bool = 
     return render(
         "atlas_table",
         rows=rows,
-        columns=named_by([model.saes[row["suite"], row["sae"]] for row in rows]),
+        columns=axis_attributes([model.saes[row["suite"], row["sae"]] for row in rows]),
         titles=TITLES,
         nouns=shown.nouns,
         noun=shown.noun,
@@ -294,11 +294,11 @@ def _x_of(panel: str) -> str:
 
 
 def _offered(means: pd.DataFrame | None) -> set[str]:
-    """Return the numbers of SAEs that have more than one value."""
+    """Return the numeric attributes with more than one value among the SAEs."""
     return set() if means is None else {name for name in X_AXES if len(set(means[name].dropna())) > 1}
 
 
 def other_x(means: pd.DataFrame | None, shown: Snapshot) -> str:
-    """Choose what the rate is drawn against beside what was chosen: the first number in which SAEs differ."""
+    """Return the default x-axis of the second plot: the first numeric attribute in which the SAEs differ."""
     offered = _offered(means) - {shown.rate_x}
     return next((name for name in _OTHER_X if name in offered), "layer" if shown.rate_x != "layer" else "l0")

@@ -84,10 +84,10 @@ class Caller:
 
     def _has_left(self) -> bool:
         context = self._document.session_context if self._document else None
-        return self.token.given_up or context is None or context.destroyed
+        return self.token.is_cancelled or context is None or context.destroyed
 
     def _leave(self, _: object) -> None:
-        self.token.given_up = True
+        self.token.is_cancelled = True
 
 
 def in_background(work: Callable[[Caller], object], turn: Lock = _TURN) -> None:

@@ -1,15 +1,15 @@
 // The page's side of explorer/views/browser.py. It draws nothing.
 
 const YEAR = 365 * 24 * 3600
-const LONGEST_REST = 100 // ms until what waits for a rest is done
+const LONGEST_REST = 100 // ms after which an idle callback runs in any case
 const LONGEST_PING = 5000 // ms, after which a ping may have been lost
 const LONGEST_PAUSE = 2000 // ms between two attempts to reconnect
 
 // Safari has no such callback.
-// Where nothing is painted any more, a browser may not tell for long that it is idle.
+// If nothing is painted, a browser may not report for a long time that it is idle.
 const whenIdle = (act) => window.requestIdleCallback?.(act, { timeout: 1000 }) ?? setTimeout(act, LONGEST_REST)
 
-// What has the focus has the first right to a key: a slider to the arrows, a field to all.
+// The focused element handles keys first: a slider the arrows, a field all keys.
 function taken(event) {
   const [target] = event.composedPath()
   if (!(target instanceof Element)) return false
@@ -21,8 +21,8 @@ function setTheme(dark) {
   document.documentElement.dataset.theme = dark ? "dark" : "light"
 }
 
-// After its connection was cut, the page returns to its session for as long as the server keeps that. Bokeh then draws
-// the page again from the session's document, so nothing that changed meanwhile is missed.
+// After a disconnection, the page rejoins its session while the server keeps it. Bokeh then draws the page again from the
+// session's document, which contains all changes in the meantime.
 function reconnect(page, seconds) {
   const root = document.documentElement
   const lost = document.querySelector(".ax-lost")
@@ -32,11 +32,11 @@ function reconnect(page, seconds) {
     clearTimeout(deadline)
     deadline = null
     root.classList.toggle("ax-is-cut", isCut)
-    // What the reader did now would reach nobody.
+    // Actions of the visitor would be lost now.
     for (const part of document.body.children) if (!part.matches("[role=status], [role=alert]")) part.inert = isCut
   }
   lost.querySelector("button").addEventListener("click", () => window.location.reload())
-  // Bokeh tells nobody of a connection that ends because the page is left.
+  // Bokeh does not report a connection that ends because the page is left.
   page.on_event("connection_lost", (_, event) => {
     const connection = event.connection.deref()
     if (!lost.hidden || !connection) return
@@ -58,14 +58,14 @@ function reconnect(page, seconds) {
   page.on_event("client_reconnected", () => turn(false))
 }
 
-// What BokehJS, up to 3.10 at least, lacks when it pulls the document of a page again.
+// Workarounds for BokehJS (up to 3.10 at least) when it pulls the document of a page again.
 function preparePull(page, connection) {
-  // A message that was cut in two would be completed by the next connection's first.
+  // An incomplete message would be continued by the first one of the next connection.
   connection._receiver = new connection._receiver.constructor()
   const pull = Object.getPrototypeOf(connection)._pull_doc_json
   let buffers
   connection._pull_doc_json = async () => {
-    // Changes that come before the document are in it, and may concern models that this page does not have yet.
+    // Changes that arrive before the document are part of it, and may refer to models that this page does not have yet.
     page.apply_json_patch = () => {}
     try {
       const pulled = await pull.call(connection)
@@ -94,10 +94,10 @@ const drawn = new WeakSet() // documents that were drawn before
 
 export function render({ model }) {
   const root = document.documentElement
-  // Bokeh tells the server once all is painted. What a session changes before that, Panel drops: until then nothing is
-  // told, and nothing can be chosen.
+  // Bokeh notifies the server when everything is painted. Panel discards changes by the session before that, so until then
+  // nothing is reported and nothing can be chosen.
   const [page] = window.Bokeh.documents
-  // A page that is drawn again has a new component, and this one ends.
+  // A page that is drawn again has a new component that replaces this one.
   const life = new AbortController()
   const whenPainted = (act) => {
     if (page.is_idle) act()
@@ -112,11 +112,11 @@ export function render({ model }) {
   })
   const cookie = (name, value) => { document.cookie = `ax_${name}=${encodeURIComponent(value)}; max-age=${YEAR}; path=/; SameSite=Lax` }
 
-  // URL and history: the first state replaces what was typed, each later one is a step back and forward can return to.
+  // URL and history: the first state replaces the typed address, and each later one is an entry of the history.
   const show = (push) => {
     const wanted = `?${model.query}`
     if (window.location.search === wanted) return
-    if (model.alone) push = false // in a frame, each step would be one of the page around it
+    if (model.alone) push = false // in a frame, each entry would be one of the surrounding page
     window.history[push ? "pushState" : "replaceState"]({}, "", `${window.location.pathname}${wanted}`)
   }
   show(false)
@@ -136,7 +136,7 @@ export function render({ model }) {
   retitle()
   model.on("title", retitle)
 
-  // A view by itself has the theme of the page around it, which says nothing of what the reader likes.
+  // An embedded view has the theme of the surrounding page, which is not the visitor's choice.
   const follow = () => { setTheme(model.dark); if (!model.alone) cookie("dark", model.dark ? 1 : 0) }
   const remember = () => { for (const [name, value] of Object.entries(model.memory)) cookie(name, value) }
   model.on("dark", follow)
@@ -147,20 +147,20 @@ export function render({ model }) {
   } else {
     drawn.add(page)
     reconnect(page, model.reconnect_seconds)
-    // The inline script of the page knows the system's theme, the server only the cookie: tell it where they differ.
+    // The page's inline script knows the system's theme, but the server only the cookie; report a difference.
     const dark = root.dataset.theme ? root.dataset.theme === "dark" : model.dark
     if (dark !== model.dark) send("dark", dark)
   }
 
   if (matchMedia("(pointer: coarse)").matches) send("touch", true)
 
-  // A presentation: large, and without what stands around the page.
+  // Presentation mode: larger, and without header and sidebar.
   const present = () => root.classList.toggle("ax-present", model.present)
   present()
   model.on("present", present)
   document.querySelector(".ax-present-leave")?.addEventListener("click", () => send("present", false), life)
 
-  // Keys: the ones a reader can press anywhere outside a field.
+  // Keys that work anywhere outside of a field.
   const steps = { ArrowLeft: ["concept", -1], ArrowRight: ["concept", 1], ArrowUp: ["l0", -1], ArrowDown: ["l0", 1] }
   const saes = { "[": ["sae", -1], "]": ["sae", 1] }
   const pages = { e: "explore", c: "compare", a: "atlas", v: "evidence", t: "token", l: "learn" }
@@ -174,18 +174,18 @@ export function render({ model }) {
     if (event.key === "?") window.dispatchEvent(new CustomEvent("ax:help", { detail: { of: page, value: "keys" } }))
     if (saes[event.key]) send("step", saes[event.key])
     if (event.key === "/") {
-      event.preventDefault() // nor is it typed into the field
+      event.preventDefault() // so that it is not typed into the field
       window.dispatchEvent(new CustomEvent("ax:search"))
     }
     if (awaited && pages[event.key]) send("page", pages[event.key])
     awaited = event.key === "g"
-    // Within a tour the arrows go through its steps (static/guide.js), and with Shift through the concepts.
+    // In a tour, the arrows navigate its steps (static/guide.js), and with Shift the concepts.
     if (!steps[event.key] || (event.shiftKey && !/Left|Right/.test(event.key))) return
     event.preventDefault()
     send("step", steps[event.key])
   }, life)
 
-  // Bokeh frames a figure that has the focus, however it came; the frame is for those who use the keyboard.
+  // Bokeh always frames a focused figure, but the frame is meant for keyboard users only.
   window.addEventListener("keydown", ({ key }) => { if (key === "Tab") root.classList.add("ax-by-keyboard") }, captured)
   window.addEventListener("pointerdown", () => root.classList.remove("ax-by-keyboard"), captured)
 
@@ -198,7 +198,7 @@ export function render({ model }) {
   let late = null
   let isPinging = false
   let isPingWanted = false
-  let isOfPlot = false // what HoloViews tells the session of, later than the message comes
+  let isOfPlot = false // an event of a plot, which HoloViews passes on after the message
   const showBusy = () => root.classList.toggle("ax-is-busy", pings > model.pong || model.waiting)
   const ping = () => {
     const now = performance.now()

@@ -1,4 +1,4 @@
-"""The session's end in the browser: URL and history, keys, theme, what is remembered over a reload, the busy line."""
+"""The browser's state in the session: URL and history, keys, theme, cookies, busy line."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import param
 from panel.custom import JSComponent
 from panel.models.esm import ReactiveESM
 
-from explorer.embed_address import wanted
-from explorer.upstream.bokeh import lacks
+from explorer.embed_address import parse_address
+from explorer.upstream.bokeh import declare_missing
 from explorer.views.act import one_act, take
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 def remembered(name: str) -> str | None:
-    """Return what this browser was asked to remember under `name`, None where there is nothing."""
+    """Return the value of the explorer's cookie `name`, None if there is none."""
     value = (pn.state.cookies or {}).get(f"ax_{name}")
     return None if value is None else unquote(value)
 
 
 def requested_query() -> str:
-    """Return the query of the URL that this session was asked for.
+    """Return the query of the URL with which this session was requested.
 
     Panel's own reading of it fails on numbers of thousands of digits, so pages are served without its Location.
     """
@@ -37,34 +37,34 @@ def requested_query() -> str:
     return urlencode([(name, value.decode("utf-8", "replace")) for name, (*_, value) in arguments.items()])
 
 
-#: HoloViews (1.23) waits for 10 ms before it tells of a tap or a selection, which a ping follows.
+#: HoloViews (1.23) reports taps and selections after 10 ms, and a ping follows them.
 _PLOT_MILLISECONDS = 50
 
-lacks(ReactiveESM, "query", "present", "title", "pong", "waiting", "alone")
+declare_missing(ReactiveESM, "query", "present", "title", "pong", "waiting", "alone")
 
 
 class Browser(JSComponent):
-    """Keeps URL, history, theme and cookies of the browser in step with the state.
+    """Synchronizes URL, history, theme and cookies of the browser with the state.
 
     Parameters
     ----------
     model : ExplorerModel
     on_refused : callable
-        Takes the sentences about values of a URL that were refused.
+        Receives the messages about rejected values of a URL.
     reconnect_seconds : int
-        For how long the page tries to reconnect after its connection was cut.
+        Seconds for which the page tries to reconnect after a disconnection.
     alone : str
-        The part of the address that asks for one view by itself; empty on the whole page.
+        The part of the address that requests an embedded view; empty on the whole page.
     """
 
     query = param.String(doc="The URL's query that stands for the state.")
     dark = param.Boolean(doc="Whether the page is dark.")
-    present = param.Boolean(doc="Whether the page is shown to an audience.")
+    present = param.Boolean(doc="Whether the page is in presentation mode.")
     title = param.String(doc="Title of the tab.")
     memory = param.Dict(default={}, doc="Cookies to set: name to value.")
-    waiting = param.Boolean(doc="Whether what is shown is older than what was chosen.")
-    reconnect_seconds = param.Integer(doc="For how long the page tries to reconnect after its connection was cut.")
-    alone = param.String(doc="The part of the address that asks for one view by itself; empty on the whole page.")
+    waiting = param.Boolean(doc="Whether the results shown are older than the current choice.")
+    reconnect_seconds = param.Integer(doc="Seconds for which the page tries to reconnect after a disconnection.")
+    alone = param.String(doc="The part of the address that requests an embedded view; empty on the whole page.")
     pong = param.Integer(doc="The last ping answered: everything before it is done.")
 
     _bundle: ClassVar[str] = "browser.js"
@@ -118,17 +118,17 @@ class Browser(JSComponent):
             self.pong = self._ping
 
     def remember(self, name: str, value: str) -> None:
-        """Have the browser keep `value` under `name` for later visits."""
+        """Store `value` in the cookie `name` for later visits."""
         self.memory = self.memory | {name: value}
 
     def _handle_msg(self, data: Any) -> None:
         take(self._handlers, data)
 
     def _travel(self, query: str) -> None:
-        self._on_refused(self._state.from_query(wanted(query).query))
+        self._on_refused(self._state.from_query(parse_address(query).query))
 
     def _step(self, step: tuple[str, int]) -> None:
-        """Move concept, L0 or SAE to a neighbour, as the arrow keys ask; what has no data is passed over, ends hold."""
+        """Move to the next concept, L0 or SAE with data, as requested by an arrow key; stops at the ends."""
         name, by = step
         state, concepts = self._state, self._model.concepts
         if name not in ("concept", "l0", "sae") or state.chosen_sae is None:

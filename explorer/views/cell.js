@@ -1,14 +1,14 @@
 // The notebook's side of explorer/views/cell.py. It draws nothing.
 
-// JupyterLab and VS Code each tell on the body whether they are dark; null where nobody does.
+// JupyterLab and VS Code mark the body with their theme; null if there is no mark.
 function isDark() {
   const { jpThemeLight, vscodeThemeKind } = document.body.dataset
   if (jpThemeLight) return jpThemeLight === "false"
   return vscodeThemeKind ? !vscodeThemeKind.endsWith("light") : null
 }
 
-// jupyter_bokeh sends back every change that it is told of, marked by Bokeh as settled as it is. Two values set at once,
-// shown by two sliders, would chase each other for ever.
+// jupyter_bokeh sends back every change that it receives, although Bokeh has marked it as final. Two values that are set
+// at once, shown by two sliders, would alternate endlessly.
 function ignoreEchoes(doc) {
   const trigger = doc._trigger_on_change
   doc._trigger_on_change = (event) => {
@@ -19,11 +19,11 @@ function ignoreEchoes(doc) {
 export function render({ model }) {
   ignoreEchoes(model.document)
 
-  // The sheet that all components adopt (markup.js), here or already.
+  // The style sheet that all components adopt (markup.js), created here unless it exists.
   window.axStyles ??= new CSSStyleSheet()
   window.axStyles.replaceSync(model.sheet)
 
-  // The picture stands for a view that is not alive (explorer/picture.py); it may be laid out later than this.
+  // The picture replaces a view without a kernel (explorer/picture.py); it may be laid out later than this.
   const hiding = document.head.appendChild(document.createElement("style"))
   hiding.textContent = `img.${model.picture} { display: none !important }`
   model.on("remove", () => hiding.remove())

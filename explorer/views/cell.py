@@ -1,4 +1,4 @@
-"""A notebook's cell: what views stand on where there is no page of the explorer's own around them."""
+"""A notebook's cell: provides what the explorer's page provides elsewhere."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ _CELL = {
 
 
 class Cell(pn.viewable.Viewer):
-    """Brings colours, style sheet and the dialogs of the page, and leaves the notebook's own style alone.
+    """Provides colours, style sheet and dialogs of the page without changing the notebook's own style.
 
     Parameters
     ----------
     model : ExplorerModel
     *content : viewables
     on_dark : callable
-        Takes whether the notebook is dark, when it is first known and whenever it changes.
+        Called with whether the notebook is dark, initially and after each change.
     again : callable
-        Makes the same again, as it is then, for a picture of it.
+        Creates a copy of the view in its current state, for a picture of it.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class Cell(pn.viewable.Viewer):
         self._state = model.state
         picture = f"ax-picture-{token_hex(8)}"
         dialogs = Export(model, shared=False), Cite(model, has_address=False)
-        # The sheet goes first, so that nothing is seen without it.
+        # The style sheet first, so that nothing appears without it.
         self._layout = _Output(Notebook(on_dark, picture), *dialogs, *content, sizing_mode="stretch_width")
         self._layout.show_picture = lambda: _show_picture(again(), picture, model.shown)
         self._state.param.watch(self._dress, "dark")
         self._dress()
 
     def _dress(self, *_: param.parameterized.Event) -> None:
-        # What the column declares, all that it holds inherits.
+        # All elements in the column inherit its CSS variables.
         which = theme(dark=self._state.dark)
         self._layout.styles = css_roles(which) | _CELL | {"color-scheme": which.name}
 
@@ -72,7 +72,7 @@ class Cell(pn.viewable.Viewer):
 
 
 class _Output(pn.Column):
-    """What a cell shows, below a picture of it for those who read the notebook without Python."""
+    """The column of a cell, with a picture as second output for reading the notebook without Python."""
 
     show_picture: Callable[[], None]
 
@@ -91,7 +91,7 @@ def _show_picture(content: pn.viewable.Viewable, name: str, shown: Snapshot) -> 
 
 
 class Notebook(JSComponent):
-    """Hands the style sheet to the browser, tells of the notebook's theme, and hides the picture of what is alive."""
+    """Loads the style sheet in the browser, reports the notebook's theme, and hides the picture of a live view."""
 
     sheet = param.String(doc="The style sheet of all components.")
     picture = param.String(doc="The class of the picture.")

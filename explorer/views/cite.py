@@ -1,4 +1,4 @@
-"""How to cite a view, and how to show it elsewhere: the dialog that every button "Cite" opens."""
+"""The dialog of all buttons "Cite": how to cite a view, and how to embed it elsewhere."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import panel as pn
 from markupsafe import Markup as Safe
 
 from explorer.cite import CitedSuite, cite
-from explorer.embed import EMBEDS, place_of
-from explorer.embed_address import alone
+from explorer.embed import EMBEDS, subject_of
+from explorer.embed_address import embed_query
 from explorer.views.markup import Markup, render
 
-#: What shows a view in a page; what is put in is escaped.
+#: The HTML that embeds a view in a page; inserted values are escaped.
 _FRAME = Safe('<iframe src="{}" title="{}" width="100%" height="520" style="border: 0"></iframe>')
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Cite(pn.viewable.Viewer):
     ----------
     model : ExplorerModel
     has_address : bool
-        Whether what is shown has an address: a page's has, a notebook's cell has none.
+        Whether the view has an address, as on a page; a notebook's cell has none.
     """
 
     def __init__(self, model: ExplorerModel, *, has_address: bool) -> None:
@@ -40,14 +40,14 @@ class Cite(pn.viewable.Viewer):
         self._dialog = Markup("cite", on={"show": self._show, "close": self._close})
 
     def _show(self, wanted: dict[str, str]) -> None:
-        """Cite the view that a button names; `page` is where the browser has the page."""
+        """Show the citation of the view that a button names; `page` is the address of the page."""
         name = wanted.get("view", "")
         embed = EMBEDS.get(name)
         if embed is None:
             return
         state, page = self._model.state, wanted.get("page", "") if self._has_address else ""
         query = state.to_query()
-        frame = _FRAME.format(f"{page}?{query}&{alone(name)}", embed.title) if page else ""
+        frame = _FRAME.format(f"{page}?{query}&{embed_query(name)}", embed.title) if page else ""
         cited = cite(
             f"{embed.title}: {self._place(embed)}",
             cited_suite(self._model),
@@ -66,7 +66,7 @@ class Cite(pn.viewable.Viewer):
         )
 
     def _place(self, embed: Embed) -> str:
-        return place_of(self._model, embed.view)
+        return subject_of(self._model, embed.view)
 
     def _close(self, _: object) -> None:
         self._dialog.html = ""
@@ -76,14 +76,14 @@ class Cite(pn.viewable.Viewer):
 
 
 def cited_suite(model: ExplorerModel) -> CitedSuite:
-    """Collect what is said of the suite shown."""
+    """Return the data of the current suite for a citation."""
     suite = model.store.suites[model.shown.suite]
     manifest = suite.manifest
     return CitedSuite(suite.name, manifest.model.name, manifest.provenance.date, suite.checksum)
 
 
 class Foot(pn.viewable.Viewer):
-    """Says below a view that stands by itself what it is about, and leads to the whole page.
+    """Names the subject of an embedded view below it, with a link to the whole page.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class Foot(pn.viewable.Viewer):
         self._show()
 
     def _show(self, *_: param.parameterized.Event) -> None:
-        place = place_of(self._model, self._embed.view)
+        place = subject_of(self._model, self._embed.view)
         self._line.html = render("embed_foot", place=place, query=self._model.state.to_query())
 
     def __panel__(self) -> pn.viewable.Viewable:

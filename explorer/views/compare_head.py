@@ -1,11 +1,11 @@
-"""What Compare shows, in words, and the switch between its parts."""
+"""The head of the page Compare, with the switch between its comparisons."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from explorer.concepts import plural
-from explorer.saes import ATTRIBUTES, TITLES, telling
+from explorer.saes import ATTRIBUTES, TITLES, distinguishing_attributes
 from explorer.views.markup import Markup, render
 from explorer.views.view import View
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class CompareHead(View):
-    """Names and switches what is compared.
+    """Names the comparison and switches to others.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class CompareHead(View):
 
 
 def head_html(shown: Snapshot, *, only: str = "") -> str:
-    """Say what Compare sets side by side, with the switch between its parts but where there is `only` one."""
+    """Render the description of the comparison, with the switch unless there is `only` one."""
     part = only or shown.compare_by
     return render(
         "compare_head",
@@ -50,8 +50,8 @@ def head_html(shown: Snapshot, *, only: str = "") -> str:
 
 
 def parts_of(shown: Snapshot) -> dict[str, str]:
-    """Name what can be compared: SAEs that differ in an attribute, concepts, two SAEs, or widths."""
-    told = [name for name in telling(shown.saes) if name not in ("l0", "width")]
+    """Return the possible comparisons: SAEs that differ in an attribute, concepts, two SAEs, or widths."""
+    told = [name for name in distinguishing_attributes(shown.saes) if name not in ("l0", "width")]
     told += [shown.compare_by] * (shown.compare_by in ATTRIBUTES and shown.compare_by not in (*told, "l0", "width"))
     return {
         "l0": "all SAEs of this layer",

@@ -1,4 +1,4 @@
-"""How the concept splits and what absorbs it, as a graph; a tap selects a latent."""
+"""The graph of a concept with its split and absorbing latents; a tap selects a latent."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ConceptGraphView(View):
 
     @property
     def _graph(self) -> Graph:
-        """The nodes in their places, arranged again only where the answers are new."""
+        """The nodes with their positions, recomputed only for new results."""
         split, absorbing = self._model.split_latents, self._model.absorbing_latents
         if self._arranged is None or self._arranged[0] is not split or self._arranged[1] is not absorbing:
             self._arranged = (split, absorbing, arrange(split, absorbing))
@@ -65,7 +65,7 @@ class ConceptGraphView(View):
         self._catch_up()
 
     def _catch_up(self) -> None:
-        """Build or redraw the plot once it is in view: of all plots it takes HoloViews longest."""
+        """Build or redraw the plot once it is in view, because it takes HoloViews longer than all other plots."""
         if not (self._is_seen and self._is_drawn):
             return
         height = self._graph.height
@@ -78,7 +78,7 @@ class ConceptGraphView(View):
             self._plot.update()
 
     def drawing(self) -> partial[Plot]:
-        """Make the call that draws what is shown."""
+        """Return the call that draws the state shown."""
         shown = self._model.shown
         return partial(
             concept_graph,
@@ -96,7 +96,7 @@ class ConceptGraphView(View):
 
     def _show(self) -> None:
         self._layout.visible = self._model.shown.sae is not None
-        # By a style: a property of Bokeh's would have it lay out all of the page.
+        # A style, because a change of Bokeh's property `visible` makes it lay out the whole page.
         size = {"min-height": f"{self._graph.height}px", "background": "none" if self._plot else "var(--ax-panel)"}
         self._place.styles = VISIBLE | size if self._is_drawn else HIDDEN
         self._catch_up()
@@ -122,7 +122,7 @@ class ConceptGraphView(View):
         )
 
     def _table(self) -> Table:
-        """List every edge, drawn or not."""
+        """Return the table of all edges, including those that are not drawn."""
         columns = ["from", "to", "F1 brought", "tokens", "effect"]
         return Table("split-absorb-graph", "Show as table (complete)", columns, self._rows)
 

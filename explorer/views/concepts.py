@@ -1,4 +1,4 @@
-"""The concepts of a family, shaded by their count of absorbing latents: a grid of cells, or a list that is searched."""
+"""The concepts of a family, shaded by their number of absorbing latents: a grid, or a searchable list."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from explorer.model import ExplorerModel
 
 _DARKEST = 54  # percent of the full colour: label and count stay readable on it
-#: What fits a grid: so many concepts at most, whose labels have so many characters.
+#: Maximum number of concepts in a grid, and maximum characters of their labels.
 _GRID_CELLS, _GRID_LABEL = 40, 3
-#: Rows of the list that are sent at once; typing narrows it to others.
+#: Rows of the list that are sent; typing finds others.
 _LISTED = 60
 
 
 class Concepts(View):
-    """Chooses the concept, and where there are several families, the family; arrow keys walk through the concepts.
+    """Chooses the concept and, if there are several, the family; arrow keys move through the concepts.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Concepts(View):
             "concept",
             on={"concept": self._choose, "family": self._choose_family, "find": self._find},
         )
-        # What is chosen is marked at once.
+        # The chosen concept is marked at once.
         model.state.param.watch(lambda _: self._show(), "concept")
         self._show()
 
@@ -77,24 +77,24 @@ def strip_html(
     typed: str = "",
     listed: int = _LISTED,
 ) -> str:
-    """Write the concepts of a family, the chosen one marked.
+    """Render the concepts of a family, with the chosen one marked.
 
     Parameters
     ----------
     cells : list of dict
-        What `concept_cells` returns.
+        Result of `concept_cells`.
     chosen : str or None
         Id of the chosen concept.
     noun : str
-        What a concept of the family is called.
+        Noun for a concept of the family.
     families : dict of str to str, optional
-        Titles by id, where another family can be chosen.
+        Titles by id, if another family can be chosen.
     family : str or None
         Id of the family shown.
     typed : str
-        What narrows a list: the beginning of a label, or a part of it.
+        Search text for a list: the beginning of a label, or a part of it.
     listed : int
-        Rows of a list at most.
+        Maximum rows of a list.
     """
     if not cells:
         return ""
@@ -115,7 +115,7 @@ def strip_html(
 
 
 def _narrowed(cells: list[dict[str, Any]], typed: str, chosen: str | None) -> list[dict[str, Any]]:
-    """Return the cells of a list that fit what is typed; where nothing is, the chosen one is among the first."""
+    """Return the cells of a list that match the search text; without one, the chosen cell is among the first."""
     wanted = typed.casefold()
     if wanted:
         found = [cell for cell in cells if wanted in cell["name"].casefold()]
@@ -125,7 +125,7 @@ def _narrowed(cells: list[dict[str, Any]], typed: str, chosen: str | None) -> li
 
 
 def concept_cells(concepts: pd.DataFrame | None, rate: str) -> list[dict[str, Any]]:
-    """Say what each cell shows: concept, its name, count, shade (percent) and a label in words (absorption `rate`)."""
+    """Return the contents of each cell: concept, name, count, shade (percent) and a label with the `rate`."""
     if concepts is None:
         return []
     rows = records(concepts)
@@ -151,5 +151,5 @@ def concept_cells(concepts: pd.DataFrame | None, rate: str) -> list[dict[str, An
 
 
 def cell_label(num_absorbing: float, share: float | None, rate: str) -> str:
-    """Say in words what a cell with a known count shows."""
+    """Return the label of a cell with a known count."""
     return f"{count(num_absorbing, 'absorbing latent')}, {rate} {percent(share)}"

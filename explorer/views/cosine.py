@@ -1,4 +1,4 @@
-"""The cosine plot: every latent against the probe, with tap, brush and three forms."""
+"""The cosine plot of all latents, in three forms, with tap and range selection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import panel as pn
 
 from explorer.format import number
-from explorer.plots.cosine import HEIGHT, cosine_distribution, cosine_plot, nearest_latent, place, y_range
+from explorer.plots.cosine import HEIGHT, cosine_distribution, cosine_plot, nearest_latent, with_x, y_range
 from explorer.theme import theme
 from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
@@ -32,13 +32,13 @@ _TABLED = 25
 
 
 class CosineView(View):
-    """Shows the cosines of the concept's probe with all latents; a tap or the brush leads to latents.
+    """Shows the cosines of all latents with the concept's probe; a tap or a selected range shows latents.
 
     Parameters
     ----------
     model : ExplorerModel
     alone : bool
-        Whether nothing else is shown with it, neither lists of latents nor a card.
+        Whether it is shown without lists of latents and card.
     """
 
     answers = ("cosines", "split_latents", "absorbing_latents")
@@ -89,7 +89,7 @@ class CosineView(View):
         self._plot_table.put(highest(self._model.cosines, self._roles))
 
     def _show_plot(self) -> None:
-        """Put up the plot of the chosen form, or what explains its absence; a plot of the same form is kept."""
+        """Show the plot of the chosen form, or the reason for its absence; a plot of the same form is kept."""
         wanted = self._model.shown.cosine_view if self._n_latents else "empty"
         if self._zoomed_in != self._n_latents:
             # The plot shows all latents again when their number changes; the line must, too.
@@ -109,7 +109,7 @@ class CosineView(View):
             self._place.param.update(objects=[self._plot.pane], min_height=HEIGHT)
 
     def _live(self, view: str) -> LivePlot:
-        """Make the plot of one form, with the ways that lead from it back to the state."""
+        """Create the plot of one form, with the handlers of its events."""
         if view == "distribution":
             return LivePlot(
                 self.drawing,
@@ -126,7 +126,7 @@ class CosineView(View):
         )
 
     def drawing(self) -> partial[Plot]:
-        """Make the call that draws the cosines in the form that was chosen."""
+        """Return the call that draws the cosines in the chosen form."""
         shown, view = self._model.shown, self._model.shown.cosine_view
         return partial(
             cosine_distribution if view == "distribution" else partial(cosine_plot, view=view),
@@ -144,10 +144,10 @@ class CosineView(View):
         cosines = self._model.cosines
         if cosines is None or cosines.empty:
             return
-        data = place(cosines, view)
+        data = with_x(cosines, view)
         low, high = self._zoom.x_range or (data["x"].min(), data["x"].max())
         if view == "rank":
-            # Near means near on the screen, where ranks lie on a logarithmic axis.
+            # Distances are measured on the screen, where ranks have a logarithmic axis.
             data = data.assign(x=np.log10(data["x"]))
             x, low, high = (math.log10(max(at, 0.1)) for at in (x, low, high))
         bottom, top = y_range(cosines)
@@ -159,7 +159,7 @@ class CosineView(View):
             return
         low, high = y_range(cosines)
         marked = cosines[cosines["latent"].isin([*self._split, *self._absorbing])]
-        # Marks lie along the axis: only the distance in cosine counts.
+        # Marks are on the axis, so only the distance in cosine counts.
         data = marked.assign(x=marked["cosine"], cosine=0.0)
         self._select_nearest(data, x, 0.0, x_span=high - low, y_span=1.0)
 
@@ -210,7 +210,7 @@ class CosineView(View):
 
 
 def no_cosines_html(model: ExplorerModel) -> str:
-    """Say why there is no plot."""
+    """Explain why there is no plot."""
     why = model.unanswered("cosines") or (
         f"The suite stores cosines of this SAE, but none for {model.shown.label}."
         if model.shown.chosen_sae and model.shown.chosen_sae.cosines
@@ -220,7 +220,7 @@ def no_cosines_html(model: ExplorerModel) -> str:
 
 
 def roles(label: str, split: Sequence[int], absorbing: Sequence[int]) -> dict[int, str]:
-    """Say of each marked latent what it is to the concept; a split latent is that before all."""
+    """Return the role of each marked latent; a latent that is both split and absorbing counts as split."""
     return {
         **dict.fromkeys(absorbing, f"absorbing latent of {label}"),
         **dict.fromkeys(split, f"split latent of {label}"),
@@ -228,7 +228,7 @@ def roles(label: str, split: Sequence[int], absorbing: Sequence[int]) -> dict[in
 
 
 def highest(cosines: pd.DataFrame | None, roles: Mapping[int, str]) -> Table | None:
-    """List the latents with the highest cosines."""
+    """Return the table of the latents with the highest cosines."""
     if cosines is None or cosines.empty:
         return None
 
@@ -244,7 +244,7 @@ def highest(cosines: pd.DataFrame | None, roles: Mapping[int, str]) -> Table | N
 
 
 def _brushed(cosines: pd.DataFrame | None, bounds: tuple[float, float] | None) -> dict[str, Any] | None:
-    """Collect the latents in a brushed range, highest cosine first."""
+    """Return the latents in the selected range, highest cosine first."""
     if cosines is None or bounds is None:
         return None
     low, high = sorted(bounds)

@@ -1,4 +1,4 @@
-"""A collapsible part of the page: built when it is first opened, left as the reader left it."""
+"""A collapsible part of the page, built when it is first opened."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 class Disclosure(pn.viewable.Viewer):
-    """Hides content behind its title.
+    """Content that is shown by clicking its title.
 
     Parameters
     ----------
     name, title : str
     build : callable
-        Makes the content, when it is first opened.
+        Creates the content when it is first opened.
     is_open : bool
     on_toggle : callable
-        Takes the name and whether it is open now.
+        Called with the name and whether it is open.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the page Evidence counts under the thresholds in force, beside the suite's own."""
+"""The head of the page Evidence: counts at the current thresholds, compared with the suite's own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from queries.schema import FRACTIONS
 
 if TYPE_CHECKING:
     from explorer.model import ExplorerModel
+    from explorer.state import Snapshot
 
 
 class EvidenceHead(View):
@@ -30,25 +31,43 @@ class EvidenceHead(View):
         self._show()
 
     def _show(self) -> None:
-        self._head.html = counts_html(self._model, moves=True)
+        shown, counts = self._model.shown, self._model.suite_info
+        own = num_absorbed(self._model.own_info) if shown.moved else None
+        self._head.html = counts_html(
+            shown, counts, absorbed=num_absorbed(counts), own=own, moves="effect_margin" in shown.movable
+        )
 
 
-def counts_html(model: ExplorerModel, *, moves: bool) -> str:
-    """Say how many of the suite's tested tokens are absorbed, and where a reader `moves` thresholds, how to."""
-    shown = model.shown
+def counts_html(
+    shown: Snapshot, counts: dict[str, Any] | None, *, absorbed: float | None, own: int | None, moves: bool
+) -> str:
+    """Render how many of the suite's tested tokens are absorbed.
+
+    Parameters
+    ----------
+    shown : Snapshot
+    counts : dict or None
+        The row of the query `suite_info`.
+    absorbed : float or None
+        The number of absorbed tokens (`num_absorbed`), or a slot for it; None: not stated.
+    own : int or None
+        The same at the suite's own thresholds.
+    moves : bool
+        Whether to say that the reader can move thresholds.
+    """
     return render(
         "evidence_head",
-        counts=model.suite_info,
-        absorbed=_counted(model.suite_info),
-        own=_counted(model.own_info) if shown.moved else None,
-        decides=moves and "effect_margin" in shown.movable,
+        counts=counts,
+        absorbed=absorbed,
+        own=own,
+        decides=moves,
         metric=metric_label(shown.metric),
         counts_none=shown.metric in FRACTIONS,
     )
 
 
-def _counted(info: dict[str, Any] | None) -> int | None:
-    """Return how many of the tested tokens are absorbed: those of which only the number was published omitted."""
+def num_absorbed(info: dict[str, Any] | None) -> int | None:
+    """Return the number of absorbed tested tokens, without those of which only the number was published."""
     if info is None or info["n_tested_tokens"] is None or info["n_absorbed_tokens"] is None:
         return None
     return int(info["n_absorbed_tokens"]) - int(info["n_absorbed_published"] or 0)

@@ -13,7 +13,7 @@ from explorer.format import metric_label
 from explorer.model import records
 from explorer.naming import named
 from explorer.request import Request
-from explorer.saes import TITLES, telling, value_labels, values_of
+from explorer.saes import TITLES, distinguishing_attributes, value_labels, values_of
 from explorer.state import FACETS, ExplorerState, Thresholds
 from explorer.views.markup import Markup, render
 from explorer.views.view import View
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 PAGE_ROWS = 25
 _VERDICTS = {"all": "all", "absorbed": "absorbed", "not absorbed": "not absorbed", "differs": "differs from published"}
-#: Offered where a suite has several metrics.
+#: Verdict filters for suites with several metrics.
 _OF_METRICS = {"disagree": "metrics disagree"}
-#: Title of each column.
+#: Titles of the columns.
 COLUMNS = {
     "token": "Token",
     "sae": "SAE",
@@ -52,7 +52,7 @@ COLUMNS = {
     "absorbed_by": "By each metric",
     "why": "Why",
 }
-#: The term that defines a column.
+#: Glossary terms of the columns.
 _TERMS = {
     "sae": "sae",
     "concept": "concept",
@@ -70,7 +70,7 @@ _PLACE = ("sae", "concept", "token")
 
 
 class EvidenceTable(View):
-    """Lists tested tokens page by page; sorting, filtering and paging are the query's.
+    """Lists tested tokens page by page; the query sorts, filters and pages.
 
     Parameters
     ----------
@@ -85,12 +85,12 @@ class EvidenceTable(View):
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
-        #: The tokens, and what tells how many were tested.
+        #: The tokens, and the result with the number tested.
         self._answer, self._counts = self.answers
         self._opened: tuple[Any, ...] | None = None
         self._bars: list[dict[str, Any]] = []
         self._verdicts: list[dict[str, Any]] = []
-        #: The thresholds that these verdicts are under.
+        #: The thresholds of these verdicts.
         self._under: tuple[float, ...] = ()
         self._request = Request(model)
         self._layout = self._table = Markup(
@@ -110,7 +110,7 @@ class EvidenceTable(View):
         self._show()
 
     def _ask(self, **filters: object) -> None:
-        """Change what is listed, from its first page."""
+        """Change the filters or the order, and show the first page."""
         self._model.state.apply({**filters, "evidence_page": 0})
 
     def _filter(self, form: dict[str, str]) -> None:
@@ -130,13 +130,13 @@ class EvidenceTable(View):
 
     @property
     def _page(self) -> pd.DataFrame | None:
-        """The tokens on the page that is listed."""
+        """The tokens on the current page."""
         answer: pd.DataFrame | None = getattr(self._model, self._answer)
         return answer
 
     @property
     def _num_found(self) -> int:
-        """How many tokens match on all pages; 0 where the page is beyond the last."""
+        """Number of matching tokens on all pages; 0 if the page is beyond the last."""
         page = self._page
         return 0 if page is None or page.empty else int(page["num_found"].iloc[0])
 
@@ -148,7 +148,7 @@ class EvidenceTable(View):
         row = self._row(place)
         key = None if row is None else tuple(row[name] for name in _PLACE)
         if key is None or key == self._opened:
-            self._request.give_up()
+            self._request.cancel()
             self._opened = None
             self._show()
         else:
@@ -177,7 +177,7 @@ class EvidenceTable(View):
         return tuple(getattr(self._model.shown, name) for name in Thresholds._fields)
 
     def _go(self, value: str) -> None:
-        """Select a latent of a row's SAE, given as the row's place and the latent."""
+        """Select a latent of a row's SAE, given as the row's index and the latent."""
         place, _, latent = value.partition(" ")
         row = self._row(place)
         if row is not None:
@@ -190,7 +190,7 @@ class EvidenceTable(View):
             self._model.state.open_token(row["token"])
 
     def _facets(self) -> dict[str, tuple[str, dict[Any, str]]]:
-        """Collect, by facet, its title and its options."""
+        """Return title and options of each facet."""
         shown = self._model.shown
         families, facets = shown.families, sae_facets(shown.saes)
         concepts = {one.id: one.label for one in shown.concepts.values() if one.family == shown.family}
@@ -213,7 +213,7 @@ class EvidenceTable(View):
         )
         counts = getattr(self._model, self._counts) or {}
         tested = counts.get("n_tested_tokens" if self._of_suite else "num_tested")
-        # Of a page beyond the last there are no rows, and with a filter there may be none.
+        # A page beyond the last has no rows, and with a filter there may be none.
         found = count_tested(self._num_found, 0 if is_filtered and tested else tested)
         offered = offered_columns(shown, of_suite=self._of_suite)
         optional = {name: title for name, title in offered.items() if name in _OPTIONAL}
@@ -267,19 +267,22 @@ class SuiteEvidence(EvidenceTable):
 
 
 def sae_facets(saes: Collection[Sae]) -> dict[str, tuple[str, dict[Any, str]]]:
-    """Collect, by facet of SAEs that are told apart by it, its title and its options."""
-    known = {name: [value for value in values_of(saes, name) if value is not None] for name in telling(saes)}
+    """Return title and options of each facet whose attribute distinguishes SAEs."""
+    known = {
+        name: [value for value in values_of(saes, name) if value is not None]
+        for name in distinguishing_attributes(saes)
+    }
     return {f"facet_{name}": (TITLES[name], value_labels(name, sorted(values))) for name, values in known.items()}
 
 
 def offered_verdicts(shown: Snapshot | ExplorerState) -> dict[str, str]:
-    """Collect the verdicts that rows can be chosen by; a fraction gives none."""
+    """Return the verdicts by which rows can be filtered; none for a fraction."""
     own = {"all": _VERDICTS["all"]} if shown.metric in FRACTIONS else _VERDICTS
     return own | (_OF_METRICS if len(shown.judging) > 1 else {})
 
 
 def offered_columns(shown: Snapshot | ExplorerState, *, of_suite: bool) -> dict[str, str]:
-    """Collect the columns that the chosen metric gives, each with its title; those of the place where it varies."""
+    """Return the columns of the chosen metric with their titles; SAE and concept only if they vary."""
     left_out = {
         *unused_columns(shown.metric),
         *(() if of_suite else _PLACE[:2]),
@@ -289,7 +292,7 @@ def offered_columns(shown: Snapshot | ExplorerState, *, of_suite: bool) -> dict[
 
 
 def shown_columns(shown: Snapshot | ExplorerState, *, of_suite: bool) -> dict[str, str]:
-    """Collect those of them that the reader wants to see."""
+    """Return the columns that the visitor has chosen to see."""
     unwanted = _OPTIONAL - set(shown.evidence_columns)
     return {name: title for name, title in offered_columns(shown, of_suite=of_suite).items() if name not in unwanted}
 
@@ -305,29 +308,37 @@ def sortable(columns: Mapping[str, str]) -> dict[str, str]:
 
 
 def judged(frame: pd.DataFrame | None, shown: Snapshot) -> list[dict[str, Any]]:
-    """Return the rows of tested tokens, each with its place and what decided on it under the thresholds of `shown`."""
+    """Return the rows of tested tokens, with index and explanation of the verdict at the thresholds of `shown`."""
     thresholds = {"cosine_threshold": shown.cosine_threshold, "effect_margin": shown.effect_margin}
     return [row | {"why": why(row, **thresholds)} for row in named(frame, shown)]
 
 
 def decided(frame: pd.DataFrame | None, shown: Snapshot) -> list[dict[str, Any]]:
-    """Return the verdicts on a token where there are several, each with what decided under the thresholds shown."""
-    rows = [] if frame is None else records(frame)
+    """Return the verdicts on a token if there are several, with explanations at the thresholds shown."""
+    return decided_rows([] if frame is None else records(frame), shown)
+
+
+def decided_rows(rows: list[dict[str, Any]], shown: Snapshot) -> list[dict[str, Any]]:
+    """Return the same for rows of the query."""
     thresholds = {"cosine_threshold": shown.cosine_threshold, "effect_margin": shown.effect_margin}
     return [row | {"why": why(row, **thresholds)} for row in rows] if len(rows) > 1 else []
 
 
 def count_tested(found: int, tested: int | None) -> int | None:
-    """Count the tested tokens; where the suite lists none, that is none only if none was tested, else unknown."""
+    """Return the number of tested tokens; if none is listed, 0 only if none was tested, else unknown."""
     return found or (0 if tested == 0 else None)
 
 
 def ablated(frame: pd.DataFrame | None, metric: str | None) -> list[dict[str, Any]]:
-    """Give each latent ranked on a token its bar: start, width and zero, percent of one scale for all.
+    """Return each latent ranked on a token with its bar: start, width and zero in percent of a common scale.
 
     The bars are effects, or where the metric is of projections or no effect is known, these, the largest first.
     """
-    latents = [] if frame is None else records(frame)
+    return ablated_rows([] if frame is None else records(frame), metric)
+
+
+def ablated_rows(latents: list[dict[str, Any]], metric: str | None) -> list[dict[str, Any]]:
+    """Give the same for rows of the query."""
     known = {name for name in ("effect", "projection") if any(row[name] is not None for row in latents)}
     by_effect = "projection" not in known or ("effect" in known and decisive(metric) == "top_effect")
     by = "effect" if by_effect else "projection"

@@ -1,4 +1,4 @@
-"""The three explanations, with the figures that belong to them."""
+"""The three explanations, with their plots."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from explorer.state import Snapshot
 
 
-#: What each topic is called.
+#: Titles of the topics.
 TITLES = {
     "absorption": "What is absorption?",
     "splitting": "How splitting is measured (F1 over k)",
@@ -30,7 +30,7 @@ TITLES = {
 
 
 class Prose(View):
-    """Shows one explanation with the values in force.
+    """Shows one explanation with the current values.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Prose(View):
 
 
 def prose_html(shown: Snapshot, topic: str) -> str:
-    """Write one explanation with the values in force."""
+    """Render one explanation with the current values."""
     return render_text(
         topic,
         tau=shown.tau,
@@ -65,13 +65,13 @@ def prose_html(shown: Snapshot, topic: str) -> str:
 
 
 class Explanations(View):
-    """Collapsible explanations; a first visitor finds the first one open.
+    """Collapsible explanations; the first one is open on a first visit.
 
     Parameters
     ----------
     model : ExplorerModel
     remember : callable
-        Takes a name and a value to keep for later visits.
+        Takes a name and a value to store for later visits.
     """
 
     parts = (Prose, KSparseView, SaeScoresView)
@@ -103,7 +103,7 @@ class Explanations(View):
 
     def _toggled(self, name: str, is_open: bool) -> None:  # noqa: FBT001 - a callback's signature
         self._opened = (self._opened | {name}) if is_open else (self._opened - {name})
-        # A point, for an empty value would read as a first visit.
+        # A point, because an empty value would look like a first visit.
         self._remember("open", ".".join(sorted(self._opened)) or "none")
         if is_open:
             self._model.act = f"open-{name}"

@@ -1,4 +1,4 @@
-"""Export of what is shown: tables as CSV and Parquet, figures as PNG and SVG, and the SQL behind them."""
+"""Export of tables as CSV and Parquet, figures as PNG and SVG, and the SQL of their queries."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class _Format(NamedTuple):
     write: Callable[[pd.DataFrame], Iterator[bytes]]
 
 
-#: What a name of a file tells, where it was moved or switched.
+#: Parameters that are part of a file name if they differ from their defaults.
 _SWITCHES = frozenset(
     (
         *("latent", "tau", "cosine_threshold", "effect_margin", "sensitivity_of", "mean_policy", "scope"),
         *("main_latent_by", "cosine_view", "k_sparse_score", "graph_edges", "cell", "cell_order"),
     )
 )
-#: What decides how a figure looks, besides its answer.
+#: Parameters that affect the appearance of a figure.
 _LOOKS = {
     "cosine": ("cosine_threshold", "cosine_view", "latent"),
     **dict.fromkeys(("k-sparse", "suite-k-sparse"), ("tau", "k_sparse_score")),
@@ -46,7 +46,7 @@ _LOOKS = {
     "split-absorb-graph": ("graph_edges", "latent"),
     "splitting-tree": ("latent",),
 }
-#: Rows that a page writes to a file: a browser holds all of it before it is saved.
+#: Maximum rows of an export from the page, because the browser keeps the whole file in memory before saving it.
 MOST_ROWS = 500_000
 FORMATS = {
     "csv": _Format("CSV", ".csv", "text/csv", as_csv),
@@ -58,7 +58,7 @@ FORMATS = {
 
 
 class Export(pn.viewable.Viewer):
-    """The dialog that every button "Export" opens (templates/export_button.html), one for the session.
+    """The dialog of all buttons "Export" (templates/export_button.html), one per session.
 
     A button names the answers and the figures it offers; what it asks for is written when it is asked for.
 
@@ -66,7 +66,7 @@ class Export(pn.viewable.Viewer):
     ----------
     model : ExplorerModel
     shared : bool
-        Whether others than the owner of this machine may be reading: they are not told where the suites lie.
+        Whether visitors may not be the owner of this machine; file paths of suites are hidden then.
     """
 
     def __init__(self, model: ExplorerModel, *, shared: bool) -> None:
@@ -81,7 +81,7 @@ class Export(pn.viewable.Viewer):
         )
 
     def _show(self, wanted: dict[str, str]) -> None:
-        """Offer the answers and the figures of a button; names that mean nothing are passed over."""
+        """Offer the results and figures of a button; unknown names are ignored."""
         self._wanted, self._failure = wanted, ""
         self._render()
 
@@ -106,7 +106,7 @@ class Export(pn.viewable.Viewer):
         self._render()
 
     def _offer(self, name: str) -> dict[str, Any] | None:
-        """Describe an answer: its name, what a row is, its SQL."""
+        """Describe a result: its name, what a row is, its SQL."""
         try:
             query, sql = self._model.query(name), self._model.script(name, shared=self._shared)
         except KeyError:
@@ -114,7 +114,7 @@ class Export(pn.viewable.Viewer):
         return {"name": name, "doc": catalog()[query].doc, "sql": sql}
 
     def _figure(self, name: str, answer: str) -> dict[str, str]:
-        """Describe a figure that draws an answer: its name, that of its file, and what its legend says."""
+        """Describe a figure of a result: its name, file name and legend."""
         shown = self._model.shown
         rows = getattr(self._model, answer, None)
         keys = legend_of(
@@ -124,7 +124,7 @@ class Export(pn.viewable.Viewer):
         return {"name": name, "file": self._file(answer, name, _LOOKS.get(name, ())), "legend": json.dumps(legend)}
 
     def _file(self, answer: str, name: str, looks: Sequence[str] = ()) -> str:
-        """Name a file after what it is about, and all that was moved or switched away from where it starts."""
+        """Return the name of a file: its subject, and all parameters that differ from their defaults."""
         model, shown = self._model, self._model.shown
         parts = []
         for key, value in model.place(answer).items():
@@ -137,13 +137,13 @@ class Export(pn.viewable.Viewer):
         return "_".join([*parts, name])
 
     def _saver(self, kind: str) -> Callable[[str], None]:
-        """Make what has an answer written, and sent to the browser, as a file of that format."""
+        """Return the handler that writes a result as a file of that format and sends it to the browser."""
 
         def save(name: str) -> None:
             if self._writing:
                 return
             try:
-                ask, file = self._model.asking_whole(name), self._file(name, name)
+                ask, file = self._model.fetch_later(name), self._file(name, name)
             except KeyError:
                 return
             self._writing, self._failure = f"{file}{FORMATS[kind].ending}", ""
@@ -170,7 +170,7 @@ class Export(pn.viewable.Viewer):
             caller.tell(partial(self._finish, failure and f"{file} was not written: {failure}"))
 
     def _finish(self, failure: str) -> None:
-        """Say in the dialog what came of it, or where that was closed meanwhile, at the top of the page."""
+        """Show the outcome in the dialog or, if that was closed meanwhile, at the top of the page."""
         self._writing, self._failure = "", failure
         if self._wanted is None and failure:
             self._model.error = failure

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from explorer.views.background import Caller
 
 _NAMED = ("duckdb", "panel", "holoviews", "bokeh")
-#: The search keeps the middle, as far as what stands beside it leaves it there.
+#: The search remains in the middle, as far as the parts beside it allow.
 _BAR_STYLE = """
 :host {
   display: grid; gap: 16px;
@@ -36,17 +36,17 @@ _BAR_STYLE = """
 
 
 class Header(pn.viewable.Viewer):
-    """The line at the top of the page.
+    """The header of the page.
 
     Parameters
     ----------
     model : ExplorerModel
     make_snapshot : callable
-        Takes the state by keyword, and `progress`; returns a snapshot, or says in a ValueError why it cannot.
+        Takes the state by keyword, and `progress`; returns a snapshot, or raises ValueError with the reason.
     on_page : bool
-        Whether there is a page of its own, with an address to copy and a drawer to open.
+        Whether it is on the explorer's page, with an address to copy and a drawer to open.
     served : Served, optional
-        Where other suites may be opened from the page.
+        The served suites, if others may be opened from the page.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Header(pn.viewable.Viewer):
         self._model.state.dark = not self._model.state.dark
 
     def _take_snapshot(self, _: object) -> None:
-        """Make the snapshot aside, show how far it is, and send it to the browser."""
+        """Create the snapshot in the background, show its progress, and send it to the browser."""
         if self._percent is not None:
             return
         state = self._model.state
@@ -110,7 +110,7 @@ class Header(pn.viewable.Viewer):
         in_background(work)
 
     def _show_failure(self, why: str) -> None:
-        self._model.error = f"No snapshot was made: {why}"
+        self._model.error = f"No snapshot was created: {why}"
 
     def _show_progress(self, percent: int | None) -> None:
         self._percent = percent
@@ -137,5 +137,5 @@ class Header(pn.viewable.Viewer):
 
 @cache
 def versions() -> str:
-    """Name the libraries that what is shown rests on."""
+    """Return the versions of the libraries on which the display depends."""
     return ", ".join(f"{name} {version(name)}" for name in _NAMED)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Headline(View):
-    """Says in words and figures what is shown.
+    """Summarizes the state shown in a sentence and a table of numbers.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Headline(View):
 
 
 def sentence_html(model: ExplorerModel, *, live: bool) -> str:
-    """Write the headline; a `live` one leads to the concept's parent and offers to take the thresholds back."""
+    """Render the headline; a `live` one links to the concept's parent and offers to reset the thresholds."""
     shown, summary = model.shown, model.summary
     return render(
         "headline",
@@ -62,7 +62,7 @@ def sentence_html(model: ExplorerModel, *, live: bool) -> str:
 
 
 def figures_html(model: ExplorerModel) -> str:
-    """Write the figures of main latent and linear probe."""
+    """Render the scores of main latent and linear probe."""
     shown, summary = model.shown, model.summary
     scores = (
         [

@@ -1,4 +1,4 @@
-"""The heat map of concepts by SAEs; a tap opens Explore at a cell, a brush picks SAEs."""
+"""The heat map of concepts by SAEs; a tap opens Explore at a cell, a dragged box selects SAEs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import panel as pn
 from explorer.format import number, percent
 from explorer.plots.heat_map import cell_labels, heat_map, height_of, names_of, steps_of
 from explorer.plots.sae_style import sae_keys
-from explorer.saes import ATTRIBUTES, TITLES, telling
+from explorer.saes import ATTRIBUTES, TITLES, distinguishing_attributes
 from explorer.theme import theme
 from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from explorer.state import ExplorerState, Snapshot
 
 _TABLED = 25
-#: Of a family with as many concepts, those that were measured nowhere have a row, too.
+#: In a family of at most this many concepts, those that were never measured have a row, too.
 _ALWAYS_ALL = 40
 
 
@@ -59,7 +59,7 @@ class HeatMapView(View):
         return map_height(self._model)
 
     def drawing(self) -> partial[Plot]:
-        """Make the call that draws what is shown."""
+        """Return the call that draws the state shown."""
         return map_drawing(self._model)
 
     def _brush(self, bounds: tuple[float, float] | None) -> None:
@@ -83,16 +83,16 @@ class HeatMapView(View):
 
 
 def ordered(model: ExplorerModel) -> list[tuple[str, str]]:
-    """Return the SAEs of the heat map, in the chosen order: all, or those that are brushed."""
+    """Return the SAEs of the heat map in the chosen order: all, or the selected ones."""
     shown, means = model.shown, model.sae_means
     keys = [] if means is None else sae_keys(means)
     left = [key for key in keys if not shown.brushed or key in shown.brushed]
-    # Those in front are in the order of their suite, in which unknown values come last.
+    # The sort is stable, so SAEs with equal values keep the order of their suite.
     return sorted(left, key=lambda key: (key[0], _place(getattr(model.saes[key], shown.cell_order))))
 
 
 def rows_of(model: ExplorerModel) -> list[Concept]:
-    """Return the concepts of the family, from the top down: those of which there is a cell."""
+    """Return the concepts of the family that have a cell, from the top down."""
     cells, shown = model.concept_rates, model.shown
     there = set() if cells is None else set(cells["concept"])
     concepts = [one for one in shown.concepts.values() if one.family == shown.family]
@@ -100,12 +100,12 @@ def rows_of(model: ExplorerModel) -> list[Concept]:
 
 
 def map_height(model: ExplorerModel) -> int:
-    """Return the height of the heat map, pixels."""
+    """Return the height of the heat map in pixels."""
     return height_of(len(rows_of(model)), names_of(ordered(model), model.saes))
 
 
 def map_drawing(model: ExplorerModel) -> partial[Plot]:
-    """Make the call that draws the heat map of what is shown."""
+    """Return the call that draws the heat map for the state shown."""
     shown = model.shown
     return partial(
         heat_map,
@@ -124,9 +124,9 @@ def map_drawing(model: ExplorerModel) -> partial[Plot]:
 
 
 def map_head_html(model: ExplorerModel, *, orders: bool = True) -> str:
-    """Say what the colours of cells mean, with the switches above the heat map; that of the order of SAEs, too."""
+    """Render the legend of the heat map, with its switches."""
     shown, means, cells = model.shown, model.sae_means, model.concept_rates
-    tell = telling([model.saes[key] for key in sae_keys(means)]) if means is not None else []
+    tell = distinguishing_attributes([model.saes[key] for key in sae_keys(means)]) if means is not None else []
     by = [name for name in ATTRIBUTES if name in tell and orders] or [shown.cell_order]
     return render(
         "heat_map_head",
@@ -134,14 +134,14 @@ def map_head_html(model: ExplorerModel, *, orders: bool = True) -> str:
         cell=shown.cell,
         orders={name: f"by {TITLES[name] if name == 'l0' else name}" for name in by},
         noun=shown.noun,
-        # By what all have in common they lie as they do by the first that tells them apart.
+        # Ordering by an attribute that all share is the same as by the first attribute that distinguishes them.
         order=shown.cell_order if shown.cell_order in by else by[0],
         steps=steps_of(cells, shown.cell, theme(dark=shown.dark)),
     )
 
 
 def highest_cells(model: ExplorerModel) -> Table | None:
-    """List the highest cells of the heat map."""
+    """Return the table of the highest cells of the heat map."""
     cells, cell = model.concept_rates, model.shown.cell
     if cells is None or cells.empty:
         return None
@@ -165,15 +165,15 @@ def highest_cells(model: ExplorerModel) -> Table | None:
 
 
 def _place(value: Any) -> tuple[bool, Any]:
-    """Order the values of an attribute, unknown ones last."""
+    """Return the sort key of an attribute's value; unknown ones come last."""
     return value is None, "" if value is None else value
 
 
 def current_sae(shown: Snapshot) -> tuple[Any, ...]:
-    """Name the SAE that Explore shows, as `sae_keys` does."""
+    """Return suite and id of the SAE that Explore shows."""
     return (shown.suite, shown.sae)
 
 
 def open_sae(state: ExplorerState, sae: tuple[str, str], **more: str) -> None:
-    """Go to Explore at an SAE."""
+    """Open Explore at an SAE."""
     state.apply({**dict(zip(("suite", "sae"), sae, strict=True)), "page": "explore", **more})

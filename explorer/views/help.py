@@ -1,4 +1,4 @@
-"""The one dialog for all help: tours, method, glossary, keys, where the suite comes from, documents."""
+"""The help dialog: tours, method, glossary, keys, provenance of the suite, documents."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import panel as pn
 from explorer.state import PAGES
 from explorer.text.glossary import GLOSSARY, name_of
 from explorer.text.tour_files import TourError
-from explorer.tours import existing, offered
+from explorer.tours import rendered_tours, with_existing_steps
 from explorer.views.explanations import TITLES, prose_html
 from explorer.views.header import versions
 from explorer.views.markup import Markup, render
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from explorer.model import ExplorerModel
-    from explorer.tours import ToldStep, ToldTour
+    from explorer.tours import RenderedStep, RenderedTour
     from queries import Store
 
 SECTIONS = {
@@ -30,7 +30,7 @@ SECTIONS = {
     "suite": "About this suite",
     "documents": "Documents",
 }
-#: The project's documents, which lie beside its code.
+#: The project's documents, in the folder docs.
 DOCUMENTS = {
     "method.md": "how everything on the page is measured, with formulas and sources",
     "findings.md": "what the embedded suite of architectures shows",
@@ -44,28 +44,28 @@ DOCUMENTS = {
 
 
 def glossary() -> dict[str, str]:
-    """Return the definition of each term, by the name that readers know it by, in alphabetical order."""
+    """Return the definition of each term by its displayed name, in alphabetical order."""
     named = {name_of(term): said for term, said in GLOSSARY.items()}
     return dict(sorted(named.items(), key=lambda pair: pair[0].lower()))
 
 
-def still_html(kind: str, pages: Sequence[str] = ()) -> str:
-    """Write the help of a page without a server, a "snapshot" or a "site" with these pages."""
+def help_html(kind: str, pages: Sequence[str] = ()) -> str:
+    """Render the help of a page without a server, a "snapshot" or a "site" with these pages."""
     sections = {name: SECTIONS[name] for name in ("tours", "glossary", "keys")}
     return render("help", open=True, live=False, kind=kind, sections=sections, glossary=glossary(), pages=pages)
 
 
-def tours_part(store: Store, suite: str, exists: Callable[[ToldStep], bool]) -> dict[str, Any]:
-    """Collect the tours of a suite for a page without a server: each step with its card, but for those that it lacks.
+def tours_part(store: Store, suite: str, exists: Callable[[RenderedStep], bool]) -> dict[str, Any]:
+    """Collect the tours of a suite for a page without a server: each step with its card, except those that it lacks.
 
     Parameters
     ----------
     store : Store
     suite : str
     exists : callable
-        Tells whether the page has what a step shows.
+        Returns whether the page contains what a step shows.
     """
-    told = [kept for tour in offered(store, suite) if (kept := existing(tour, exists)) is not None]
+    told = [kept for tour in rendered_tours(store, suite) if (kept := with_existing_steps(tour, exists)) is not None]
     return {
         "html": render("help_tours", tours=told),
         "told": [
@@ -82,13 +82,13 @@ def tours_part(store: Store, suite: str, exists: Callable[[ToldStep], bool]) -> 
 
 
 class Help(pn.viewable.Viewer):
-    """The dialog, one for the session; what a suite's tours tell is asked for when it opens.
+    """The dialog, one per session; the tours of a suite are rendered when it opens.
 
     Parameters
     ----------
     model : ExplorerModel
     start : callable
-        Takes the name of a tour that is to begin.
+        Called with the name of a tour to start it.
     """
 
     def __init__(self, model: ExplorerModel, start: Callable[[str], None]) -> None:
@@ -98,20 +98,20 @@ class Help(pn.viewable.Viewer):
             "help", on={"show": self._open, "close": self._close, "tour": self._begin, "learn": self._learn}
         )
         self._at: str | None = None  # the section that it was opened at; None while it is closed
-        self._tours: list[ToldTour] | None = None  # None while they are asked for
+        self._tours: list[RenderedTour] | None = None  # None while they are asked for
 
     def _open(self, section: str) -> None:
         self._at = section if section in SECTIONS else "tours"
         store, suite = self._model.store, self._model.state.suite
         self._tours = None
 
-        def ask() -> list[ToldTour] | Exception:
+        def ask() -> list[RenderedTour] | Exception:
             try:
-                return offered(store, suite) if suite else []
+                return rendered_tours(store, suite) if suite else []
             except (QueryError, TourError) as error:
                 return error
 
-        self._model.aside(ask, self._take, self._show)
+        self._model.runner(ask, self._take, self._show)
 
     def _take(self, found: Any) -> None:
         if isinstance(found, Exception):

@@ -1,4 +1,4 @@
-"""The k-sparse plot with its tau: move tau and the split latents follow, here and everywhere."""
+"""The k-sparse plot with a slider for tau, which updates the split latents on all pages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class KSparseView(View):
-    """Shows the score of the k-sparse probes; a tap on a bar selects the latent that it adds.
+    """Shows the scores of the k-sparse probes; a tap on a bar selects the latent added at that k.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class KSparseView(View):
         self._show()
 
     def drawing(self) -> partial[Plot]:
-        """Make the call that draws what is shown."""
+        """Return the call that draws the state shown."""
         shown, summary = self._model.shown, self._model.summary or {}
         return partial(
             k_sparse_plot,
@@ -92,7 +92,7 @@ class KSparseView(View):
 
 
 def scores(k_sparse: pd.DataFrame | None, summary: str) -> Table | None:
-    """List all scores of the k-sparse probes."""
+    """Return the table of all scores of the k-sparse probes."""
     if k_sparse is None or k_sparse.empty:
         return None
 

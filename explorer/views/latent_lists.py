@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class LatentLists(View):
-    """Lists the latents that matter for the concept.
+    """Lists the split and absorbing latents of the concept.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class LatentLists(View):
 
 
 def lists_html(model: ExplorerModel, *, selected: int | None) -> str:
-    """Write the two lists, with a word on why nothing absorbs where that is so."""
+    """Render the two lists; an empty list of absorbing latents states the reason."""
     split, absorbing, summary = model.split_latents, model.absorbing_latents, model.summary or {}
     return render(
         "latents",

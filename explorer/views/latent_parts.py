@@ -1,4 +1,4 @@
-"""What the latent of a number does on every SAE: the concepts that it splits or absorbs."""
+"""The roles of the latent with a given number on every SAE, for all concepts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class LatentParts(View):
-    """Lists every concept and part of the latent that the page Evidence is narrowed to; nothing without one.
+    """Lists all roles of the latent by which the page Evidence is filtered; empty without such a filter.
 
     Parameters
     ----------

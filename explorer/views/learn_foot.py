@@ -1,4 +1,4 @@
-"""The foot of the page Learn: the real case that a step ends at, the way to the next step, and the sources."""
+"""The foot of the page Learn: an example from the suite, navigation to the next step, and references."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class LearnFoot(View):
-    """Leads on.
+    """Links to the example and to the other steps.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ STEPS = {
 
 
 class LearnHead(View):
-    """Names the steps and goes from one to another.
+    """Lists the steps, as navigation.
 
     Parameters
     ----------

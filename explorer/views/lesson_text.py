@@ -1,4 +1,4 @@
-"""The text of a step of the page Learn, with the values in force."""
+"""The text of a step of the page Learn, with the current values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class LessonText(View):
-    """Explains the step.
+    """Shows the text of the current step.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class LessonText(View):
 
 
 def lesson_html(shown: Snapshot) -> str:
-    """Write the text of the step that is shown."""
+    """Render the text of the current step."""
     toy, num_latents = toy_of(shown), shown.learn_latents
     hedges = shown.learn_step == 1 and num_latents == 1
     return render_text(

@@ -1,4 +1,4 @@
-"""A plot that follows what it is drawn of, and reports taps and brushes."""
+"""A plot that is updated with its data, and reports taps and selections."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from explorer.plots.layers import Plot
 
-#: Comparison by value; all else, as frames, is another where it is not the same.
+#: Types of arguments that are compared by value; all others, such as frames, by identity.
 _PLAIN = (bool, int, float, str, tuple, list, set)
 
 
 class _Drawings(param.Parameterized):
-    """Counts how often HoloViews was to draw a plot again."""
+    """A HoloViews stream that counts how often a plot must be drawn again."""
 
     number = param.Integer(0)
 
@@ -37,18 +37,18 @@ class LivePlot:
     Parameters
     ----------
     drawing : callable
-        Makes of what is shown a call that returns the plot; another function or another argument makes it another.
-        Where `zoom` is given, the call takes `x_range`, too.
+        Returns, for the state shown, a call that returns the plot; a changed function or argument updates it.
+        With `zoom`, the call also takes `x_range`.
     height : int
         Pixels.
     on_tap : callable, optional
-        Takes the place of a tap, in data coordinates.
+        Called with the position of a tap, in data coordinates.
     on_brush : tuple of stream type and callable, optional
-        The kind of brush (BoundsX, BoundsY, BoundsXY), and what takes its bounds.
+        The stream of the selection (BoundsX, BoundsY, BoundsXY), and a function called with its bounds.
     zoom : RangeX, optional
-        Is kept at the visible part of the x-axis.
+        Stream of the visible x range.
     **layout
-        Passed on to the pane.
+        Passed to the pane.
     """
 
     def __init__(
@@ -63,18 +63,18 @@ class LivePlot:
     ) -> None:
         self._drawing, self._drawn, self._zoom, self._height = drawing, drawing(), zoom, height
         self._plot: Plot | None = None
-        #: What each figure shows; there is one in each document that the pane is in.
+        #: The plot in each figure; there is one figure per document that contains the pane.
         self._figures: WeakKeyDictionary[Figure, Plot] = WeakKeyDictionary()
         self._is_remote = False
         self._drawings = _Drawings()
-        # Each drawing is another one: there is nothing to remember.
+        # No cache, because each drawing is different.
         draw = hv.Callable(lambda **_: self._draw(), memoize=False)
-        # HoloViews looks for taps and brushes on an overlay only where one of its streams is linked.
+        # HoloViews registers taps and selections on an overlay only if one of its streams is linked.
         stream = hv.streams.Params(self._drawings, ["number"], linked=True)
         self._map = plot = hv.DynamicMap(draw, streams=[stream])
         if zoom is not None:
             zoom.source = plot
-            # HoloViews tells of a zoom without the document's lock.
+            # HoloViews reports zooming without the document's lock.
             zoom.add_subscriber(lambda **_: self._show(at_once=False))
         if on_tap is not None:
             tap = hv.streams.Tap(source=plot, x=None, y=None)
@@ -89,7 +89,7 @@ class LivePlot:
 
     @property
     def height(self) -> int:
-        """Its height on a desk, pixels; for an audience it is as much higher as its texts are larger."""
+        """Its height in pixels; in a presentation it is scaled with the texts."""
         return self._height
 
     @height.setter
@@ -103,14 +103,14 @@ class LivePlot:
         return round(self._height * next((which.scale for which in given if isinstance(which, Theme)), 1))
 
     def update(self) -> None:
-        """Follow what is shown, where the plot has become another."""
+        """Update the plot if its call has changed."""
         former, self._drawn = self._drawn, self._drawing()
         if not _is_same(former, self._drawn):
             self.pane.height = self._scaled
             self._show()
 
     def _now(self) -> Plot:
-        """Make the plot of what is shown now, in the part that is zoomed in on."""
+        """Return the plot for the state shown, within the visible x range."""
         if self._zoom is None:
             return self._drawn()
         x_range = self._zoom.x_range
@@ -121,10 +121,10 @@ class LivePlot:
         return self._plot.draw(partial(_note, ref(self)))
 
     def note(self, drawn: Any) -> None:
-        """Note what the figure of a HoloViews plot shows."""
+        """Record the plot in the figure of a HoloViews plot."""
         if self._plot is not None:
             self._figures[drawn.state] = self._plot
-        # A notebook is told by HoloViews what has changed.
+        # In a notebook, HoloViews sends the changes.
         self._is_remote |= drawn.comm is not None
 
     def _show(self, *, at_once: bool = True) -> None:
@@ -134,16 +134,16 @@ class LivePlot:
         if self._is_remote or any(figure.document not in (None, pn.state.curdoc) for figure in self._figures):
             self._drawings.number += 1
             return
-        # What HoloViews has kept would be drawn where the pane is put up again.
+        # Otherwise HoloViews would draw its cached element if the pane is shown again.
         self._map.reset()
         pn.state.execute(self._patch, schedule="auto" if at_once else True)
 
     def _patch(self) -> None:
-        """Bring the figures up to date, or have HoloViews draw them where they look different."""
+        """Patch the figures, or let HoloViews draw them again if their appearance has changed."""
         if (plot := self._plot) is None:
             return
-        looks = plot.looks
-        if any(shown.looks != looks for shown in self._figures.values()):
+        looks = plot.appearance
+        if any(shown.appearance != looks for shown in self._figures.values()):
             self._drawings.number += 1
             return
         for figure, shown in list(self._figures.items()):
@@ -152,13 +152,13 @@ class LivePlot:
 
 
 def _note(live: ref[LivePlot], plot: Any, _element: Any) -> None:
-    """Tell a live plot of the figure that was drawn; HoloViews may keep this hook longer than the plot is wanted."""
+    """Pass a drawn figure to its live plot, weakly referenced, because HoloViews may keep this hook longer."""
     if (drawn := live()) is not None:
         drawn.note(plot)
 
 
 def _is_same(one: partial[Plot], other: partial[Plot]) -> bool:
-    """Tell whether two calls return the same plot."""
+    """Return whether two calls return the same plot."""
     former, new = ({"": call.func, **dict(enumerate(call.args)), **call.keywords} for call in (one, other))
     return former.keys() == new.keys() and all(
         value is new[name] or (type(value) in _PLAIN and value == new[name]) for name, value in former.items()
@@ -166,7 +166,7 @@ def _is_same(one: partial[Plot], other: partial[Plot]) -> bool:
 
 
 def _are_numbers(values: object) -> bool:
-    """Tell whether what a browser sent are finite numbers; anything may come."""
+    """Return whether values from the browser are finite numbers."""
     return isinstance(values, tuple) and all(isinstance(each, int | float) and math.isfinite(each) for each in values)
 
 
@@ -176,7 +176,7 @@ def _brushed(take: Callable[[Any], object], bounds: object) -> None:
 
 
 def _held(act: Callable[..., object], *values: Any) -> None:
-    """Do one act of the reader's, and send all that it changes in one message.
+    """Handle one event of the visitor, and send all changes in one message.
 
     HoloViews (1.23) reports taps and selections without the document's lock. Since Bokeh 3.10 another act may run in
     another thread at the time: then both hold the document, and Panel (1.10) releases neither hold.

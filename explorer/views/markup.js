@@ -1,4 +1,4 @@
-// Shows HTML that the server rendered, and sends back what the reader does with it.
+// Shows HTML rendered by the server, and reports the visitor's actions.
 //
 // An element with data-action reports {action, value} when it is clicked (buttons, links), submitted (forms) or
 // changed (inputs). Elements keep focus and scroll position over a re-render by their id or data-key.
@@ -27,7 +27,7 @@ function save(file, blob) {
 }
 
 const SVG = "http://www.w3.org/2000/svg"
-// How the markers and lines of figures look in a legend, around its middle.
+// Markers and lines in a legend, around its centre.
 const MARKS = {
   circle: "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0",
   square: "M-4,-4h8v8h-8z",
@@ -36,7 +36,7 @@ const MARKS = {
   inverted_triangle: "M-4,-3.5L0,4L4,-3.5z",
 }
 const DASHES = { solid: "", dashed: "4 3", dotted: "1.5 2.5" }
-const PIXELS = 2 // of a picture, to one of the page
+const PIXELS = 2 // of a picture, per pixel of the page
 
 function element(name, attributes, text) {
   const made = document.createElementNS(SVG, name)
@@ -45,7 +45,7 @@ function element(name, attributes, text) {
   return made
 }
 
-// The keys of a legend (explorer/plots/legend.py) in as many rows as it takes, and how high these are.
+// The keys of a legend (explorer/plots/legend.py) in as many rows as needed, and their height.
 function drawLegend(keys, width, font, colour) {
   const pen = document.createElement("canvas").getContext("2d")
   pen.font = `12px ${font}`
@@ -74,7 +74,7 @@ async function saveFigure(name, as, file, keys, of) {
   const { width, height } = view.bbox
   const [legend, above] = drawLegend(keys, width, role("--ax-font", "sans-serif"), role("--ax-muted", "#555"))
   const figure = new DOMParser().parseFromString(view.export("svg").ctx.get_serialized_svg(true), "image/svg+xml").documentElement
-  // Each text is followed by its outline, which nobody sees and every search finds.
+  // Each text is followed by an invisible copy for its outline, which a text search would find.
   for (const outline of figure.querySelectorAll('text[fill="none"][stroke-opacity="0"]')) outline.remove()
   figure.setAttribute("y", above)
   const size = { width, height: height + above }
@@ -96,7 +96,7 @@ async function inPixels(picture, { width, height }) {
   return new Promise((done) => canvas.toBlob(done))
 }
 
-// A page in a frame is held to the policy of the page around it: its scripts run only where they carry that one's nonce.
+// A page in a srcdoc frame inherits the policy of the surrounding page, so its scripts need that page's nonce.
 function allowScripts(html) {
   const allowed = document.querySelector("script[nonce]")?.nonce
   const page = new DOMParser().parseFromString(html, "text/html")
@@ -117,7 +117,7 @@ function bringIntoSight(dialog) {
   }).observe(output)
 }
 
-// What has the focus, in whatever component.
+// The focused element, in any component.
 function inFocus() {
   let element = document.activeElement
   while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement
@@ -132,13 +132,13 @@ export function render({ model, el }) {
 
   const send = (action, value) => model.send_msg({ action, value })
 
-  // In a strip that scrolls the chosen element stays in sight.
+  // In a scrolling strip, the chosen element remains visible.
   function reveal() {
     for (const strip of box.querySelectorAll("[data-reveal]")) {
       const chosen = strip.querySelector(strip.dataset.reveal)
       if (!chosen) continue
       if (strip.scrollWidth > strip.clientWidth) strip.scrollLeft = chosen.offsetLeft - strip.offsetLeft - strip.clientWidth / 2
-      // A list that scrolls down stays where the reader left it, unless what is chosen is out of sight.
+      // A scrolling list keeps its position, unless the chosen element is not visible.
       const top = chosen.offsetTop - strip.offsetTop
       if (top < strip.scrollTop || top + chosen.offsetHeight > strip.scrollTop + strip.clientHeight) {
         strip.scrollTop = top - strip.clientHeight / 2
@@ -146,7 +146,7 @@ export function render({ model, el }) {
     }
   }
 
-  // What opens again through an act of the reader's is brought into view, beside what stays at the top of the page.
+  // An element that opens after an action of the visitor is scrolled into view, below the sticky header.
   let brought = null
   function bring() {
     const element = box.querySelector("[data-bring]")
@@ -160,7 +160,7 @@ export function render({ model, el }) {
     }).observe(element)
   }
 
-  // By what a dialog was opened: the browser forgets it when the dialog is drawn again, or goes while it is open.
+  // The opener of a dialog, which the browser loses if the dialog is rendered again or removed while open.
   let opener = null
   function handBack() {
     if (opener && document.activeElement === document.body) opener.focus({ preventScroll: true })

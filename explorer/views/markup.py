@@ -1,4 +1,4 @@
-"""HTML on the page: Jinja templates, escaped throughout, shown by one component that reports what the reader does."""
+"""HTML on the page: Jinja templates with escaping, shown by a component that reports the visitor's actions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from explorer.format import (
     width_label,
 )
 from explorer.text.glossary import definition
-from explorer.upstream.bokeh import lacks
+from explorer.upstream.bokeh import declare_missing
 from explorer.views.act import take
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from explorer.views.background import Caller
 
-#: Pieces of a file that a browser is sent before it has taken them.
+#: Maximum unacknowledged chunks of a file sent to the browser.
 _UNDER_WAY = 2
 STATIC: Path = files("explorer") / "static"  # type: ignore[assignment]
 
@@ -62,14 +62,14 @@ _TERM = Safe(
 
 @pass_context
 def term(context: Context, name: str, text: str = "", caller: Callable[[], str] | None = None) -> Safe:
-    """Write a term of the glossary, as `text` or as what a ``call`` block holds; it opens its definition."""
+    """Render a term of the glossary, as `text` or as the contents of a ``call`` block; a click opens its definition."""
     shown = caller() if caller else text
     return _TERM.format(look="", name=_id(context, name), text=shown, definition=definition(name))
 
 
 @pass_context
 def column_terms(context: Context, names: Mapping[str, str]) -> Safe:
-    """Write one button that opens the definitions of a table's columns, given as terms by their titles; "" has none."""
+    """Render a button that opens the definitions of a table's columns, given as terms by title; "" has none."""
     rows = [Safe("<b>{}</b> {}<br>").format(title, definition(name)) for title, name in names.items() if name]
     return _TERM.format(
         look=" plain", name=_id(context, "columns"), text="About the columns", definition=Safe().join(rows)
@@ -77,7 +77,7 @@ def column_terms(context: Context, names: Mapping[str, str]) -> Safe:
 
 
 def _id(context: Context, name: str) -> str:
-    """Make an id that no other template gives."""
+    """Return a unique element id."""
     return f"{(context.name or '').removesuffix('.html')}-{name}".replace("_", "-")
 
 
@@ -105,7 +105,7 @@ def render(template: str, **values: object) -> str:
 
 
 def render_part(template: str, part: str, *values: object) -> str:
-    """Render a macro of ``templates/<template>.html`` as `render` does the whole."""
+    """Render a macro of ``templates/<template>.html``; see `render`."""
     return str(getattr(_templates().get_template(f"{template}.html").module, part)(*values))
 
 
@@ -117,7 +117,7 @@ def styles() -> str:
 
 @cache
 def math_font() -> str:
-    """Return the rule that brings the font of formulas: it has the table of sizes and distances that MathML needs.
+    """Return the CSS rule with the font of formulas, which has the table of sizes and distances that MathML needs.
 
     It goes into the style sheet of a document, for those of components cannot name fonts, and brings the file along:
     nothing is fetched.
@@ -126,7 +126,7 @@ def math_font() -> str:
     return f'@font-face {{ font-family: "Noto Sans Math"; src: url(data:font/woff2;base64,{font}) format("woff2"); }}'
 
 
-lacks(ReactiveESM, "html")
+declare_missing(ReactiveESM, "html")
 
 
 # Panel reads each parameter through the instance, which would copy it: 26 parameters for each of 36 components.
@@ -157,13 +157,13 @@ class Markup(JSComponent):
         super().__init__(css_name=css_name, **{"sizing_mode": "stretch_width", "margin": 0} | params)
 
     def _get_properties(self, doc: Any) -> dict[str, Any]:
-        # The model is found in the browser, by tests and scripts, under the name of what it shows.
+        # The Bokeh model has the name of its content, by which scripts and tests find it in the browser.
         return super()._get_properties(doc) | {"name": self.css_name}
 
     def send_file(self, name: str, pieces: Iterable[bytes], kind: str, caller: Caller) -> None:
-        """Have the browser save a file of that name and media type; for work that is done in the background.
+        """Make the browser save a file of that name and media type; called from background work.
 
-        A piece is made and sent when the browser has taken those before: neither side holds more than a few.
+        A chunk is created and sent when the browser has received earlier ones, so both sides keep only a few.
         """
         self._under_way = BoundedSemaphore(_UNDER_WAY)
         for nth, piece in enumerate(pieces):
@@ -176,7 +176,7 @@ class Markup(JSComponent):
             self._under_way.release()
 
     def _send_event(self, Event: Any, **values: Any) -> None:  # noqa: N803 - Panel's name for it
-        """Send to the browser; in a notebook, too, where the models are in a document that Panel does not know."""
+        """Send a message to the browser, also in a notebook, where Panel does not know the models' document."""
         super()._send_event(Event, **values)
         for model, _ in self._models.values():
             if model.document is not None and model.document.session_context is None:

@@ -1,4 +1,4 @@
-"""Notices: values of a URL that were refused, questions that failed."""
+"""Notices: rejected values of a URL, and failed queries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Notices(pn.viewable.Viewer):
-    """Lists what the reader should know, until it is dismissed.
+    """Lists messages to the visitor until they are dismissed.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Notices(pn.viewable.Viewer):
         self._show()
 
     def refuse(self, sentences: list[str]) -> None:
-        """Name the values of a URL that cannot be shown."""
+        """Show messages about rejected values of a URL."""
         self._refused = [
             f"From the link: {sentence}. It was ignored; the rest of the link was applied." for sentence in sentences
         ]

@@ -1,4 +1,4 @@
-"""The dialog in which a reader opens another suite, where the server allows it."""
+"""The dialog for opening another suite, if the server allows it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from ingest.catalogue import Entry
 
 _LOG = logging.getLogger("explorer")
-#: One import at a time in a process, beside what else is done in the background.
+#: One import at a time per process, in parallel to other background work.
 _TURN = Lock()
-_FAILED = "It could not be opened. The log of the server says why."
+_FAILED = "It could not be opened. See the log of the server for the reason."
 
 
 class OpenAnother(pn.viewable.Viewer):
-    """Opens a suite, or imports results, for the sessions that begin afterwards; this one keeps its suites.
+    """Opens a suite, or imports results, for new sessions; the current session keeps its suites.
 
     Parameters
     ----------
@@ -61,12 +61,12 @@ class OpenAnother(pn.viewable.Viewer):
             self._stop.set()
 
     def _choose(self, wanted: dict[str, str] | str) -> None:
-        """Open what was typed into the form, or an entry of the catalogue."""
+        """Open the source that was typed, or an entry of the catalogue."""
         source = (wanted if isinstance(wanted, str) else wanted.get("source", "")).strip()
         if self._stop or not source:
             return
         self._stop, self._source = Event(), source
-        self._doing, self._failure, self._found = "Looking at what is there", "", ""
+        self._doing, self._failure, self._found = "Inspecting the source", "", ""
         self._render()
         in_background(partial(self._work, source, self._stop), _TURN)
 
@@ -75,7 +75,7 @@ class OpenAnother(pn.viewable.Viewer):
 
         def progress(what: str, done: int, total: int) -> None:
             nonlocal told
-            if stop.is_set() or caller.token.given_up:
+            if stop.is_set() or caller.token.is_cancelled:
                 raise KeyboardInterrupt  # which leaves what is begun to be gone on with
             doing = f"{what}: {100 * done // max(total, 1)}%"
             if doing != told:

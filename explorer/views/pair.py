@@ -1,4 +1,4 @@
-"""Two SAEs, of two suites if need be: their rates concept by concept, and the tokens that only one absorbs."""
+"""Comparison of two SAEs, also from two suites: their rates by concept, and tokens absorbed on only one."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class PairView(View):
             self._model.state.apply({"concept": concept})
 
     def drawing(self) -> partial[Plot]:
-        """Make the call that draws the rates of both."""
+        """Return the call that draws the rates of both."""
         return pair_drawing(self._model)
 
     def _show(self) -> None:
@@ -85,7 +85,7 @@ class PairView(View):
 
 
 def pair_drawing(model: ExplorerModel) -> partial[Plot]:
-    """Make the call that draws the rates of both SAEs."""
+    """Return the call that draws the rates of both SAEs."""
     shown = model.shown
     return partial(
         dumbbell_plot,
@@ -97,7 +97,7 @@ def pair_drawing(model: ExplorerModel) -> partial[Plot]:
 
 
 def pair_head_html(model: ExplorerModel) -> str:
-    """Say which two SAEs are compared, by how much their mean rates differ, and how sure that is."""
+    """Render which two SAEs are compared, and the difference of their mean rates with its interval."""
     shown, pairs = model.shown, model.pair_concepts
     sae, other = shown.chosen_sae, shown.compared_sae
     suites = model.suite_titles
@@ -127,7 +127,7 @@ def pair_head_html(model: ExplorerModel) -> str:
 
 
 def pair_tables_html(model: ExplorerModel) -> str:
-    """Write the two SAEs concept by concept, and the tokens of the concept that only one absorbs, or both."""
+    """Render the results of both SAEs by concept, and the tokens of the concept absorbed on one or both."""
     shown, pairs, tokens = model.shown, model.pair_concepts, model.pair_tokens
     if shown.chosen_sae is None or shown.compared_sae is None or pairs is None:
         return ""
@@ -150,7 +150,7 @@ def pair_tables_html(model: ExplorerModel) -> str:
 
 
 def nothing_html(num_suites: int) -> str:
-    """Say that there is no other SAE."""
+    """Render the message that there is no other SAE."""
     elsewhere = ", or another suite." if num_suites > 1 else "."
     why = f"Every SAE of this layer is this one. Choose a layer with several{elsewhere}"
     return render("empty", title="Nothing to compare with", why=why)
@@ -166,14 +166,14 @@ def difference_of(rates: pd.DataFrame | None) -> Difference | None:
     """
     if rates is None or rates["is_other"].nunique() < len(("this", "other")):
         return None
-    # A row a seed, a column a concept.
+    # One row per seed, one column per concept.
     table = rates.pivot_table(index=["is_other", "sae"], columns="concept", values="rate")
     this, other = (table.loc[is_other].to_numpy(float) for is_other in (False, True))
     return mean_difference(this, other)
 
 
 def _sum(counts: pd.Series) -> int | None:
-    """Add up counts, of which some may be unknown; None where all are."""
+    """Return the sum of counts, ignoring unknown ones; None if all are unknown."""
     return None if counts.isna().all() else int(counts.sum())
 
 

@@ -1,4 +1,4 @@
-"""What a plot shows as a table, for those who cannot see the plot."""
+"""The data of a plot as a table, for visitors who cannot see the plot."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 
 class Table(NamedTuple):
-    """A table that unfolds.
+    """A collapsible table.
 
     Attributes
     ----------
     name : str
-        Of the plot.
+        Name of the plot.
     summary : str
-        What is to be seen of it while it is folded.
+        Text that is visible while it is collapsed.
     columns : sequence of str
     rows : callable
-        Writes its rows.
+        Returns its rows.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Table(NamedTuple):
 
 
 class PlotTable(Markup):
-    """Shows a table, which is written once a reader has unfolded it: most never do."""
+    """Shows a collapsible table, whose rows are rendered when it is opened."""
 
     def __init__(self) -> None:
         super().__init__("plot-tables", on={"unfold": self._unfold})
@@ -43,13 +43,13 @@ class PlotTable(Markup):
         self.put(self._table)
 
     def put(self, table: Table | None) -> None:
-        """Show another table, or none."""
+        """Show a table, or none."""
         self._table = table
         self.html = table_html(table, is_written=self._is_unfolded)
 
 
 def table_html(table: Table | None, *, is_written: bool = True) -> str:
-    """Write a table, or where it is not to be written yet, its summary; nothing where there is none."""
+    """Render a table, or only its summary if it is collapsed; empty if there is no table."""
     if table is None:
         return ""
     return render(

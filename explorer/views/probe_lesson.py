@@ -1,4 +1,4 @@
-"""Step 3 of the page Learn: a linear probe on the toy's inputs, beside its latents."""
+"""Step 3 of the page Learn: a linear probe on the toy's inputs, compared with its latents."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TABLED = 5
 
 
 class ProbeLesson(View):
-    """Shows the probe, what it says of each kind of input, and the cosines of the latents with it.
+    """Shows the probe, its prediction for each kind of input, and the cosines of the latents with it.
 
     Parameters
     ----------
@@ -56,12 +56,12 @@ class ProbeLesson(View):
         self._show()
 
     def vectors(self) -> partial[Plot]:
-        """Make the call that draws the vectors with the probe."""
+        """Return the call that draws the vectors with the probe."""
         shown = self._model.shown
         return partial(_vectors, toy_of(shown), shown.absorption, theme=theme(dark=shown.dark))
 
     def cosines(self) -> partial[Plot]:
-        """Make the call that draws the cosines along the slider."""
+        """Return the call that draws the cosines along the slider."""
         shown = self._model.shown
         return partial(
             _cosines,
@@ -102,7 +102,7 @@ def _vectors(toy: Toy, absorption: float, *, theme: Theme) -> Plot:
 
 
 def cosines_along(toy: Toy, places: np.ndarray) -> np.ndarray:
-    """Return the cosines of both decoder rows with the probe at some places of the slider, of shape (places, 2)."""
+    """Return the cosines of both decoder rows with the probe along the slider, of shape (positions, 2)."""
     probe = fit_probe(toy)
     return np.array([probe.cosines(absorbing_sae(place).decoder) for place in places])
 

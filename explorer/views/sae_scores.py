@@ -1,4 +1,4 @@
-"""Precision and recall over all SAEs of the suite; a tap goes to the SAE."""
+"""Precision and recall of all SAEs of the suite; a tap selects an SAE."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import panel as pn
 
 from explorer.format import l0_label, number
-from explorer.plots.sae_scores import PANELS, known_l0s, sae_scores_plot
+from explorer.plots.sae_scores import PANELS, sae_scores_plot, with_known_l0
 from explorer.plots.sae_style import distinguishing_attribute, sae_keys, styles_of
 from explorer.theme import theme
 from explorer.views.live_plot import LivePlot
@@ -61,7 +61,7 @@ class SaeScoresView(View):
         )
 
     def drawing(self, name: str) -> partial[Plot]:
-        """Make the call that draws the panel of that name with what is shown."""
+        """Return the call that draws the panel of that name for the state shown."""
         shown = self._model.shown
         return partial(
             sae_scores_plot,
@@ -74,7 +74,7 @@ class SaeScoresView(View):
 
     def _tap(self, name: str, x: float, y: float) -> None:
         scores = self._model.sae_scores
-        if scores is None or (scores := known_l0s(scores)).empty:
+        if scores is None or (scores := with_known_l0(scores)).empty:
             return
         across, up = PANELS[name]
         extent = 1.0 if across == "recall" else float(scores["l0"].max())
@@ -105,7 +105,7 @@ class SaeScoresView(View):
         self._plot_table.put(None if empty or scores is None else self._table(scores))
 
     def _table(self, scores: pd.DataFrame) -> Table:
-        """List the scores of all SAEs."""
+        """Return the table of the scores of all SAEs."""
 
         def rows() -> list[list[object]]:
             return [

@@ -1,4 +1,4 @@
-"""The field in the header that finds tokens over all SAEs and latents of the one shown."""
+"""The search field in the header, for tokens on all SAEs and latents of the current one."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from explorer.model import ExplorerModel
 
-#: Tokens that the query lists.
+#: Maximum tokens in a result of the query.
 _MOST_TOKENS = 11
-#: The list of tested tokens, narrowed by nothing.
+#: The list of tested tokens without filters.
 _ALL_EVIDENCE: Mapping[str, object] = {
     "page": "evidence",
     "evidence_token": "",
@@ -33,21 +33,21 @@ _ALL_EVIDENCE: Mapping[str, object] = {
 }
 
 
-class Asked(NamedTuple):
-    """What is looked for, and the number under which the browser awaits the answer."""
+class QueryCall(NamedTuple):
+    """The searched text, and the number by which the browser identifies the results."""
 
     number: int
     text: str
 
 
 class Combobox(Markup):
-    """A field over a list of what was found; only the list is re-rendered, so that typing is not disturbed."""
+    """A field above a list of results; only the list is rendered again, so that typing is not disturbed."""
 
     _bundle: ClassVar[str] = "search.js"
 
 
 class Search(pn.viewable.Viewer):
-    """Finds what begins with a text, and goes there.
+    """Finds tokens, concepts and latents that begin with a text, and opens them.
 
     Parameters
     ----------
@@ -72,13 +72,13 @@ class Search(pn.viewable.Viewer):
         state.param.watch(self._empty, "suite")
         self._empty()
 
-    def _search(self, asked: Asked) -> None:
-        # No browser is trusted to keep to the field's length.
+    def _search(self, asked: QueryCall) -> None:
+        # The browser's limit of the field's length cannot be trusted.
         text = asked.text[:SEARCH_CHARACTERS].strip()
         if text:
             self._model.ask(self._request, "search", partial(self._show, asked.number, text), search=text)
         else:
-            self._request.give_up()
+            self._request.cancel()
             self._show(asked.number, "", None)
 
     def _label(self, concept: str) -> str:
@@ -89,7 +89,7 @@ class Search(pn.viewable.Viewer):
             self._model.state.apply({"page": "explore", "latent": latent})
 
     def _empty(self, *_: param.parameterized.Event) -> None:
-        self._request.give_up()
+        self._request.cancel()
         self._show(0, "", None)
 
     def _show(self, number: int, text: str, answer: pd.DataFrame | None) -> None:

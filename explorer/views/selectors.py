@@ -1,4 +1,4 @@
-"""The pages, and the SAE by its attributes, with the badge that says whether it is canonical."""
+"""Navigation between pages, and the choice of an SAE by its attributes, with the badge of canonical SAEs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
-from explorer.saes import ATTRIBUTES, TITLES, telling, value_label, value_labels
+from explorer.saes import ATTRIBUTES, TITLES, distinguishing_attributes, value_label, value_labels
 from explorer.state import PAGES
 from explorer.views.markup import Markup, render
 
@@ -21,7 +21,7 @@ PAGE_TITLES = {name: name.capitalize() for name in PAGES}
 
 
 class Selectors(pn.viewable.Viewer):
-    """Chooses page and SAE: by each attribute of which the suite has more than one value, each narrowing the next.
+    """Chooses page and SAE, by each attribute with more than one value in the suite; each narrows the next.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Selectors(pn.viewable.Viewer):
         self._state.apply({"sae": sae})
 
     def _narrower(self, name: str) -> Callable[[str], None]:
-        """Make what takes the choice of a value of an attribute, named by its label."""
+        """Return the handler for choosing a value of an attribute by its label."""
 
         def narrow(label: str) -> None:
             labels = labels_of(self._state, name)
@@ -60,7 +60,7 @@ class Selectors(pn.viewable.Viewer):
         return narrow
 
     def _show(self, *_: param.parameterized.Event) -> None:
-        state, tell = self._state, telling(self._state.saes)
+        state, tell = self._state, distinguishing_attributes(self._state.saes)
         for name, group in self._groups.items():
             group.html = attribute_html(state, name) if name in tell else ""
         self._same.html = same_html(state)
@@ -74,19 +74,19 @@ class Selectors(pn.viewable.Viewer):
 
 
 def nav_html(page: str | None, pages: Iterable[str] = PAGES) -> str:
-    """Write the pages that there are, the one that is shown marked."""
+    """Render the navigation, with the current page marked."""
     return render("nav", pages={name: PAGE_TITLES[name] for name in pages}, page=page)
 
 
 def labels_of(state: ExplorerState, name: str) -> dict[str, Any]:
-    """Return the values that can be chosen of an attribute by their labels; the canonical SAE's L0 has a mark."""
+    """Return the possible values of an attribute by their labels; the canonical SAE's L0 has a mark."""
     marked = {sae.l0 for sae in state.alike if sae.canonical} if name == "l0" else set()
     values = state.options[name]
     return {label + "*" * (value in marked): value for value, label in value_labels(name, values).items()}
 
 
 def attribute_html(state: ExplorerState, name: str) -> str:
-    """Write the values that can be chosen of an attribute, the chosen one marked."""
+    """Render the possible values of an attribute, with the chosen one marked."""
     labels, sae = labels_of(state, name), state.chosen_sae
     chosen = None if sae is None else getattr(sae, name)
     return render(
@@ -100,15 +100,15 @@ def attribute_html(state: ExplorerState, name: str) -> str:
 
 
 def same_html(state: ExplorerState) -> str:
-    """Write the SAEs that no attribute tells from the chosen one, by what their publisher calls them."""
+    """Render the SAEs with the same attributes as the chosen one, by their titles."""
     alike = set(state.options["sae"])
     saes = [one for one in state.saes if one.id in alike] if len(alike) > 1 else []
     return render("same_saes", saes=saes, chosen=state.sae)
 
 
 def badge_html(state: ExplorerState) -> str:
-    """Say what all SAEs of the suite have in common, and whether the chosen one is canonical."""
-    sae, tell = state.chosen_sae, telling(state.saes)
+    """Render the attributes that all SAEs of the suite share, and whether the chosen one is canonical."""
+    sae, tell = state.chosen_sae, distinguishing_attributes(state.saes)
     return render(
         "badge",
         sae=sae,

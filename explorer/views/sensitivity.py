@@ -1,4 +1,4 @@
-"""The sensitivity plot: the absorption rate by one threshold; a tap moves the threshold there."""
+"""The sensitivity plot: the absorption rate over one threshold; a tap sets the threshold."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SHORT = {"tau": "tau", "cosine_threshold": "cosine threshold", "effect_margin":
 
 
 class SensitivityView(View):
-    """Shows how the absorption rate of this SAE, and of all, depends on one of the thresholds.
+    """Shows how the absorption rate of this SAE, and the mean over all SAEs, depends on one of the thresholds.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class SensitivityView(View):
         self._show()
 
     def drawing(self) -> partial[Plot]:
-        """Make the call that draws what is shown."""
+        """Return the call that draws the state shown."""
         shown = self._model.shown
         of = shown.sensitivity_of
         return partial(
@@ -92,7 +92,7 @@ class SensitivityView(View):
 
 
 def _table(sensitivity: pd.DataFrame, of: str) -> Table:
-    """List the rates at each value of the threshold."""
+    """Return the table of the rates at each value of the threshold."""
 
     def rows() -> list[list[object]]:
         return [

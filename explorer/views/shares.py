@@ -1,4 +1,4 @@
-"""Soft absorption: who carries the concept on the tokens that the probe finds, token by token and for each concept."""
+"""Soft absorption: which latents carry the concept on tokens that the probe finds, by token and by concept."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from explorer.plots.layers import Plot
     from explorer.state import Snapshot
 
-#: The answer that each plot is drawn of.
+#: The result that each plot draws.
 PANELS = {"token-shares": "token_shares", "concept-shares": "concept_shares"}
 
 
 class SharesView(View):
-    """Shows what split latents, absorbing latents and neither carry; a tap on a concept's bar goes to it.
+    """Shows the shares of split latents, absorbing latents and neither; a tap on a concept's bar selects it.
 
     Parameters
     ----------
     model : ExplorerModel
     when_none : str
-        Why there is nothing to show, where the view says so; else it is absent then.
+        Text if there is nothing to show; if empty, the view is hidden then.
     """
 
     answers = ("token_shares", "concept_shares", "summary")
@@ -54,7 +54,7 @@ class SharesView(View):
         self._show()
 
     def drawing(self, name: str) -> partial[Plot]:
-        """Make the call that draws the panel of that name with what is shown."""
+        """Return the call that draws the panel of that name for the state shown."""
         shown = self._model.shown
         colours = theme(dark=shown.dark, large=shown.present)
         if name == "token-shares":
@@ -73,7 +73,7 @@ class SharesView(View):
         has_tokens, has_concepts = (not known_shares(rows).empty for rows in (model.token_shares, listed))
         self._tokens.pane.visible, self._concepts.pane.visible = has_tokens, has_concepts
         unanswered = model.unanswered("token_shares") or model.unanswered("concept_shares")
-        # At the suite's own tau, a suite without projections has nothing to say here.
+        # At the suite's own tau, a suite without projections has nothing to show.
         is_moved = "tau" in shown.moved and listed is not None and not listed.empty
         has_any = has_concepts or is_moved or bool(unanswered)
         self._layout.visible = has_any or bool(self._when_none)
@@ -87,7 +87,7 @@ class SharesView(View):
 
 
 def shares_html(model: ExplorerModel, *, unanswered: str = "") -> str:
-    """Say the mean shares of the concept, and over the concepts set side by side."""
+    """Render the mean shares of the concept, and of the compared concepts."""
     shown, rows = model.shown, model.concept_shares
     of_concept = [] if rows is None else records(rows[rows["concept"] == shown.concept])
     known = known_shares(rows)
@@ -108,17 +108,17 @@ def shares_html(model: ExplorerModel, *, unanswered: str = "") -> str:
 
 
 def _num_apart(found: list[dict[str, Any]]) -> int:
-    """Count the tokens whose projection on the probe is not positive."""
+    """Return the number of tokens whose projection on the probe is not positive."""
     return sum(row["num_tokens"] - row["num_shared"] - row["num_unknown"] for row in found)
 
 
 def _num_missing(found: list[dict[str, Any]], num_positives: int | None) -> int:
-    """Count the true positives of which nothing is stored, where their number is known."""
+    """Return the number of true positives without stored projections, if it is known."""
     return max((num_positives or 0) - sum(row["num_tokens"] for row in found), 0)
 
 
 def token_table(rows: pd.DataFrame | None) -> Table | None:
-    """List the shares of each token; None where none has any."""
+    """Return the table of the shares of each token; None if no token has shares."""
     if rows is None or known_shares(rows).empty:
         return None
 
@@ -129,7 +129,7 @@ def token_table(rows: pd.DataFrame | None) -> Table | None:
 
 
 def concept_table(rows: pd.DataFrame | None, shown: Snapshot) -> Table | None:
-    """List the mean shares of each concept; None where none has any."""
+    """Return the table of the mean shares of each concept; None if no concept has shares."""
     if rows is None or known_shares(rows).empty:
         return None
 

@@ -1,4 +1,4 @@
-"""Small cosine plots side by side: of several SAEs for one concept, or of several concepts on one SAE."""
+"""Small cosine plots of several SAEs for one concept, or of several concepts on one SAE."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from explorer.plots.layers import Plot
     from explorer.theme import Theme
 
-#: Rows that fill a first screen and come in one message; each that follows alone costs the browser a new layout.
+#: Rows that fill a first screen, sent in one message, because each further message costs the browser a layout.
 _ROWS_AT_ONCE = 3
 #: Pixels.
 _LEAST_WIDTH, _GAP = 320, 24
 _GRID = {"display": "grid", "gap": f"{_GAP}px", "grid-template-columns": "minmax(0, 1fr)"}
-#: So many columns would leave the last alone below three.
+#: A number of columns for which the last one would be alone in a row below three others.
 _TWO_BY_TWO = 4
 #: A cell of the grid: the column of which its rows have one value, and that value, which its title puts into the state.
 Cell = tuple[str, str]
 
 
 class SmallMultiples(View):
-    """Shows one small plot a cell, each built when it scrolls into view.
+    """Shows one small plot per cell, each built when it scrolls into view.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class SmallMultiples(View):
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
-        #: The reduced lines of all cells with their marks, and how many of these there are.
+        #: The results with the reduced lines and marks of all cells, and with the numbers of marks.
         self._cosines, self._counts = self.answers
         self._shown: Mapping[str, list[Cell]] | None = None
         self._y_range = Range1d(*y_range(None))
@@ -60,11 +60,11 @@ class SmallMultiples(View):
         self._show()
 
     def _columns(self) -> Mapping[str, list[Cell]]:
-        """List the cells by column: what the column is called, and its cells from the top down."""
+        """Return the title of each column, with its cells from the top down."""
         raise NotImplementedError
 
     def _title(self, cell: Cell) -> str:
-        """Name a cell."""
+        """Return the title of a cell."""
         raise NotImplementedError
 
     def _frame(self, name: str, cell: Cell) -> pd.DataFrame | None:
@@ -95,7 +95,7 @@ class SmallMultiples(View):
         return Markup("message", html=render("empty", title="No cosine plots", why=why))
 
     def _column(self, name: str, cells: list[Cell]) -> pn.Column:
-        """Make one column of cells that share their x-axis."""
+        """Create one column of cells, which share their x-axis."""
         frames = [self._frame(self._cosines, cell) for cell in cells]
         last = max((int(frame["latent"].max()) for frame in frames if frame is not None and len(frame)), default=1)
         x_range = Range1d(-0.01 * last, 1.01 * last, bounds="auto")
@@ -108,7 +108,7 @@ class SmallMultiples(View):
         )
 
     def _cell(self, cell: Cell, x_range: Range1d, *, at_once: bool) -> pn.Column:
-        """Make one cell, its plot at once or when it comes into view."""
+        """Create one cell, with its plot at once or when it comes into view."""
         body = pn.Column(sizing_mode="stretch_width", min_height=HEIGHT)
 
         def build(_: object = None) -> None:
@@ -156,22 +156,22 @@ class SmallMultiples(View):
 
 
 def _tracks(number: int) -> str:
-    """Lay out that many columns as a grid: of four, two stand in a row where there is no room for all."""
+    """Return the CSS grid for that many columns: four become two per row if there is no room for all."""
     least = f"min(100%, {_LEAST_WIDTH}px)"
     if number == _TWO_BY_TWO:
         all_of_them = _TWO_BY_TWO * _LEAST_WIDTH + (_TWO_BY_TWO - 1) * _GAP
-        # Below that width the difference is large and the half holds; above, it is negative.
+        # Below that width, the difference is large and half of it applies; above, it is negative.
         least = f"max({least}, min(50% - {_GAP}px, ({all_of_them}px - 100%) * 999))"
     return f"repeat(auto-fit, minmax({least}, 1fr))"
 
 
 def _figure(cell: Cell) -> str:
-    """Name the figure of a cell."""
+    """Return the name of a cell's figure."""
     return f"cosine-{cell[1]}"
 
 
 def _rows_of(cell: Cell, frame: pd.DataFrame | None) -> pd.DataFrame | None:
-    """Take the rows of a cell out of the answer that holds all cells."""
+    """Return the rows of a cell from the result for all cells."""
     if frame is None:
         return None
     column, value = cell
@@ -179,17 +179,17 @@ def _rows_of(cell: Cell, frame: pd.DataFrame | None) -> pd.DataFrame | None:
 
 
 def _lines_of(cosines: pd.DataFrame | None) -> pd.DataFrame:
-    """Take the rows of lines, of which none is a mark."""
+    """Return the rows of lines, without the marks."""
     return pd.DataFrame() if cosines is None else cosines[cosines["part"].isna()]
 
 
 def _draw(cosines: pd.DataFrame | None, cell: Cell, ranges: tuple[Range1d, Range1d], which: Theme) -> Plot:
-    """Draw a cell out of the answer that holds all cells."""
+    """Draw a cell from the result for all cells."""
     return small_cosine_plot(_rows_of(cell, cosines), name=_figure(cell), theme=which, ranges=ranges)
 
 
 class SaeMultiples(SmallMultiples):
-    """Sets SAEs side by side for one concept: those of a sweep by width, or one for each value of an attribute."""
+    """Compares SAEs for one concept: those of a sweep by width, or one per value of an attribute."""
 
     answers = ("compared_cosines", "compared_counts")
 
@@ -218,7 +218,7 @@ class SaeMultiples(SmallMultiples):
 
 
 class ConceptMultiples(SmallMultiples):
-    """Sets concepts of the family side by side, on one SAE, in two columns."""
+    """Compares concepts of the family on one SAE, in two columns."""
 
     answers = ("sae_cosines", "concepts")
 

@@ -1,4 +1,4 @@
-"""Step 4 of the page Learn: k-sparse probes of the toy, and those of the suite below them."""
+"""Step 4 of the page Learn: k-sparse probes on the toy and, below them, on the suite."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class SplittingLesson(View):
         self._show()
 
     def drawing(self) -> partial[Plot]:
-        """Make the call that draws the toy's probes."""
+        """Return the call that draws the toy's probes."""
         shown = self._model.shown
         return partial(toy_k_sparse_plot, toy_of(shown), shown.absorption, shown.tau, theme=theme(dark=shown.dark))
 
@@ -74,14 +74,14 @@ class SplittingLesson(View):
 
 
 def toy_k_sparse(toy: Toy, absorption: float, tau: float) -> pd.DataFrame:
-    """Return the k-sparse probes of the toy in the columns of the query `k_sparse`, as far as the plot needs them."""
+    """Return the k-sparse probes of the toy with the columns of the query `k_sparse` that the plot needs."""
     probes = k_sparse(toy, absorbing_sae(absorption))
     frame = pd.DataFrame(probes, columns=["k", "latent", "f1"])
     return frame.assign(latent=frame["latent"] + 1, is_split=frame["k"] <= num_split(probes, tau))
 
 
 def toy_k_sparse_plot(toy: Toy, absorption: float, tau: float, *, theme: Theme) -> Plot:
-    """Draw the k-sparse probes of the toy; its linear probe finds everything."""
+    """Draw the k-sparse probes of the toy, whose linear probe has F1 1."""
     rows = toy_k_sparse(toy, absorption, tau)
     plot = k_sparse_plot(rows, score="f1", probe=1.0, selected=None, theme=theme, figure="toy-k-sparse")
     return plot._replace(y=(0.0, 1.05), options={**plot.options, "height": HEIGHT, "ylabel": "F1"})

@@ -1,4 +1,4 @@
-"""How a concept splits over the widths of SAEs, as a tree; a tap leads to the latent."""
+"""The tree of how a concept splits with the width of SAEs; a tap selects a latent."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class SplittingTree(View):
 
     @property
     def _tree(self) -> Tree:
-        """The latents in their places, arranged again only where the answer is new."""
+        """The latents with their positions, recomputed only for a new result."""
         rows, saes = self._model.splitting_tree, self._model.shown.tree_saes
         if self._arranged is None or self._arranged[0] is not rows or self._arranged[1] != saes:
             self._arranged = (rows, saes, arrange_tree(rows, saes_of(self._model)))
         return self._arranged[2]
 
     def drawing(self) -> partial[Plot]:
-        """Make the call that draws what is shown."""
+        """Return the call that draws the state shown."""
         shown = self._model.shown
         return partial(
             splitting_tree_plot,
@@ -91,7 +91,7 @@ def saes_of(model: ExplorerModel) -> list[Sae]:
 
 
 def tree_html(model: ExplorerModel, tree: Tree, *, opens: bool) -> str:
-    """Say what the tree shows, or why there is none; and where a tap `opens` a latent, that it does."""
+    """Render the description of the tree, or why there is none; `opens`: whether a tap opens a latent."""
     shown, saes = model.shown, saes_of(model)
     return render(
         "splitting_tree_head",
@@ -109,7 +109,7 @@ def tree_html(model: ExplorerModel, tree: Tree, *, opens: bool) -> str:
 
 
 def tree_table(tree: Tree) -> Table | None:
-    """List the latents of the tree."""
+    """Return the table of the latents in the tree."""
 
     def rows() -> list[list[object]]:
         return [
@@ -127,7 +127,7 @@ def tree_table(tree: Tree) -> Table | None:
 
 
 def levels_of(nodes: pd.DataFrame, saes: list[Sae]) -> list[dict[str, Any]]:
-    """Count, for each wider SAE, what the kin on it are.
+    """Return, for each wider SAE, the number of kin by role.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The ten discovery tasks: a checklist that partly ticks itself."""
+"""The ten discovery tasks: a checklist, some of whose tasks are ticked automatically."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _IDS = tuple(task.id for task in TASKS)
 
 
 class Progress(param.Parameterized):
-    """Which tasks are done, and how the reader's acts tick them.
+    """The finished tasks, which are updated by the visitor's actions.
 
     Parameters
     ----------
     model : ExplorerModel
     done : sequence of str
-        Tasks done in an earlier visit; unknown names are passed over.
+        Tasks done in an earlier visit; unknown names are ignored.
     """
 
     done = param.List(default=[], item_type=str, doc="Ids of the tasks that are done, in the order they were ticked.")
@@ -46,11 +46,11 @@ class Progress(param.Parameterized):
             self.done = [*rest, name] if done else rest
 
     def undo(self) -> None:
-        """Take back the last tick."""
+        """Undo the last tick."""
         self.done = self.done[:-1]
 
     def reset(self) -> None:
-        """Start again."""
+        """Reset all tasks."""
         self.done = []
 
     def _on_concept(self, *_: param.parameterized.Event) -> None:
@@ -86,14 +86,14 @@ def _canonical(model: ExplorerModel) -> bool:
 
 
 class Tasks(pn.viewable.Viewer):
-    """Shows the checklist with the hint of the next open task.
+    """Shows the checklist, with the hint of the next unfinished task.
 
     Parameters
     ----------
     model : ExplorerModel
     progress : Progress
     remember : callable
-        Takes a name and a value to keep for later visits.
+        Takes a name and a value to store for later visits.
     """
 
     def __init__(self, model: ExplorerModel, progress: Progress, remember: Callable[[str, str], Any]) -> None:

@@ -1,4 +1,4 @@
-"""The thresholds, live: every count, rate and plot of every page follows from stored scores."""
+"""The sliders of the thresholds, which update every count, rate and plot from stored scores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from explorer.model import ExplorerModel
     from explorer.state import ExplorerState
 
-#: Words and format of each slider.
+#: Label and number format of each slider.
 SLIDERS = {
     "tau": ("tau: minimum F1 gain per split latent", "0.000"),
     "cosine_threshold": ("Minimum cosine of an absorbing latent", "0.000"),
@@ -29,7 +29,7 @@ SLIDERS = {
 
 
 class Thresholds(pn.viewable.Viewer):
-    """Chooses the metric where there are several; moves tau, cosine threshold and effect margin, and takes them back.
+    """Chooses the metric if there are several; sets and resets tau, cosine threshold and effect margin.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Thresholds(pn.viewable.Viewer):
         for name, slider in self._sliders.items():
             slider.visible = name in state.movable
             low, high = state.param[name].softbounds
-            # Where the style sheet of sliders marks the suite's own value.
+            # Position of the suite's own value, which the style sheet of sliders marks.
             slider.styles = {"--own": str((own[name] - low) / (high - low))}
         self._head.html = head_html(
             state,
@@ -77,7 +77,7 @@ class Thresholds(pn.viewable.Viewer):
 def head_html(
     state: ExplorerState, *, offered: Collection[str], moved: str, metrics: Mapping[str, str] = MappingProxyType({})
 ) -> str:
-    """Say which thresholds are `moved` and which are not `offered`, and offer `metrics`, where there are several."""
+    """Render which thresholds are `moved` and which are not `offered`, and the choice of `metrics` if several."""
     own, paper = state.thresholds_of_suite._asdict(), PAPER._asdict()
     return render(
         "thresholds",
@@ -94,10 +94,10 @@ def head_html(
 
 
 def threshold_label(threshold: str, value: float) -> str:
-    """Write a threshold and its value."""
+    """Return a threshold with its value as a text."""
     return f"{_name(threshold)} {number(value)}"
 
 
 def _name(threshold: str) -> str:
-    """Write the name of a threshold in words."""
+    """Return the displayed name of a threshold."""
     return threshold.replace("_", " ")

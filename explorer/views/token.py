@@ -12,7 +12,7 @@ from explorer.format import metric_label
 from explorer.model import records
 from explorer.naming import named
 from explorer.plots.sae_style import distinguishing_attribute, styles_of
-from explorer.saes import ATTRIBUTES, TITLES, named_by
+from explorer.saes import ATTRIBUTES, TITLES, axis_attributes
 from explorer.state import SAE_FACETS, Thresholds
 from explorer.theme import theme
 from explorer.views.evidence_table import sae_facets
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from explorer.plots.sae_style import Style
     from explorer.state import Snapshot
 
-#: SAEs of a concept that are listed before the rest is asked for.
+#: Number of SAEs per concept that are listed at first.
 _FIRST_ROWS = 100
-#: What a word meets on an SAE, and what that is called.
+#: Outcomes of a word on an SAE, with their displayed names.
 OUTCOMES = {
     "absorbed": "absorbed",
     "split": "a split latent fires",
@@ -50,13 +50,13 @@ _NOT_TESTED = {
     "not a test word": "not in the test split",
     "not tested": "not among the tested tokens; the suite stores no reason",
 }
-#: Why a token was not tested, where nothing tells which latents absorb others.
+#: Reasons for which a token was not tested that leave its outcome unknown.
 _UNKNOWN_ABSORBING = ("not measured", "undefined", "not stored")
 _ROLES = ("split", "absorbing", "other")
 
 
 class TokenView(View):
-    """Lists, by concept of a token and SAE, its verdict and the latents that fire on it.
+    """Lists, for each concept of a token and each SAE, the verdict and the latents that fire on it.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class TokenView(View):
         self._model.state.apply({name: value or None for name, value in form.items() if name in SAE_FACETS})
 
     def _sort(self, column: str) -> None:
-        """Sort by a column, the other way round where it is already; the strongest latents come first."""
+        """Sort by a column, or reverse the order if it is sorted by it; the strongest latents come first."""
         self._is_falling = not self._is_falling if column == self._sorted_by else column in _ROLES
         self._sorted_by = column
         self._show()
@@ -102,7 +102,7 @@ class TokenView(View):
         self._show()
 
     def _go(self, value: str) -> None:
-        """Open the card of a latent of a row's SAE, given as the row's place and the latent."""
+        """Open the card of a latent of a row's SAE, given as the row's index and the latent."""
         place, _, latent = value.partition(" ")
         row = self._row(place)
         if row is not None and latent in {str(one["latent"]) for role in _ROLES for one in row[role]}:
@@ -173,7 +173,7 @@ class TokenView(View):
             ],
             outcomes=OUTCOMES,
             by=TITLES[by],
-            names=" · ".join(TITLES[name] for name in named_by(shown.saes)),
+            names=" · ".join(TITLES[name] for name in axis_attributes(shown.saes)),
             styles=styles,
             sortable=_SORTABLE,
             sorted_by=self._sorted_by,
@@ -187,7 +187,7 @@ class TokenView(View):
 def token_rows(
     saes: pd.DataFrame | None, latents: pd.DataFrame | None, shown: Snapshot, by: str
 ) -> list[dict[str, Any]]:
-    """Join what is known of a token on each SAE.
+    """Join the verdicts and the latents of a token for each SAE.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def token_rows(
         Answers of `token_saes` and `token_roles`.
     shown : Snapshot
     by : str
-        The attribute by which SAEs are told apart.
+        The attribute by which SAEs are coloured.
 
     Returns
     -------
@@ -232,7 +232,7 @@ def _is_known(latent: Mapping[str, Any]) -> bool:
 
 
 def _outcome(row: Mapping[str, Any]) -> str:
-    """Say what a word meets on an SAE; unknown where a latent of whom nothing is stored could change that."""
+    """Return the outcome of a word on an SAE; unknown if a latent without stored activations could change it."""
     if row["absorbed"]:
         return "absorbed"
     for role in _ROLES[:2]:
@@ -245,7 +245,7 @@ def _outcome(row: Mapping[str, Any]) -> str:
 
 
 def sorted_rows(rows: Sequence[dict[str, Any]], column: str, *, is_falling: bool) -> list[dict[str, Any]]:
-    """Sort rows by a column, what is unknown last; of latents the strongest activation, or effect, counts."""
+    """Sort rows by a column, unknown values last; latents by their strongest activation or effect."""
     places = list(OUTCOMES)
 
     def key(row: dict[str, Any]) -> float | None:
@@ -267,7 +267,7 @@ def _strength(latent: Mapping[str, Any]) -> float | None:
 
 
 def overview(rows: Sequence[dict[str, Any]], styles: Mapping[Any, Style]) -> list[tuple[Style, dict[str, int]]]:
-    """Count the SAEs of each value of the attribute that tells them apart, by what the word meets on them."""
+    """Return the number of SAEs by value of the distinguishing attribute and by outcome."""
     counts = Counter((row["value"], row["outcome"]) for row in rows)
     return [
         (style, {outcome: counts[value, outcome] for outcome in OUTCOMES})

@@ -1,4 +1,4 @@
-"""The tour that is shown: a card beside the view that its step points at (static/guide.js places it)."""
+"""The current tour: a card beside the view that its step points at (positioned by static/guide.js)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import panel as pn
 
 from explorer.request import Request
 from explorer.text.tour_files import TOURS, TourError
-from explorer.tours import ToldTour, query_of, tell
+from explorer.tours import RenderedTour, query_of, rendered_tour
 from explorer.views.markup import Markup, render
 from queries import QueryError
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 class TourCard(pn.viewable.Viewer):
-    """Shows the step that the state names, and goes to others; leaving brings back what was shown before the tour.
+    """Shows the current step and navigates to others; leaving restores the state before the tour.
 
     Parameters
     ----------
     model : ExplorerModel
     on_refused : callable
-        Takes the sentences about what a step could not set.
+        Receives the messages about values that a step could not set.
     """
 
     def __init__(self, model: ExplorerModel, on_refused: Callable[[list[str]], None]) -> None:
@@ -48,7 +48,7 @@ class TourCard(pn.viewable.Viewer):
         self._show()
 
     def start(self, name: str) -> None:
-        """Begin a tour."""
+        """Start a rendered tour."""
         state = self._model.state
         if name not in TOURS:
             return
@@ -57,15 +57,15 @@ class TourCard(pn.viewable.Viewer):
         self._go(1, name)
 
     def _go(self, number: int, name: str | None = None) -> None:
-        """Go to a step, whatever the reader has changed meanwhile."""
+        """Go to a step, independent of what the visitor has changed meanwhile."""
         state = self._model.state
 
-        def go(told: ToldTour | None) -> None:
+        def go(told: RenderedTour | None) -> None:
             if told is not None and 0 < number <= len(told.steps):
                 query = query_of(told.steps[number - 1], told.name, number, present=state.present)
                 self._on_refused(state.from_query(query))
 
-        self._tell(name or state.tour, go)
+        self._render(name or state.tour, go)
 
     def _leave(self) -> None:
         state, before, self._before = self._model.state, self._before, None
@@ -76,31 +76,31 @@ class TourCard(pn.viewable.Viewer):
             state.from_query(before)
             state.present = present
 
-    def _tell(self, name: str | None, take: Callable[[ToldTour | None], None]) -> None:
-        """Tell a tour of the suite; None where there is none to be shown."""
+    def _render(self, name: str | None, take: Callable[[RenderedTour | None], None]) -> None:
+        """Render a tour for the suite and pass it on; None if it cannot be shown."""
         store, suite = self._model.store, self._model.state.suite
         if name is None or suite is None:
-            self._request.give_up()
+            self._request.cancel()
             take(None)
             return
 
-        def work() -> ToldTour | Exception:
+        def work() -> RenderedTour | Exception:
             try:
-                return tell(store, suite, name)
+                return rendered_tour(store, suite, name)
             except (QueryError, TourError) as error:
                 return error
 
-        def take_told(told: ToldTour | Exception) -> None:
+        def take_rendered(told: RenderedTour | Exception) -> None:
             if isinstance(told, Exception):
                 self._model.error = str(told)
-            take(told if isinstance(told, ToldTour) and told.steps else None)
+            take(told if isinstance(told, RenderedTour) and told.steps else None)
 
-        self._request.work(work, take_told)
+        self._request.work(work, take_rendered)
 
     def _show(self, *_: param.parameterized.Event) -> None:
-        self._tell(self._model.state.tour, self._draw)
+        self._render(self._model.state.tour, self._draw)
 
-    def _draw(self, told: ToldTour | None) -> None:
+    def _draw(self, told: RenderedTour | None) -> None:
         state = self._model.state
         if told is None:
             if state.tour is not None:

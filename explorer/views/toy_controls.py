@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from explorer.model import ExplorerModel
     from explorer.state import ExplorerState, Snapshot
 
-#: What of the state makes the toy.
+#: Parameters of the state that define the toy.
 TOY = ("toy_parent", "toy_child", "toy_alone", "toy_sparsity")
 _PLACES = ("absorption", "hedging")
-#: Words of each slider.
+#: Labels of the sliders.
 _SLIDERS = {
     "absorption": "absorption α: from none to absorbed",
     "hedging": "hedging h: how much of the child latent 1 writes",
@@ -27,12 +27,12 @@ _SLIDERS = {
     "toy_alone": "P(child | no parent): 0 if the child implies the parent",
     "toy_sparsity": "sparsity weight λ",
 }
-#: The steps in which each can be moved; in the last, nothing is of the toy.
+#: The steps in which each slider is shown; the last step does not use the toy.
 _STEPS = {name: (1, 3, 4) if name in _PLACES else (1, 2, 3, 4) for name in _SLIDERS} | {"toy_sparsity": (1, 2)}
 
 
 class ToyControls(View):
-    """Moves the toy, as far as the step depends on it.
+    """Shows the sliders of the toy on which the current step depends.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Step 1 of the page Learn: the toy SAE in closed form, its vectors, its loss, and what it does on each input."""
+"""Step 1 of the page Learn: the toy SAE in closed form, with its vectors, loss, and outputs for each input."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from explorer.plots.layers import Plot
     from explorer.state import Snapshot
 
-#: Two plots beside each other where there is room.
+#: Two plots side by side if there is room.
 FLOW = {"flex-wrap": "wrap", "gap": "8px 24px"}
-#: The first is about as high as it is wide; the other takes the rest.
+#: The first is approximately square; the other takes the remaining width.
 SQUARE, REST = {"flex": "1 1 280px", "max-width": "380px"}, {"flex": "1 1 280px", "min-width": "0"}
 _TABLED = 11
 
 
 class ToyLesson(View):
-    """Shows what the sliders make of the toy.
+    """Shows the toy for the values of the sliders.
 
     Parameters
     ----------
@@ -56,12 +56,12 @@ class ToyLesson(View):
         self._show()
 
     def vectors(self) -> partial[Plot]:
-        """Make the call that draws the vectors."""
+        """Return the call that draws the vectors."""
         shown = self._model.shown
         return partial(_vectors, place_of(shown), shown.learn_latents, toy_of(shown), theme=theme(dark=shown.dark))
 
     def losses(self) -> partial[Plot]:
-        """Make the call that draws the loss along the slider."""
+        """Return the call that draws the loss along the slider."""
         shown = self._model.shown
         return partial(
             loss_plot,
@@ -91,12 +91,12 @@ class ToyLesson(View):
 
 
 def place_of(shown: Snapshot) -> float:
-    """Return where the slider stands."""
+    """Return the position of the slider."""
     return float(shown.hedging if shown.learn_latents == 1 else shown.absorption)
 
 
 def sae_of(toy: Toy, num_latents: int, place: float) -> ToySae:
-    """Return the SAE at a place of the slider."""
+    """Return the SAE at a position of the slider."""
     return hedging_sae(toy, place) if num_latents == 1 else absorbing_sae(place)
 
 
@@ -105,7 +105,7 @@ def _vectors(place: float, num_latents: int, toy: Toy, *, theme: Any) -> Plot:
 
 
 def kinds_of(toy: Toy, sae: ToySae) -> list[dict[str, Any]]:
-    """List the kinds of input that occur: how often, the activations, the output, and the two losses there."""
+    """List the kinds of input that occur, with probability, activations, output, and both losses."""
     rows = []
     for kind, name in enumerate(KINDS):
         if toy.probabilities[kind] > 0:
@@ -116,7 +116,7 @@ def kinds_of(toy: Toy, sae: ToySae) -> list[dict[str, Any]]:
                     "activations": sae.activations[kind].tolist(),
                     "output": sae.outputs[kind].tolist(),
                     "error": float(sae.errors[kind]),
-                    "sparsity": float(sae.sizes[kind]),
+                    "sparsity": float(sae.sparsity_losses[kind]),
                 }
             )
     return rows

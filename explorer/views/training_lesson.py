@@ -36,9 +36,9 @@ _MOST_SEED = 1_000_000
 
 
 class TrainingLesson(View):
-    """Trains the toy of the sliders and shows where each start ended.
+    """Trains the toy of the sliders and shows the final absorption of each start.
 
-    A session trains once at a time: what changes meanwhile is trained next.
+    A session trains one toy at a time; a change in the meantime is trained next.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class TrainingLesson(View):
 
     @property
     def _training(self) -> Training | None:
-        """What was trained, where it was trained with the settings shown."""
+        """The training result, if it is that of the settings shown."""
         return self._trained[1] if self._trained and self._trained[0] == self._wanted else None
 
     def _start_again(self, _: object) -> None:
@@ -77,12 +77,12 @@ class TrainingLesson(View):
         self._model.state.apply({"toy_seed": (seed + 1) % _MOST_SEED})
 
     def paths(self) -> partial[Plot]:
-        """Make the call that draws the way of each start."""
+        """Return the call that draws the absorption of each start over the steps."""
         shown = self._model.shown
         return partial(training_plot, self._training, best=best_absorption(toy_of(shown)), theme=theme(dark=shown.dark))
 
     def ends(self) -> partial[Plot]:
-        """Make the call that draws where each start ended, over the loss along the slider."""
+        """Return the call that draws the final absorption of each start over the loss along the slider."""
         shown = self._model.shown
         return partial(
             loss_plot, toy_of(shown), num_latents=2, at=None, ends=self._training, theme=theme(dark=shown.dark)
@@ -125,7 +125,7 @@ class TrainingLesson(View):
 
 
 def _ended(places: np.ndarray) -> tuple[float, float] | None:
-    """Return the lowest and the highest place at which SAEs ended."""
+    """Return the lowest and the highest final absorption."""
     known = places[np.isfinite(places)]
     return (float(known.min()), float(known.max())) if len(known) else None
 

@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
     from explorer.model import ExplorerModel
 
-#: Tokens to choose from.
+#: Maximum tokens to choose from.
 _LISTED = 200
-#: What the suite has to store for each metric.
+#: Columns that the suite must store for each metric.
 _MISSING = {
     "ig_ablation": "the suite stores no ablation of this token",
     "full": "the suite stores no projections of this token",
     FRACTION: "the suite stores no projections of this token",
 }
-#: Latents whose effects are shown.
+#: Maximum latents whose effects are shown.
 _MOST_BARS = 8
 
 
 class VerdictLesson(View):
-    """Takes the verdict on a token apart.
+    """Shows the verdict on a token condition by condition.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class VerdictLesson(View):
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
         self._request = Request(model)
-        #: The token whose latents were asked for, with its place, and these.
+        #: The token whose latents were requested, with its SAE and concept, and these latents.
         self._asked: tuple[Any, ...] | None = None
         self._latents: pd.DataFrame | None = None
         self._layout = self._verdict = Markup("verdict", on={**model.state.setters("learn_token"), "latent": self._go})
@@ -99,12 +99,12 @@ class VerdictLesson(View):
                 {
                     "metric": metric_label(one["metric"]),
                     "verdict": verdict_label(one),
-                    "said": why(one, **thresholds),
+                    "text": why(one, **thresholds),
                 }
                 for one in rows
             ]
             + [
-                {"metric": metric_label(name), "verdict": "unknown", "said": missing}
+                {"metric": metric_label(name), "verdict": "unknown", "text": missing}
                 for name, missing in _MISSING.items()
                 if name not in {one["metric"] for one in rows}
             ],

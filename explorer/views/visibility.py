@@ -11,7 +11,7 @@ HIDDEN = {
     "min-height": "0",
     "overflow": "hidden",
 }
-#: What is omitted, Bokeh leaves as it was.
+#: All properties are listed, because Bokeh does not reset omitted ones.
 VISIBLE = {
     "content-visibility": "visible",
     "visibility": "inherit",

@@ -1,4 +1,4 @@
-"""Bokeh's slider the way the page needs it: named after what it drives, in the page's colours, labelled for all."""
+"""Bokeh's slider for the page: named after its parameter, in the page's colours, and with an accessible label."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ _DIGITS = 6
 
 
 class Slider(pn.widgets.FloatSlider):
-    """A slider below its label, which names its handle (markup.js), too: Bokeh leaves that without a name.
+    """A slider below its label, which also labels the handle (markup.js), because Bokeh does not.
 
-    Its Bokeh model has the name of the parameter that it drives, and what it changes is sent as one message.
+    Its Bokeh model has the name of the parameter that it sets, and all changes after an event are sent in one message.
     """
 
     _drives: str = ""
 
     @classmethod
     def of(cls, parameter: param.Parameter, label: str, *, drives: str | None = None, **params: Any) -> pn.Column:
-        """Make the widget that drives `parameter`, and its label; its model is called by the parameter or `drives`."""
+        """Create the widget for `parameter`, with its label; its model is named after the parameter or `drives`."""
         widget = cls.from_param(
             parameter, label="", margin=0, sizing_mode="stretch_width", stylesheets=[_SLIDER_STYLE], **params
         )
@@ -66,7 +66,7 @@ class Slider(pn.widgets.FloatSlider):
             super()._process_events(taken)
 
     def _takes(self, name: str, value: object) -> bool:
-        """Tell whether a reader can have chosen that value: a browser may send any, of any property."""
+        """Return whether a visitor can choose that value, because a browser may send any value of any property."""
         return (
             name in ("value", "value_throttled") and isinstance(value, int | float) and self.start <= value <= self.end
         )

@@ -1,4 +1,4 @@
-"""What measuring asks of a language model, whatever it is made of."""
+"""The interface of language models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Prompt(NamedTuple):
-    """Tokens before and after the place of a word."""
+    """The tokens before and after a word."""
 
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
@@ -24,15 +24,15 @@ class Prompt(NamedTuple):
 
 @dataclass(frozen=True)
 class Spelling:
-    """Words in their prompt, from one block on.
+    """A forward pass of words in a prompt, which can be resumed after one block with another stream at the words.
 
     Attributes
     ----------
     stream : Tensor
         Residual stream at the words after the block, (words, d_model).
     answer : callable
-        Takes such a stream in its place, copies of it one below the other too, (n * words, d_model); returns the logits
-        of the answers asked for at the end of the prompt, (n * words, answers). Differentiable.
+        Takes a stream to use in its place, or several, concatenated, (n * words, d_model); returns the logits of the
+        requested answers at the end of the prompt, (n * words, answers). Differentiable.
     """
 
     stream: Tensor
@@ -42,7 +42,7 @@ class Spelling:
 class LanguageModel(ABC):
     """A causal language model whose residual stream can be read and replaced.
 
-    Layers are counted from 0; the stream of a layer is that after its block.
+    Layers are numbered from 0; the stream of a layer is the residual stream after its block.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class LanguageModel(ABC):
     tokenizer : Tokenizer
     device : torch.device
     takes_off_mean : bool
-        Whether its norms take off the mean of the stream, which may then be taken off before.
+        Whether its norms subtract the mean of the stream (LayerNorm), so that centring the stream changes nothing.
     """
 
     takes_off_mean: bool = False
@@ -63,11 +63,23 @@ class LanguageModel(ABC):
 
     @abstractmethod
     def streams(self, ids: Tensor, layers: Sequence[int]) -> dict[int, Tensor]:
-        """Return the stream of each layer for windows of text, (windows, tokens, d_model)."""
+        """Return the stream of each layer on windows of text.
+
+        Parameters
+        ----------
+        ids : Tensor
+            (windows, tokens)
+        layers : sequence of int
+
+        Returns
+        -------
+        dict of int to Tensor
+            By layer, (windows, tokens, d_model).
+        """
 
     @abstractmethod
     def spell(self, prompt: Prompt, words: Tensor, layer: int, answers: Tensor) -> Spelling:
-        """Put words into a prompt, for the logits of `answers` at its end."""
+        """Run words in a prompt up to a layer, ready to compute the logits of `answers` at the prompt's end."""
 
     @abstractmethod
     def word_streams(self, prompt: Prompt, words: Tensor, layers: Sequence[int]) -> dict[int, Tensor]:
@@ -77,12 +89,19 @@ class LanguageModel(ABC):
     def losses(self, ids: Tensor, replaced: dict[int, Callable[[Tensor], Tensor]]) -> Tensor:
         """Return the cross entropy of every next token, (windows, tokens - 1).
 
-        `replaced` gives, by layer, what becomes of its stream at every position but the first.
+        Parameters
+        ----------
+        ids : Tensor
+            (windows, tokens)
+        replaced : dict of int to callable
+            By layer, a function that maps its stream at all positions but the first to a replacement, both
+            (windows * (tokens - 1), d_model).
         """
 
     @abstractmethod
     def raised(self, directions: Tensor) -> Tensor:
-        """Return what directions of the stream add to the logits of all tokens by way of the final norm's weight.
+        """Return the direct effect of directions of the stream on the logits of all tokens, (directions, tokens).
 
-        Less its mean over the vocabulary, and not divided by the norm: only order and relative size mean something.
+        It includes the weight of the final norm, but no division by the norm, and its mean over the vocabulary is
+        subtracted: only order and relative size are meaningful.
         """

@@ -1,4 +1,4 @@
-"""Models of the Llama family from a gguf file, in plain torch: matrix products in bfloat16, the stream in float32."""
+"""Models of the Llama family from a gguf file, in plain PyTorch: matrix products in bfloat16, the stream in float32."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PREFIXES_KEPT = 16
 
 
 class Shape(NamedTuple):
-    """What the weights do not say themselves."""
+    """Hyperparameters that cannot be inferred from the weights."""
 
     num_heads: int
     num_kv_heads: int
@@ -46,17 +46,19 @@ class _Past(NamedTuple):
 
 
 class Llama(LanguageModel):
-    """A decoder with rotary positions, RMS norms, gated MLPs and grouped queries.
+    """A decoder with rotary position embeddings, RMS norms, gated MLPs and grouped-query attention.
 
     Parameters
     ----------
     name : str
     weights : mapping of str to Tensor
-        By gguf's names, q and k as Hugging Face orders them (halves of a head rotate against each other).
+        By gguf's names; the rows of q and k in Hugging Face's order, in which the two halves of a head are rotated
+        together.
     shape : Shape
     tokenizer : Tokenizer
+    device : torch.device
     dtype : torch.dtype
-        Of matrix products.
+        Precision of matrix products.
     """
 
     def __init__(
@@ -97,11 +99,11 @@ class Llama(LanguageModel):
 
     def streams(self, ids: Tensor, layers: Sequence[int]) -> dict[int, Tensor]:
         with torch.no_grad():
-            return self._climb(self._embed(ids), layers)
+            return self._run_to(self._embed(ids), layers)
 
     def word_streams(self, prompt: Prompt, words: Tensor, layers: Sequence[int]) -> dict[int, Tensor]:
         with torch.no_grad():
-            found = self._climb(self._embed(words[:, None]), layers, self._past(prompt.prefix))
+            found = self._run_to(self._embed(words[:, None]), layers, self._past(prompt.prefix))
             return {layer: stream[:, 0] for layer, stream in found.items()}
 
     def spell(self, prompt: Prompt, words: Tensor, layer: int, answers: Tensor) -> Spelling:
@@ -109,14 +111,14 @@ class Llama(LanguageModel):
         suffix = torch.tensor(prompt.suffix, device=self.device)
         ids = torch.cat([words[:, None], suffix.expand(len(words), -1)], dim=1)
         with torch.no_grad():
-            stream = self._climb(self._embed(ids), [layer], past)[layer]
+            stream = self._run_to(self._embed(ids), [layer], past)[layer]
 
         def answer(at_word: Tensor) -> Tensor:
             rest = stream[:, 1:].repeat(len(at_word) // len(words), 1, 1)
             x = torch.cat([at_word[:, None], rest], dim=1)
             for number in range(layer + 1, self.num_layers):
-                # Above its last block only the prompt's end is looked at.
-                x = self._through(number, x, past[number], last_only=number == self.num_layers - 1)
+                # After the last block, only the last position is needed.
+                x = self._apply_block(number, x, past[number], last_only=number == self.num_layers - 1)
             return self._logits(x[:, -1], answers)
 
         return Spelling(stream[:, 0], answer)
@@ -125,7 +127,7 @@ class Llama(LanguageModel):
         with torch.no_grad():
             x = self._embed(ids)
             for number in range(self.num_layers):
-                x = self._through(number, x)
+                x = self._apply_block(number, x)
                 if number in replaced:
                     x = torch.cat([x[:, :1], replaced[number](x[:, 1:].flatten(0, 1)).view_as(x[:, 1:])], dim=1)
             logits = self._logits(x[:, :-1])
@@ -148,11 +150,11 @@ class Llama(LanguageModel):
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
         return functional.rms_norm(x, x.shape[-1:], weight, self._shape.epsilon).to(self._dtype)
 
-    def _climb(self, x: Tensor, layers: Sequence[int], past: Sequence[_Past] | None = None) -> dict[int, Tensor]:
-        """Return the streams of `layers`, and go no further than the last of them."""
+    def _run_to(self, x: Tensor, layers: Sequence[int], past: Sequence[_Past] | None = None) -> dict[int, Tensor]:
+        """Run the model up to the last of `layers`; return their streams."""
         found = {}
         for number in range(max(layers) + 1):
-            x = self._through(number, x, past[number] if past else None)
+            x = self._apply_block(number, x, past[number] if past else None)
             if number in layers:
                 found[number] = x
         return found
@@ -165,11 +167,11 @@ class Llama(LanguageModel):
             for number, block in enumerate(self._blocks):
                 _, keys, values = self._qkv(block, x, 0)
                 past.append(_Past(keys[0].contiguous(), values[0].contiguous()))
-                x = self._through(number, x)
+                x = self._apply_block(number, x)
             return past
 
-    def _through(self, number: int, x: Tensor, past: _Past | None = None, *, last_only: bool = False) -> Tensor:
-        """Take the stream through one block."""
+    def _apply_block(self, number: int, x: Tensor, past: _Past | None = None, *, last_only: bool = False) -> Tensor:
+        """Return the stream after a block."""
         block = self._blocks[number]
         start = past.keys.shape[1] if past else 0
         queries, keys, values = self._qkv(block, x, start)
@@ -194,10 +196,10 @@ class Llama(LanguageModel):
         return _rotated(queries, cosine, sine), _rotated(keys, cosine, sine), values
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, past: _Past) -> Tensor:
-        """Attend to a prefix that all rows share, and to the row's own tokens: no copy of the prefix is made."""
+        """Attend to a prefix that all rows share, without copying it for each row, and to the row's own tokens."""
         batch, num_heads, tokens, d_head = queries.shape
         groups = self._shape.num_kv_heads
-        grouped = queries.reshape(batch, groups, -1, d_head)  # heads that share keys, one below the other
+        grouped = queries.reshape(batch, groups, -1, d_head)  # heads that share keys are concatenated
         # One matrix product for all rows: (groups, batch x heads x tokens, d_head).
         shared = grouped.transpose(0, 1).flatten(1, 2)
         to_past = (shared @ past.keys.transpose(1, 2)).unflatten(1, (batch, -1)).transpose(0, 1)
@@ -219,12 +221,12 @@ def _rotation(start: int, tokens: int, d_head: int, base: float, device: torch.d
 
 def _rotated(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     first, second = x.float().chunk(2, dim=-1)
-    turned = torch.cat([-second, first], dim=-1)
-    return (x.float() * cosine + turned * sine).to(x.dtype)
+    rotated_90 = torch.cat([-second, first], dim=-1)
+    return (x.float() * cosine + rotated_90 * sine).to(x.dtype)
 
 
 def read_gguf(file: Any, device: torch.device, dtype: torch.dtype = torch.bfloat16) -> Llama:
-    """Read a Llama-like model from an opened gguf file, dequantised."""
+    """Load a Llama model from an opened gguf file, and dequantise it."""
     from gguf.quants import dequantize
 
     from measure.tokenizer import from_gguf
@@ -248,5 +250,5 @@ def read_gguf(file: Any, device: torch.device, dtype: torch.dtype = torch.bfloat
 
 
 def _unpermuted(weight: Tensor, heads: int) -> Tensor:
-    """Undo llama.cpp's order of a head's rows, in which pairs that rotate together are neighbours."""
+    """Undo llama.cpp's order of a head's rows, in which rows that are rotated together are adjacent."""
     return weight.unflatten(0, (heads, -1, 2)).transpose(1, 2).reshape(weight.shape)

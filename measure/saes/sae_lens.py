@@ -1,4 +1,4 @@
-"""SAEs as the library SAELens saves them, whatever their architecture."""
+"""Checkpoints of SAELens, of any architecture."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-#: What the trainer of that library writes beside a checkpoint: the factor that it multiplied the stream by.
+#: File of SAELens's trainer with the factor by which it multiplied the stream.
 _SCALER = "activation_scaler.json"
 _CLOSE = 1e-3
 
 
 class SaeLens(Sae):
-    """An SAE of that library.
+    """An SAE of SAELens.
 
-    Activations are given in units of `directions`. So those of an SAE that normalises each token by itself are
-    multiplied by what the token was divided by, and a latent that can be negative counts as two: the second half of the
-    latents are the negative sides.
+    Activations are in units of `directions`: if the SAE normalises each token, they are multiplied by the token's norm.
+    A latent that can be negative counts as two latents; the second half of the latents are the negative parts.
 
     Parameters
     ----------
@@ -37,11 +36,11 @@ class SaeLens(Sae):
     def __init__(self, sae: Any) -> None:
         from sae_lens import AbsTopKSAE
 
-        self._sae, said = sae, sae.cfg.metadata
+        self._sae, metadata = sae, sae.cfg.metadata
         self.architecture = sae.cfg.architecture()
-        self.hook = said.hook_name
-        self.neuronpedia = said.neuronpedia_id
-        self.centred = bool((said.model_from_pretrained_kwargs or {}).get("center_writing_weights"))
+        self.hook = metadata.hook_name
+        self.neuronpedia = metadata.neuronpedia_id
+        self.centred = bool((metadata.model_from_pretrained_kwargs or {}).get("center_writing_weights"))
         self._signed = isinstance(sae, AbsTopKSAE)
         directions, encoder = sae.W_dec.detach(), sae.W_enc.detach().T
         if getattr(sae.cfg, "rescale_acts_by_decoder_norm", False):
@@ -51,26 +50,26 @@ class SaeLens(Sae):
         )
 
     def encode(self, stream: Tensor) -> Tensor:
-        inside = self._inside(stream)
+        inside = self._centre(stream)
         activations = self._sae.encode(inside) * self._scale(inside)
         return torch.cat([activations.relu(), (-activations).relu()], dim=-1) if self._signed else activations
 
     def reconstruct(self, stream: Tensor) -> Tensor:
-        inside = self._inside(stream)
+        inside = self._centre(stream)
         return self._sae(inside) + (stream - inside)
 
     def seen(self, stream: Tensor) -> Tensor:
-        inside = self._inside(stream)
+        inside = self._centre(stream)
         if self._sae.cfg.normalize_activations == "layer_norm":
             inside = inside - inside.mean(-1, keepdim=True)
         return inside / self._scale(inside)
 
-    def _inside(self, stream: Tensor) -> Tensor:
-        """Return the stream as a model has it whose writing weights were centred, if the SAE was trained on one."""
+    def _centre(self, stream: Tensor) -> Tensor:
+        """Return the stream less its mean, if the SAE was trained on a model with centred writing weights."""
         return stream - stream.mean(-1, keepdim=True) if self.centred else stream
 
     def _scale(self, stream: Tensor) -> Tensor | float:
-        """Return what each token is divided by before it is encoded, (rows, 1)."""
+        """Return the factor that each token is divided by before it is encoded, (rows, 1) or 1."""
         match self._sae.cfg.normalize_activations:
             case "layer_norm":
                 return stream.std(-1, keepdim=True)
@@ -78,17 +77,20 @@ class SaeLens(Sae):
                 return stream.norm(dim=-1, keepdim=True) / stream.shape[-1] ** 0.5
         return 1.0
 
-    def reconstructs(self) -> bool:
-        """Tell whether what the library gives back is what `directions` say, on random tokens and activations."""
+    def is_linear(self) -> bool:
+        """Check that the library's reconstruction is linear in the activations, with the decoder rows `directions`.
+
+        This is tested on random tokens and activations.
+        """
         generator = torch.Generator().manual_seed(0)
         d_in, d_sae = self._sae.W_dec.shape[::-1]
         device = self._sae.W_dec.device
-        stream = self._inside(torch.randn(4, d_in, generator=generator).to(device))
+        stream = self._centre(torch.randn(4, d_in, generator=generator).to(device))
         some = (torch.rand(4, d_sae, generator=generator) < max(8 / d_sae, 0.01)).to(device)
         activations = some * torch.rand(4, d_sae, generator=generator).to(device)
         decoded = []
         for given in (activations, 0 * activations):
-            self._sae.encode(stream)  # where each token is normalised, the library decodes by what it encoded last
+            self._sae.encode(stream)  # the library decodes with the token norms of the last encoding
             decoded.append(self._sae.decode(given))
         directions = self.directions[:d_sae]
         added = decoded[0] - decoded[1] - (activations * self._scale(stream)) @ directions
@@ -98,12 +100,12 @@ class SaeLens(Sae):
 
 
 def load_sae_lens(folder: Path, device: torch.device) -> SaeLens:
-    """Load the checkpoint in `folder`, with what it normalises by folded into its weights.
+    """Load the checkpoint in `folder`, and fold the normalisation into its weights.
 
     Raises
     ------
     MeasureError
-        Where the library is not there or cannot load it, or it is no SAE of the stream.
+        If sae-lens is not installed or cannot load it, or it is not an SAE of the residual stream.
     """
     try:
         from sae_lens import SAE, Transcoder
@@ -115,28 +117,28 @@ def load_sae_lens(folder: Path, device: torch.device) -> SaeLens:
         named = json.loads((folder / "cfg.json").read_text("utf-8")).get("architecture", "standard")
         if named not in SAE_CLASS_REGISTRY and named in SAE_TRAINING_CLASS_REGISTRY:
             message = (
-                f"{folder}: was saved by save_model of an SAE in training ({named}), which is not how it is used;"
+                f"{folder}: is a checkpoint for further training ({named}), saved by save_model;"
                 " save it by save_inference_model"
             )
             raise MeasureError(message)
         with warnings.catch_warnings():
-            # What it warns of, settings of the model that it was trained on, is done here.
+            # The warning is about settings of the model that the SAE was trained on, which this class applies.
             warnings.filterwarnings("ignore", message=r"\s*This SAE has non-empty model_from", category=UserWarning)
             sae = SAE.load_from_disk(folder, device=str(device), dtype="float32")
         _fold_scale(sae, folder)
         if isinstance(sae, Transcoder):
-            message = f"{folder}: is a transcoder ({named}), which writes elsewhere than it reads; give an SAE"
+            message = f"{folder}: is a transcoder ({named}), which does not reconstruct its input; give an SAE"
             raise MeasureError(message)
         opened = SaeLens(sae)
         with torch.no_grad():
-            fits = opened.reconstructs()
+            fits = opened.is_linear()
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, SafetensorError) as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         message = f"{folder}: sae-lens cannot load it ({why}); fix the checkpoint"
         raise MeasureError(message) from error
     if not fits:
         message = (
-            f"{folder}: what {named} gives back of a token is not the sum of its latents' directions, so it cannot be"
+            f"{folder}: the reconstruction of {named} is not the sum of its latents' directions, so it cannot be"
             " measured; give another SAE"
         )
         raise MeasureError(message)
@@ -144,13 +146,13 @@ def load_sae_lens(folder: Path, device: torch.device) -> SaeLens:
 
 
 def _fold_scale(sae: Any, folder: Path) -> None:
-    """Fold the factor that the stream was multiplied by in training into the weights, where they lack it."""
+    """Fold the training-time scaling of the stream into the weights, unless they already contain it."""
     how = sae.cfg.normalize_activations
     if how == "expected_average_only_in" and (folder / _SCALER).is_file():
         sae.fold_activation_norm_scaling_factor(json.loads((folder / _SCALER).read_text("utf-8"))["scaling_factor"])
     elif how in ("expected_average_only_in", "covariance_whitening"):
         message = (
-            f"{folder}: normalises the stream ({how}) by numbers that are not in its weights; fold them in by sae-lens"
-            " (fold_activation_norm_scaling_factor, fold_activation_whitening) and save it again"
+            f"{folder}: normalises the stream ({how}) by numbers that are not in its weights; fold them in with"
+            " sae-lens (fold_activation_norm_scaling_factor, fold_activation_whitening) and save it again"
         )
         raise MeasureError(message)

@@ -1,4 +1,4 @@
-"""The SAEs that are trained here: on a normalised stream, with fixed thresholds once they are trained."""
+"""SAEs trained by the stage `train`: on a normalised stream, with fixed thresholds after training."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-#: What a file of weights holds, and the key under which it says what kind of SAE they are of.
+#: The tensors in a file of weights, and the metadata key of its architecture.
 _WEIGHTS = ("W_enc", "b_enc", "W_dec", "b_dec", "mean", "scale", "threshold")
 _KIND = "absorption-explorer"
 
 
 @dataclass
 class TrainedSae(Sae):
-    """Weights, and the normalisation of the stream: xn = (x - mean) * scale.
+    """An SAE's weights, and the normalisation of the stream: xn = (x - mean) * scale.
 
-    pre = (xn - b_dec) @ W_enc + b_enc; z = pre where pre > threshold, else 0; xn is given back as z @ W_dec + b_dec.
-    The threshold is one for all latents or one for each. Where `most` is not 0, at most that many latents of a token
-    are active, the largest: TopK.
+    pre = (xn - b_dec) @ W_enc + b_enc; z = pre where pre > threshold, else 0; the reconstruction of xn is
+    z @ W_dec + b_dec. The threshold is a scalar or one number per latent. If `most` is not 0, only the `most` largest
+    latents of a token can be active (TopK).
     """
 
     W_enc: Tensor
@@ -71,16 +71,22 @@ class TrainedSae(Sae):
     def save(self, file: Path) -> None:
         """Write the weights to a file."""
         weights = {name: getattr(self, name).contiguous().cpu() for name in _WEIGHTS}
-        # As one text, for the library writes several in any order.
+        # A single entry, because the library writes several in arbitrary order.
         save_file(weights, file, metadata={_KIND: json.dumps({"architecture": self.architecture, "most": self.most})})
 
 
 def load_trained(file: Path, device: torch.device) -> TrainedSae:
-    """Read weights that `TrainedSae.save` wrote; MeasureError where they are not of that kind."""
+    """Load weights that `TrainedSae.save` wrote.
+
+    Raises
+    ------
+    MeasureError
+        If the file was not written by it.
+    """
     try:
         with safe_open(file, "pt") as opened:
             names = opened.keys()
-            # Files that do not say so are of the time when all were BatchTopK.
+            # Files of earlier versions have no metadata; all of them are BatchTopK.
             kind = json.loads((opened.metadata() or {}).get(_KIND, "{}"))
             weights = {name: opened.get_tensor(name).to(device) for name in names}
     except (OSError, SafetensorError) as error:

@@ -1,1 +1,5 @@
-"""The stages of a measurement: pure functions, and at the end of each file `run`, which puts them between folders."""
+"""The stages of a measurement.
+
+Each module has pure functions and `run(settings, needs, out, progress)`, which reads the folders in `needs` and writes
+the folder `out`.
+"""

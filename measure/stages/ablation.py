@@ -1,4 +1,4 @@
-"""Stage: what a word's active latents do to the model's answer, by integrated gradients and by taking one away."""
+"""Stage: effects of a word's active latents on the model's answer, by integrated gradients and by removing latents."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from measure.models.base import LanguageModel, Prompt
     from measure.stages.erasure import Erasure
 
-#: Words at a time, if there is memory for so many: more are no faster.
+#: Maximum batch size; larger batches are no faster.
 AT_ONCE = 32
-#: Latents of a word whose effects are kept.
+#: Number of latents per word whose effects are stored.
 KEPT = 10
 
 
@@ -42,13 +42,13 @@ class Word(NamedTuple):
     Attributes
     ----------
     token, letter : int
-        The letter (or whatever it is tested for) by its place among the answers.
+        Token id, and the letter (or other concept) that it is tested for, as an index of the answers.
     latents, activations : numpy.ndarray
-        Its active latents, and how strongly.
+        Its active latents and their activations.
     right : numpy.ndarray of bool or None
-        Which answers are right for it, where that can be several.
+        Mask of the answers that are right for it; None if only `letter` is.
     erasure : Erasure or None
-        Of the probe's direction, where that is to be tried, too.
+        Erasure of the probe's direction, if its effect is to be measured.
     """
 
     token: int
@@ -60,22 +60,23 @@ class Word(NamedTuple):
 
 
 class Effects(NamedTuple):
-    """What became of one word.
+    """The results of one word.
 
     Attributes
     ----------
     metric : float
         Logit of the right letter less the mean of the others.
     answer : int
-        The letter that the model itself gives.
+        The letter with the highest logit.
     effects : numpy.ndarray
-        Attributed effect of each active latent on the metric; negative where taking it away would hurt.
+        Attributed effect of removing each active latent on the metric; negative if the latent supports the answer.
     true_top, true_second : float
-        Measured change when only the latent with the lowest effect, or the next, is removed; NaN without one.
+        Change of the metric when only the latent with the lowest effect, or the second lowest, is removed; NaN without
+        one.
     log_odds : float
-        Logit of the right letter less the log of the summed exponentials of the others.
+        Logit of the right letter less the logsumexp of the others.
     erased : float
-        Measured change when the probe's direction is erased at the word; NaN where it is not tried.
+        Change of the metric when the probe's direction is erased at the word; NaN if not measured.
     """
 
     metric: float
@@ -100,29 +101,29 @@ def ablate(
     right_answers: Tensor | None = None,
     faded_to: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[Effects]:
-    """Attribute the spelling of words that share a prompt to their active latents.
+    """Attribute the model's answers for words that share a prompt to their active latents.
 
     Parameters
     ----------
     model : LanguageModel
     prompt : Prompt
     answers : Tensor
-        Tokens of the letters.
+        Token ids of the letters.
     words : iterable of Word
     directions : Tensor
-        What one unit of each latent adds to the stream.
+        Decoder rows, (latents, d_model).
     layer : int
-        Of the SAE.
+        Layer of the SAE.
     steps : int
-        Of the integrated gradients: latents are scaled by 1, (steps - 1) / steps, ..., 1 / steps; error and biases
-        of the SAE stay.
+        Number of steps of integrated gradients: latents are scaled by 1, (steps - 1) / steps, ..., 1 / steps, while the
+        SAE's error and biases stay.
     batch : int
-        Words at a time, if there is memory for so many.
+        Maximum number of words per batch.
     right_answers : Tensor, optional
-        Tokens of the letters where they are the right answer, in place of `answers`.
+        Token ids of the letters when they are the right answer, if these differ from `answers`.
     faded_to : callable, optional
-        Takes streams, returns what the SAE gives of them without any latent: then its error is scaled as the latents
-        are, and only this stays.
+        Maps streams to their reconstruction without latents (`Sae.without_latents`). If given, the SAE's error is
+        scaled along with the latents.
     """
     listed = list(words)
 
@@ -130,7 +131,7 @@ def ablate(
         return [*_ablate(model, prompt, answers, part, directions, layer, steps, right_answers, faded_to)]
 
     if len(listed) > 1:
-        # What comes before the word is read once, for all.
+        # Caches the prefix of the prompt before the memory of a batch is measured.
         model.spell(prompt, torch.tensor([listed[0].token], device=model.device), layer, answers)
     batch = batch_size(partial(run, listed[:1]), model.device, min(len(listed), batch))
     for start in range(0, len(listed), batch):
@@ -149,7 +150,7 @@ def _ablate(
     faded_to: Callable[[Tensor], Tensor] | None,
 ) -> Iterator[Effects]:
     device, number = model.device, None if right_answers is None else len(answers)
-    asked = answers if right_answers is None else torch.cat([answers, right_answers])
+    all_answers = answers if right_answers is None else torch.cat([answers, right_answers])
     letters = torch.tensor([word.letter for word in words], device=device)
     own = [word.right for word in words]
     right = None if own[0] is None else torch.from_numpy(np.array(own)).to(device)
@@ -158,7 +159,7 @@ def _ablate(
         every = None if right is None else right.repeat(times, 1)
         return spelling_metric(logits, letters.repeat(times), number, every)
 
-    spelling = model.spell(prompt, torch.tensor([word.token for word in words], device=device), layer, asked)
+    spelling = model.spell(prompt, torch.tensor([word.token for word in words], device=device), layer, all_answers)
     active = [torch.from_numpy(word.latents.astype(np.int64)).to(device) for word in words]
     strength = [torch.from_numpy(word.activations).to(device) for word in words]
     written = torch.stack([z @ directions[latents] for latents, z in zip(active, strength, strict=True)])
@@ -170,19 +171,19 @@ def _ablate(
     (gradients,) = torch.autograd.grad(metrics.sum(), inputs)
     slopes = gradients.unflatten(0, (steps, -1)).mean(0)
     effects = [-z * (directions[latents] @ slope) for latents, z, slope in zip(active, strength, slopes, strict=True)]
-    # The latents with the lowest effect and the next, removed one at a time; and the probe's direction.
+    # Remove the latent with the lowest effect, that with the second lowest, and the probe's direction, one at a time.
     erases = words[0].erasure is not None
-    taken = torch.zeros(2 + erases, *spelling.stream.shape, device=device)
+    removed = torch.zeros(2 + erases, *spelling.stream.shape, device=device)
     for place, (latents, z, effect) in enumerate(zip(active, strength, effects, strict=True)):
         for rank, latent in enumerate(effect.argsort()[:2]):
-            taken[rank, place] = z[latent] * directions[latents[latent]]
+            removed[rank, place] = z[latent] * directions[latents[latent]]
         if (erasure := words[place].erasure) is not None:
-            taken[2, place] = erasure.takes(spelling.stream[[place]])[0]
+            removed[2, place] = erasure.takes(spelling.stream[[place]])[0]
     with torch.no_grad():
-        left = metric_of(spelling.answer((spelling.stream - taken).flatten(0, 1)), len(taken))
+        after = metric_of(spelling.answer((spelling.stream - removed).flatten(0, 1)), len(removed))
         odds = log_odds(logits[: len(words)], letters, number, right).cpu()
     metric = metrics[: len(words)].detach()
-    changes = (left.view(len(taken), -1) - metric).cpu()
+    changes = (after.view(len(removed), -1) - metric).cpu()
     for place, effect in enumerate(effects):
         yield Effects(
             float(metric[place]),
@@ -210,17 +211,17 @@ def is_absorption(
 
 
 def decides(top_effect: Any, second_effect: Any, top_cosine: Any, *, margin: Any, cosine_threshold: float) -> Any:
-    """Tell whether a latent absorbs by its effect and cosine, of one word or of an array of words."""
+    """Apply the conditions on effect, margin and cosine, to one word or to arrays of words."""
     leads = abs(top_effect) - abs(second_effect) >= margin
     return (top_effect <= 0) & leads & (top_cosine >= cosine_threshold)
 
 
-#: Fields of `Effects` behind the list of effects.
+#: The fields of `Effects` after `effects`.
 _NUMBERS = Effects._fields[3:]
 
 
 class Tested(NamedTuple):
-    """The tested words of one SAE: each word's place in the vocabulary, its letter, and its effects."""
+    """The tested words of one SAE: each word's index in the vocabulary, its letter, and its effects."""
 
     words: np.ndarray
     letters: np.ndarray
@@ -228,7 +229,7 @@ class Tested(NamedTuple):
 
 
 def load_tested(folder: Path | None) -> Tested:
-    """Read what the stage wrote; of a family that is not ablated, where there is no folder, no word is tested."""
+    """Load the stage's output; without a folder, for a family that is not ablated, there are no tested words."""
     if folder is None:
         return Tested(np.zeros(0, int), np.zeros(0, int), [])
     with np.load(folder / "tested.npz") as arrays:
@@ -240,7 +241,7 @@ def load_tested(folder: Path | None) -> Tested:
 
 
 def _erasures(needs: Mapping[str, Path]) -> Callable[[int, int], Erasure | None]:
-    """Return what gives the erasure of a concept for a word of a fold; nothing where the stage erasure was not done."""
+    """Return a function from fold and concept to the erasure; it returns None without the stage `erasure`."""
     if "erasure" not in needs:
         return lambda _fold, _place: None
     erased, probes = load_erased(needs["erasure"]), load_probes(needs["probes"]).folds
@@ -248,7 +249,7 @@ def _erasures(needs: Mapping[str, Path]) -> Callable[[int, int], Erasure | None]
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage: test every candidate, prompt by prompt."""
+    """Run the stage: test every candidate, prompt by prompt."""
     model, vocabulary, chosen = (
         model_of(settings, needs),
         load_vocabulary(needs["vocabulary"]),
@@ -267,7 +268,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     candidates = load_candidates(needs["candidates"])
     pairs = [(int(word), letter) for letter, of_letter in candidates.items() for word in of_letter.tested]
     words = np.array([word for word, _ in pairs], int)
-    row_of = dict(zip(words.tolist(), vocabulary.test_rows(words).tolist(), strict=True))
+    row_of = dict(zip(words.tolist(), vocabulary.test_positions(words).tolist(), strict=True))
     prompt_of = {word: int(chosen.tested_in[row]) for word, row in row_of.items()}
     pairs.sort(key=lambda pair: (prompt_of[pair[0]], pair))
     found: list[Effects] = []

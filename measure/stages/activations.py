@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from measure.stages.prompts import Chosen
     from measure.stages.vocabulary import Vocabulary
 
-#: Prompts at a time where no two words share one, if there is memory for so many: more are no faster.
+#: Maximum batch size if each word has its own prompt; larger batches are no faster.
 _BATCH = 32
 
 
@@ -37,9 +37,9 @@ def word_streams(
     layers: Sequence[int],
     progress: Callable[[int], None] = lambda _: None,
 ) -> dict[int, np.ndarray]:
-    """Return the stream of each layer at words in their prompts, in float16."""
+    """Return the stream of each layer at words in their prompts, (words, d_model), in float16."""
     found = {layer: np.empty((len(words), model.d_model), np.float16) for layer in layers}
-    # Where no two words share a prompt, a batch is of words in prompts of one length.
+    # If no two words share a prompt, prompts of equal length are batched.
     if len(np.unique(assigned)) == len(words):
         for places, streams in _in_own_prompts(model, [prompts[number] for number in assigned], words, layers):
             for layer, stream in streams.items():
@@ -60,7 +60,7 @@ def word_streams(
 def _in_own_prompts(
     model: LanguageModel, prompts: Sequence[Prompt], words: np.ndarray, layers: Sequence[int]
 ) -> Iterator[tuple[np.ndarray, dict[int, Tensor]]]:
-    """Read words that share no prompt, prompts of one length at a time: places, and the stream of each layer."""
+    """Run words with their own prompts, batched by length; yield indices and the stream of each layer."""
     lengths = np.array([len(prompt.prefix) for prompt in prompts])
     for length in np.unique(lengths):
         of_length = np.flatnonzero(lengths == length)
@@ -73,9 +73,9 @@ def _in_own_prompts(
 
 
 def load_tested_in(folder: Path, layer: int, vocabulary: Vocabulary, chosen: Chosen) -> np.ndarray:
-    """Read the stream at the test words in the prompts that they are tested in, where other ones were drawn for it.
+    """Load the stream at the test words in the prompts that they are tested in, (test words, d_model).
 
-    Else they are tested in the prompts in which all words are read, and their rows are among those.
+    If each word has its own prompt, test words have a second one for this; otherwise their rows are those of all words.
     """
     if chosen.prompt_per_word:
         return load_streams(folder, f"test-{layer}")[:]
@@ -83,10 +83,10 @@ def load_tested_in(folder: Path, layer: int, vocabulary: Vocabulary, chosen: Cho
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do a part of the stage: words in their prompts, test words in those they are tested in, and words for SAEs.
+    """Run a part of the stage: words in their prompts, test words in their second prompts, and training words for SAEs.
 
-    SAEs train on each training word in every prompt, or, where each word has its own prompt, on it in that one. Only
-    layers at which an SAE is trained have such a mix.
+    SAEs train on each training word in every prompt or, if each word has its own prompt, in that one. These activations
+    ("mix") are only computed for layers at which an SAE is trained.
     """
     model, vocabulary, chosen = (
         model_of(settings, needs),
@@ -94,7 +94,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
         load_prompts(needs["prompts"]),
     )
     prompts = [to_prompt(text, model.tokenizer) for text in chosen.templates]
-    # Prompt by prompt, so that few parts have to read the same prompt.
+    # Sorted by prompt, so that few parts run the same prompt.
     order = np.argsort(chosen.assigned, kind="stable")
     of_part = order[rows_of_part(len(order), settings)]
     np.save(out / "words-rows.npy", of_part)

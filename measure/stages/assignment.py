@@ -1,4 +1,4 @@
-"""Stage: which prompts are kept, and which word stands in which."""
+"""Stage: select prompts, and assign them to words."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage: take the prompts that are given, or draw one for each word, or keep the best that were tried."""
+    """Run the stage: use the configured prompts, or draw one per word, or keep the best ones of the trials."""
     vocabulary, how = load_vocabulary(needs["vocabulary"]), settings["prompts"]
     test = vocabulary.test
-    # Of a family without answers, the model is asked nothing.
+    # The model is not asked if the family has no answers.
     asked = np.arange(len(test) if vocabulary.family.answers else 0)
     templates: list[str] = how["templates"]
     shares: list[Any] = [None] * len(templates)
@@ -30,7 +30,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
         first, again = draw_for_each_word(vocabulary, **choices)
         templates, shares = first + again, [None] * len(first + again)
         assigned, tested_in = np.arange(len(first)), np.arange(len(first), len(templates))
-        # No two words share a prompt, so asking the model for all of them would take as long as all of the rest.
+        # Words do not share prompts, so asking the model about all of them would take as long as all other stages.
         asked = np.sort(np.random.RandomState(how["seed"]).permutation(len(test))[: how["sample"]])
     else:
         if not templates:

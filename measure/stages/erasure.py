@@ -1,7 +1,7 @@
-"""Stage: what it does to the model's answers to erase a probe's direction at the word.
+"""Stage: the effect on the model's answers of erasing a probe's direction at the word.
 
-Where that changes nothing, the model does not read the concept off this direction at this layer, and no latent's effect
-there means anything.
+If there is none, the model does not use this direction for its answers at this layer, and the effects of latents there
+are not meaningful.
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ if TYPE_CHECKING:
     from measure.models.base import LanguageModel, Prompt
     from measure.stages.probes import Probes
 
-#: Words of a concept that it is tried on, at most.
+#: Maximum number of words per concept.
 ERASED = 64
 _SEED = 303
 
 
 class Erasure(NamedTuple):
-    """A direction of length 1, and the projection on it of words without the concept, on average."""
+    """A direction of length 1, and the mean projection on it of words without the concept."""
 
     direction: np.ndarray
     level: float
 
     def takes(self, stream: Tensor) -> Tensor:
-        """Return what is taken from streams, so that they project as words without the concept do, (rows, d_model)."""
+        """Return what is subtracted from a stream so that its projection becomes `level`, (rows, d_model)."""
         direction = torch.from_numpy(self.direction).to(stream)
         return (stream @ direction - self.level)[:, None] * direction
 
 
 class Erased(NamedTuple):
-    """What erasing did.
+    """The results of the stage.
 
     Attributes
     ----------
     levels : numpy.ndarray
         Mean projection on each probe's direction of the training words without its concept, (folds, concepts).
     words, places : numpy.ndarray
-        The words that it was tried on, by their places in the vocabulary, and the concept of each.
+        Index in the vocabulary, and index of the concept, of each tested word.
     effects : numpy.ndarray
-        How it changed the metric of each.
+        Change of the metric of each.
     """
 
     levels: np.ndarray
@@ -64,31 +64,31 @@ class Erased(NamedTuple):
     effects: np.ndarray
 
     def of(self, probes: Probes, fold: int, place: int) -> Erasure:
-        """Return the erasure of a concept by the probes of a fold."""
+        """Return the erasure of a concept with the probe of a fold."""
         return Erasure(unit_rows(probes.weights[[place]])[0].astype(np.float32), float(self.levels[fold, place]))
 
 
 def answers_erased(
     model: LanguageModel, answers: Tensor, how: Erasure, layer: int, prompt: Prompt, words: Tensor
 ) -> Tensor:
-    """Return the logits of the answers for words that share a prompt, before and after a direction is erased at them.
+    """Return the logits of the answers for words that share a prompt, before and after an erasure at the words.
 
     Parameters
     ----------
     model : LanguageModel
     answers : Tensor
-        Tokens of the family's answers.
+        Token ids of the family's answers.
     how : Erasure
     layer : int
-        Of the probe.
+        Layer of the probe.
     prompt : Prompt
     words : Tensor
-        Tokens.
+        Token ids.
 
     Returns
     -------
     Tensor
-        (2, words, answers)
+        Before and after, (2, words, answers).
     """
     with torch.no_grad():
         spelling = model.spell(prompt, words, layer, answers)
@@ -97,16 +97,16 @@ def answers_erased(
 
 
 def change(logits: Tensor, right: Tensor, place: int) -> Tensor:
-    """Return how the metric of a concept changes, for each word.
+    """Return the change of a concept's metric, (words,).
 
     Parameters
     ----------
     logits : Tensor
         Before and after, (2, words, answers).
     right : Tensor
-        Which answers are right for each word, (words, answers).
+        Mask of the right answers, (words, answers).
     place : int
-        The concept.
+        Index of the concept.
     """
     of_words = torch.full((len(right),), place, device=logits.device)
     before, after = (spelling_metric(one, of_words, right=right) for one in logits)
@@ -114,19 +114,19 @@ def change(logits: Tensor, right: Tensor, place: int) -> Tensor:
 
 
 def load_erased(folder: Path) -> Erased:
-    """Read what the stage wrote."""
+    """Load the stage's output."""
     with np.load(folder / "erased.npz") as arrays:
         return Erased(**arrays)
 
 
 def _levels(probes: Probes, stream: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the mean projection on each probe's direction of the words without its concept."""
-    along = stream.astype(np.float32) @ unit_rows(probes.weights).T
-    return (along * ~labels).sum(0) / np.maximum((~labels).sum(0), 1)
+    """Return the mean projection on each probe's direction of the words without its concept, (concepts,)."""
+    projections = stream.astype(np.float32) @ unit_rows(probes.weights).T
+    return (projections * ~labels).sum(0) / np.maximum((~labels).sum(0), 1)
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage: of each concept, erase its direction at some of the words that the probe finds."""
+    """Run the stage: for each concept, erase its direction at a sample of the probe's true positives."""
     model, vocabulary, chosen = (
         model_of(settings, needs),
         load_vocabulary(needs["vocabulary"]),

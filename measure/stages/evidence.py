@@ -1,4 +1,4 @@
-"""Stage: contexts and logits of each latent that has a role."""
+"""Stage: facts about all latents of an SAE, and contexts and logits of the latents that have a role."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from measure.models.loading import model_of
 from measure.saes.loading import open_sae
 from measure.sparse import Sparse
 from measure.stages.ablation import load_tested
-from measure.stages.families import by_family, words_of
+from measure.stages.families import folders_by_family, load_words
 from measure.stages.k_sparse import load_k_sparse
 from measure.stages.latents import TEST
 from measure.stages.probes import load_probes
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 #: The tables that this stage writes.
 TABLES = ("latents", "contexts", "logits", "histograms", "token_activations")
 _CONTEXTS, _LEFT, _RIGHT = 20, 12, 8
-#: Contexts with the same tokens around theirs are shown once: so many before, so many after.
+#: Contexts with the same tokens around the latent's are stored once: number of tokens before and after it.
 _SAME_LEFT, _SAME_RIGHT = 5, 2
 _BINS = 20
 _LOGITS = 10
-#: Latents whose logits are computed at a time, if there is memory for so many: more are no faster.
+#: Maximum batch size of logits; larger batches are no faster.
 _AT_ONCE = 64
-#: For each concept, latents shown besides those with a part: with the highest cosines of decoder and of encoder.
+#: For each concept, additional latents: those with the highest decoder cosines, and with the highest encoder cosines.
 _BY_DECODER, _BY_ENCODER = 5, 1
 
 
@@ -56,7 +56,7 @@ def latents_with_evidence(
     cosines: np.ndarray,
     encoder: np.ndarray,
 ) -> np.ndarray:
-    """Choose the latents of which all is shown, for one family.
+    """Choose the latents with evidence (contexts, logits, histograms, activations on words), for one family.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def latents_with_evidence(
     absorbing : iterable of int
         Latents that absorb a word by projection.
     cosines, encoder : numpy.ndarray
-        Cosines of decoder and encoder with the probes, (concepts, latents).
+        Cosines of decoder and encoder directions with the probes, (concepts, latents).
     """
     chosen = {int(latent) for latents in split.values() for latent in latents} | {*absorbing}
     for latents, word in zip(tested_latents, tested.effects, strict=True):
@@ -80,18 +80,18 @@ def latents_with_evidence(
 
 
 def describe_latents(sae: Sae, cosines: np.ndarray, concepts: Sequence[str], words: Words, text: Sparse) -> pa.Table:
-    """Write the facts of every latent: rows of the table `latents`.
+    """Make the table `latents`, with a row per latent.
 
     Parameters
     ----------
     sae : Sae
     cosines : numpy.ndarray
-        Of decoder rows and probes, (concepts, latents).
+        Cosines of decoder rows with probes, (concepts, latents).
     concepts : sequence of str
-        Their ids.
+        Ids of the concepts.
     words : Words
     text : Sparse
-        Activations on the tokens of the windows for evidence.
+        Activations on the tokens of the evidence windows.
     """
     directions, encoder = sae.directions.cpu().numpy(), sae.encoder.cpu().numpy()
     both = (directions * encoder).sum(1) / (
@@ -124,12 +124,12 @@ def _largest(activations: Sparse) -> np.ndarray:
 def find_contexts(
     text: Sparse, windows: Windows, latents: Iterable[int], texts: Mapping[int, str], sources: list[str]
 ) -> pa.Table:
-    """Find the windows of text in which latents fire most: rows of the table `contexts`.
+    """Make the table `contexts`: the places in text at which each latent is most active.
 
     Parameters
     ----------
     text : Sparse
-        Activations on the tokens of the windows for evidence.
+        Activations on the tokens of the evidence windows.
     windows : Windows
     latents : iterable of int
     texts : mapping of int to str
@@ -171,13 +171,13 @@ def find_contexts(
 
 
 def rounded(values: Any, bits: int) -> Any:
-    """Round to so many significant bits, for files that compress."""
+    """Round to a number of significant bits, so that files compress better."""
     mantissa, exponent = np.frexp(values)
     return np.ldexp(np.round(mantissa * 2.0**bits) / 2.0**bits, exponent)
 
 
 def bin_activations(text: Sparse, latents: Iterable[int]) -> pa.Table:
-    """Count how often latents fire how strongly: rows of the table `histograms`."""
+    """Make the table `histograms`, of the activations of each latent."""
     rows = []
     for latent in latents:
         _, values = text.column(latent)
@@ -188,7 +188,7 @@ def bin_activations(text: Sparse, latents: Iterable[int]) -> pa.Table:
 
 
 def list_words(words: Words, latents: Iterable[int]) -> pa.Table:
-    """List the words on which latents fire, strongest first: rows of the table `token_activations`."""
+    """Make the table `token_activations`: the words on which each latent is active, strongest first."""
     rows = []
     for latent in latents:
         places, values = words.activations.column(latent)
@@ -198,7 +198,7 @@ def list_words(words: Words, latents: Iterable[int]) -> pa.Table:
 
 
 def list_logits(model: LanguageModel, sae: Sae, latents: np.ndarray, texts: Mapping[int, str]) -> pa.Table:
-    """List the output tokens that latents raise and lower most: rows of the table `logits`."""
+    """Make the table `logits`: the output tokens that each latent raises and lowers most."""
     rows: dict[str, list[Any]] = {
         name: [] for name in ("latent", "raised_tokens", "raised_logits", "lowered_tokens", "lowered_logits")
     }
@@ -206,7 +206,7 @@ def list_logits(model: LanguageModel, sae: Sae, latents: np.ndarray, texts: Mapp
     chosen = sae.directions[torch.from_numpy(latents).to(sae.directions.device)]
     size = batch_size(partial(model.raised, chosen[:1]), model.device, min(len(chosen), _AT_ONCE))
     for part in chosen.split(size):
-        # A model may have logits behind its last token, to make their number a round one.
+        # The unembedding of a model may be padded beyond the last token.
         logits = model.raised(part)[:, : len(texts)]
         for name, sign in (("raised", 1), ("lowered", -1)):
             values, tokens = (sign * logits).topk(_LOGITS, dim=1)
@@ -216,7 +216,7 @@ def list_logits(model: LanguageModel, sae: Sae, latents: np.ndarray, texts: Mapp
 
 
 class _Family(NamedTuple):
-    """Of one family: the latents of which all is shown, its concepts' ids, their cosines, (concepts, latents)."""
+    """Of one family: latents with evidence, ids of its concepts, and decoder cosines, (concepts, latents)."""
 
     latents: np.ndarray
     concepts: list[str]
@@ -224,7 +224,7 @@ class _Family(NamedTuple):
 
 
 def _of_family(needs: Mapping[str, Path], sae: Sae, cosine_threshold: float) -> _Family:
-    """Choose the latents of a family from what its stages found."""
+    """Choose the latents of a family from the outputs of its stages."""
     vocabulary, probes = load_vocabulary(needs["vocabulary"]), load_probes(needs["probes"]).folds[0]
     k_sparse, splits = load_k_sparse(needs["k_sparse"]).probes, load_splits(needs["splits"])
     tested, as_tested = load_tested(needs.get("ablation")), Sparse.load(needs["latents"] / f"{TEST}.npz")
@@ -233,7 +233,7 @@ def _of_family(needs: Mapping[str, Path], sae: Sae, cosine_threshold: float) -> 
     latents = latents_with_evidence(
         {place: k_sparse[place][number].latents for place, number in splits.items()},
         tested,
-        [as_tested.row(row)[0] for row in vocabulary.test_rows(tested.words)],
+        [as_tested.row(row)[0] for row in vocabulary.test_positions(tested.words)],
         [latent for found in projected for latent in found.top[found.fully_absorbed(cosine_threshold)].tolist()],
         cosines,
         probes.cosines(sae.encoder.cpu().numpy()),
@@ -243,11 +243,11 @@ def _of_family(needs: Mapping[str, Path], sae: Sae, cosine_threshold: float) -> 
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage."""
+    """Run the stage."""
     model, windows = model_of(settings, needs), load_windows(needs["text"])
     sae, text = open_sae(needs["sae"], model.device), Sparse.load(needs["text_latents"] / f"{EVIDENCE}.npz")
-    families = by_family(needs)
-    words = words_of(*([family[stage] for family in families] for stage in ("vocabulary", "latents")))
+    families = folders_by_family(needs)
+    words = load_words(*([family[stage] for family in families] for stage in ("vocabulary", "latents")))
     found = [_of_family(family, sae, settings["cosine"]) for family in families]
     latents = np.unique(np.concatenate([one.latents for one in found]))
     concepts = [concept for one in found for concept in one.concepts]

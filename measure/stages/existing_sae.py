@@ -1,4 +1,4 @@
-"""Stage: an SAE that somebody trained, if it fits the model."""
+"""Stage: an existing SAE, checked against the model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage: look at the SAE and write down where it lies."""
+    """Run the stage: check the SAE, and record its path."""
     path, model = Path(settings["path"]), model_of(settings, needs)
     sae = open_sae(path, model.device)
     check_fit(sae, path, d_model=model.d_model, num_layers=model.num_layers, layer=settings["layer"])

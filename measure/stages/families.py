@@ -1,4 +1,4 @@
-"""What stages need that read all families of concepts: the folders of each, and the words of all."""
+"""Helpers for stages that read all families of concepts: folders by family, and the union of their words."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _OF = "@"
 
 
-def of_each(families: Iterable[Mapping[str, Task]], stages: Sequence[str]) -> dict[str, Task]:
-    """Name stages of several families as needs of one task: vocabulary@0, vocabulary@1."""
+def per_family_needs(families: Iterable[Mapping[str, Task]], stages: Sequence[str]) -> dict[str, Task]:
+    """Name the stages of several families as dependencies of one task: vocabulary@0, vocabulary@1."""
     return {
         f"{stage}{_OF}{number}": tasks[stage]
         for number, tasks in enumerate(families)
@@ -29,8 +29,8 @@ def of_each(families: Iterable[Mapping[str, Task]], stages: Sequence[str]) -> di
     }
 
 
-def by_family(needs: Mapping[str, Path]) -> list[dict[str, Path]]:
-    """Return, family by family, the folders that `of_each` named."""
+def folders_by_family(needs: Mapping[str, Path]) -> list[dict[str, Path]]:
+    """Return the folders that `per_family_needs` named, per family."""
     found: dict[int, dict[str, Path]] = {}
     for name, folder in needs.items():
         stage, of, number = name.partition(_OF)
@@ -40,15 +40,15 @@ def by_family(needs: Mapping[str, Path]) -> list[dict[str, Path]]:
 
 
 class Words(NamedTuple):
-    """The words of all families, in the order of their numbers.
+    """The words of all families, sorted by token id.
 
     Attributes
     ----------
     ids, texts : numpy.ndarray
     is_test : numpy.ndarray of bool
-        Whether some family tests the word.
+        Whether the word is a test word of any family.
     activations : Sparse
-        On each; a word of several families as the first of them reads it.
+        Activations on each word; for a word of several families, in the prompt of the first one.
     """
 
     ids: np.ndarray
@@ -57,13 +57,13 @@ class Words(NamedTuple):
     activations: Sparse
 
 
-def words_of(vocabularies: Sequence[Path], latents: Sequence[Path]) -> Words:
-    """Read the words of all families.
+def load_words(vocabularies: Sequence[Path], latents: Sequence[Path]) -> Words:
+    """Load the words of all families.
 
     Parameters
     ----------
     vocabularies, latents : sequence of Path
-        Folders of these stages, family by family.
+        Folders of these stages, one per family.
     """
     known = [load_vocabulary(folder) for folder in vocabularies]
     active = [Sparse.load(folder / f"{WORDS}.npz") for folder in latents]

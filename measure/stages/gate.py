@@ -1,4 +1,4 @@
-"""Stage: what must be true of a concept on an SAE before it has a rate; where it is not, that is undefined, not 0."""
+"""Stage: conditions for a concept to have a rate on an SAE; if they fail, the rate is undefined, not 0."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from measure.stages.erasure import Erased
-    from measure.stages.k_sparse import Found
-    from measure.stages.probes import Fitted
+    from measure.stages.k_sparse import KSparseProbes
+    from measure.stages.probes import LayerProbes
     from measure.stages.prompts import Chosen
     from measure.stages.vocabulary import Vocabulary
 
-#: The least F1 of a linear probe, and of the latent that k-sparse probing picks first.
+#: Minimum F1 of the linear probe, and of the main latent (the first that k-sparse probing selects).
 LEAST_PROBE_F1, LEAST_MAIN_F1 = 0.6, 0.4
-#: So many standard errors are clearly above.
+#: Number of standard errors that count as clearly above.
 _CLEARLY = 2.0
 _SEED = 304
 NOT_ASKED = "the family has no answers, so the model is not asked"
 
 
 class GateInputs(NamedTuple):
-    """What is known of a concept before it is measured.
+    """The quantities that decide whether a concept is measured.
 
     Attributes
     ----------
     too_few : str or None
-        Why it has too few words, if it has.
+        Why it has too few words, if that is so.
     probe_f1, shuffled_f1, probe_error : float
         F1 of the probe and of one with shuffled labels, and the standard error of their difference.
     main_f1, always_f1, main_error : float
-        F1 of the latent that is picked first, that of always saying yes, and the standard error of the first.
+        F1 of the main latent, F1 of the classifier that is always positive, and the standard error of the former.
     asked : int or None
-        Of how many of its words the model was asked; None where the family has no answers.
+        Number of its words that the model was asked about; None if the family has no answers.
     accuracy, least_accuracy, chance : float
-        The share of these that it answers correctly, the lower end of its interval, and what it would be if the answer
-        had nothing to do with the word.
+        Share of these that the model answers correctly, the lower end of its interval, and the share expected if
+        answers were independent of the word.
     erased, low, high : float
-        How erasing the probe's direction changes the metric on average, and the interval of that.
+        Mean change of the metric when the probe's direction is erased, and its interval.
     """
 
     too_few: str | None = None
@@ -76,9 +76,9 @@ class Gate(NamedTuple):
     Attributes
     ----------
     projection, ablation : str or None
-        Why it has none by projection, or by ablation, to follow 'because'; None where it has one.
+        Why it has no rate by projection, or by ablation, as a clause after "because"; None if it has one.
     facts : dict
-        What the suite says of the concept for that: columns of the table `measurements`.
+        The quantities that are stored in the table `measurements`, by column.
     """
 
     projection: str | None
@@ -89,16 +89,16 @@ class Gate(NamedTuple):
 def gate_of(known: GateInputs) -> Gate:
     """Decide whether a concept is measured.
 
-    By projection it is where a probe finds it and a latent stands for it; by ablation the model must know it, too, and
-    read it off the probe's direction.
+    Metrics by projection require a probe and a main latent that detect it. Metrics by ablation also require that the
+    model answers correctly and that its answers depend on the probe's direction.
     """
-    both = known.too_few or _of_probe(known) or _of_latent(known)
-    told = {"shuffled_f1": known.shuffled_f1, "model_accuracy": known.accuracy, "erasure_effect": known.erased}
-    facts = {name: value if np.isfinite(value) else None for name, value in told.items()}
-    return Gate(both, both or _of_model(known), {} if known.too_few else facts)
+    both = known.too_few or _probe_failure(known) or _latent_failure(known)
+    stored = {"shuffled_f1": known.shuffled_f1, "model_accuracy": known.accuracy, "erasure_effect": known.erased}
+    facts = {name: value if np.isfinite(value) else None for name, value in stored.items()}
+    return Gate(both, both or _model_failure(known), {} if known.too_few else facts)
 
 
-def _of_probe(known: GateInputs) -> str | None:
+def _probe_failure(known: GateInputs) -> str | None:
     if known.probe_f1 < LEAST_PROBE_F1:
         return f"the linear probe has an F1 of {known.probe_f1:.3f}, below {LEAST_PROBE_F1}"
     if not known.probe_f1 - known.shuffled_f1 > _CLEARLY * known.probe_error:
@@ -109,7 +109,7 @@ def _of_probe(known: GateInputs) -> str | None:
     return None
 
 
-def _of_latent(known: GateInputs) -> str | None:
+def _latent_failure(known: GateInputs) -> str | None:
     if known.main_f1 < LEAST_MAIN_F1:
         return f"no latent stands for it: the best has an F1 of {known.main_f1:.3f}, below {LEAST_MAIN_F1}"
     if not known.main_f1 - known.always_f1 > _CLEARLY * known.main_error:
@@ -120,7 +120,7 @@ def _of_latent(known: GateInputs) -> str | None:
     return None
 
 
-def _of_model(known: GateInputs) -> str | None:
+def _model_failure(known: GateInputs) -> str | None:
     if known.asked is None:
         return NOT_ASKED
     if not known.asked:
@@ -140,44 +140,46 @@ def _of_model(known: GateInputs) -> str | None:
     return None
 
 
-def know(
+def gate_inputs(
     place: int,
     vocabulary: Vocabulary,
     chosen: Chosen,
-    fitted: Fitted,
-    k_sparse: Found,
+    fitted: LayerProbes,
+    k_sparse: KSparseProbes,
     words: Sparse,
     erased: Erased | None,
 ) -> GateInputs:
-    """Gather what is known of a concept.
+    """Compute the quantities that decide whether a concept is measured.
 
     Parameters
     ----------
     place : int
+        Index of the concept.
     vocabulary : Vocabulary
     chosen : Chosen
-    fitted : Fitted
+    fitted : LayerProbes
         The linear probes.
-    k_sparse : Found
+    k_sparse : KSparseProbes
     words : Sparse
         Activations on all words.
     erased : Erased or None
-        None where the family has no answers.
+        None if the family has no answers.
     """
     if (too_few := vocabulary.too_few(place)) or place not in k_sparse.probes:
         return GateInputs(too_few=too_few or "none of its words is for training")
     every, groups = vocabulary.labels[:, place], vocabulary.grouping[1]
-    scored = vocabulary.scores(place)
+    scored = vocabulary.is_scored(place)
     rows = vocabulary.scored[scored]
-    said = k_sparse.logits(place, min(k_sparse.probes[place]), words.take(rows), vocabulary.scored_folds[scored]) > 0
+    first_k, scored_folds = min(k_sparse.probes[place]), vocabulary.scored_folds[scored]
+    predicted = k_sparse.logits(place, first_k, words.take(rows), scored_folds) > 0
     share = every[rows].mean()
     known = GateInputs(
         probe_f1=fitted.scores[place].f1,
         shuffled_f1=float(fitted.shuffled[place]),
         probe_error=float(np.hypot(fitted.errors[place], fitted.shuffled_errors[place])),
-        main_f1=k_sparse.scores[place][min(k_sparse.probes[place])].f1,
+        main_f1=k_sparse.scores[place][first_k].f1,
         always_f1=float(2 * share / (1 + share)),
-        main_error=float(f1_samples(said[:, None], every[rows], groups[rows], _SEED).std()),
+        main_error=float(f1_samples(predicted[:, None], every[rows], groups[rows], _SEED).std()),
         asked=None,
         accuracy=np.nan,
         erased=np.nan,
@@ -206,7 +208,7 @@ def know(
 
 
 def load_gate(needs: Mapping[str, Path]) -> dict[int, Gate]:
-    """Read what the stage wrote, by concept; of a family without a gate there is nothing to read."""
+    """Load the stage's output, by concept; empty for a family without a gate."""
     if "gate" not in needs:
         return {}
     known = json.loads((needs["gate"] / "gate.json").read_text("utf-8"))
@@ -214,12 +216,12 @@ def load_gate(needs: Mapping[str, Path]) -> dict[int, Gate]:
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:  # noqa: ARG001 - a stage's signature
-    """Do the stage."""
+    """Run the stage."""
     vocabulary, chosen = load_vocabulary(needs["vocabulary"]), load_prompts(needs["prompts"])
     words = Sparse.load(needs["latents"] / f"{WORDS}.npz")
     found = load_probes(needs["probes"]), load_k_sparse(needs["k_sparse"]), words
     erased = load_erased(needs["erasure"]) if "erasure" in needs else None
     measured = [place for place in vocabulary.family.measured if vocabulary.labels[:, place].any()]
-    known = {place: gate_of(know(place, vocabulary, chosen, *found, erased)) for place in measured}
+    known = {place: gate_of(gate_inputs(place, vocabulary, chosen, *found, erased)) for place in measured}
     (out / "gate.json").write_text(json.dumps(known), "utf-8")
     progress(1)

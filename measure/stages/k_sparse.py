@@ -1,4 +1,4 @@
-"""Stage: k-sparse probes, logistic regressions on the k latents that predict a concept best."""
+"""Stage: k-sparse probes, logistic regressions on the k latents that best predict a concept."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from measure.stages.vocabulary import Vocabulary
 
-#: Numbers of latents that a probe may use.
+#: The values of k.
 K_VALUES = (*range(1, 16), 20, 50)
-#: The last k at which a latent may still be accepted as a split latent.
+#: The maximum number of split latents.
 MAX_SPLIT = 15
 _BOOTSTRAP_SEED = 302
 _WEIGHT_DECAY = 1e-6
@@ -32,14 +32,14 @@ _NEWTON_STEPS, _CLOSE = 50, 1e-8
 
 
 class KSparseProbe(NamedTuple):
-    """A probe on `latents`; a letter is predicted where activations @ weights + bias > 0."""
+    """A probe on `latents`; a concept is predicted if activations @ weights + bias > 0."""
 
     latents: np.ndarray
     weights: np.ndarray
     bias: float
 
     def logits(self, activations: Sparse) -> np.ndarray:
-        """Return its score of every row."""
+        """Return the logit of every row, (rows,)."""
         return activations.dense(self.latents) @ self.weights + self.bias
 
 
@@ -54,10 +54,15 @@ def rank_latents(
     seed: int,
     device: torch.device,
 ) -> np.ndarray:
-    """Rank the latents that predict each letter, (letters, 50 or all of them), best first.
+    """Rank the latents that predict each letter, best first.
 
-    One logistic regression a letter on all latents with a penalty on the sum of weights, in which words of the letter
-    weigh as much as all others; latents are ranked by their weight.
+    They are ranked by their weight in an L1-penalised logistic regression per letter on all latents, in which the words
+    of the letter have the same total weight as all other words.
+
+    Returns
+    -------
+    numpy.ndarray
+        (letters, 50), or all latents if there are fewer.
     """
     targets = torch.from_numpy(labels.astype(np.float32)).to(device)
     weights = torch.zeros(activations.num_latents, targets.shape[1], device=device, requires_grad=True)
@@ -78,7 +83,7 @@ def rank_latents(
 
 
 def _product(activations: Sparse, weights: torch.Tensor) -> torch.Tensor:
-    """Multiply activations by a matrix of (latents, letters)."""
+    """Multiply activations by a matrix, (latents, letters)."""
     return functional.embedding_bag(
         torch.from_numpy(activations.latents.astype(np.int64)).to(weights.device),
         weights,
@@ -96,11 +101,11 @@ def fit_k_sparse(
     *,
     balanced: bool = False,
 ) -> dict[int, KSparseProbe]:
-    """Fit a probe of one letter to the first k ranked latents, for every k that there are latents for.
+    """Fit probes of one letter to the first k ranked latents, for each k that is not larger than their number.
 
-    The regression has a small ridge. It is unweighted, and the threshold is that with the best F1 on the training
-    words. Or it is `balanced`, as in the reference programs: words of the letter weigh as much as all others, and the
-    threshold is that of the fit.
+    The regression has a small ridge penalty. By default it is unweighted, and the threshold is the one with the best F1
+    on the training words. With `balanced`, as in the reference programs, the words of the letter have the same total
+    weight as all other words, and the threshold is 0.
     """
     return fit_columns(train.dense(ranked), train_truth, ranked, k_values, balanced=balanced)
 
@@ -108,7 +113,7 @@ def fit_k_sparse(
 def fit_columns(
     columns: np.ndarray, truth: np.ndarray, ranked: np.ndarray, k_values: Iterable[int], *, balanced: bool
 ) -> dict[int, KSparseProbe]:
-    """Do so for the activations of the ranked latents in full, (words, ranked latents)."""
+    """As `fit_k_sparse`, for dense activations of the ranked latents, (words, ranked latents)."""
     columns = columns.astype(np.float64)
     probes: dict[int, KSparseProbe] = {}
     weights, bias = np.zeros(0), 0.0
@@ -123,7 +128,7 @@ def fit_columns(
 
 
 def _fit_active(x: np.ndarray, truth: np.ndarray, start: np.ndarray, *, balanced: bool) -> tuple[np.ndarray, float]:
-    """Fit a regression on rows of which most are zero: these are taken as two rows, each as often as there are such."""
+    """Fit a regression; rows of zeros are replaced by one row per class, weighted by their number."""
     active = x.any(axis=1)
     silent = np.bincount(truth[~active], minlength=2)
     number = np.append(np.ones(active.sum()), silent)
@@ -139,20 +144,20 @@ def fit_logistic(
     *,
     balanced: bool = False,
 ) -> tuple[np.ndarray, float]:
-    """Fit a logistic regression by Newton's method, with a ridge on the weights and none on the bias.
+    """Fit a logistic regression by Newton's method, with a ridge penalty on the weights and none on the bias.
 
     Parameters
     ----------
     x : numpy.ndarray
-        (rows, features).
+        (rows, features)
     truth : numpy.ndarray of bool
-        Of each row.
+        Label of each row.
     number : numpy.ndarray, optional
-        How often each row counts.
+        How often each row counts (default 1).
     start : numpy.ndarray, optional
-        Weights and bias to begin with.
+        Initial weights and bias (default 0).
     balanced : bool
-        Both classes have the same total weight, and all rows together that of their number.
+        Give both classes the same total weight, and all rows together a weight of their number.
     """
     number = np.ones(len(x)) if number is None else number
     share = number[truth].sum() / number.sum()
@@ -166,7 +171,7 @@ def fit_logistic(
         slope = design.T @ (weight * (chance - truth)) + penalty * found
         curvature = (design * (weight * chance * (1 - chance))[:, None]).T @ design
         step = np.linalg.solve(curvature + np.diag(penalty), slope)
-        # A step that would overshoot, as where a latent parts the words perfectly, is shortened.
+        # Steps are limited, because they would overshoot if a latent separates the words perfectly.
         found -= step * min(1.0, 5.0 / max(float(np.abs(step).max()), 1e-12))
         if np.abs(step).max() < _CLOSE:
             break
@@ -174,44 +179,44 @@ def fit_logistic(
 
 
 def score_k_sparse(probes: dict[int, KSparseProbe], test: Sparse, truth: np.ndarray) -> dict[int, Scores]:
-    """Score the probes of one letter on words that they have not seen."""
+    """Score the probes of one letter on words that they were not fitted to, by k."""
     columns = test.dense(probes[max(probes)].latents)
     return {k: score(of_columns(probe, columns), truth) for k, probe in probes.items()}
 
 
 def of_columns(probe: KSparseProbe, columns: np.ndarray) -> np.ndarray:
-    """Return the score of every row, by the activations of the ranked latents."""
+    """Return the logit of every row, from dense activations of the ranked latents, (rows, ranked latents)."""
     return columns[:, : len(probe.weights)].astype(np.float64) @ probe.weights + probe.bias
 
 
 class Curve(NamedTuple):
-    """How F1 grows with k on training words that the probe of their fold has not seen.
+    """Cross-validated F1 on the training words as a function of k.
 
     Attributes
     ----------
     f1 : dict of int to float
         By k, up to 15.
     errors : dict of int to float
-        Standard error, by bootstrap over groups, of the gain over the k before.
+        By k, the standard error (by bootstrap over groups) of the F1 gain over the previous k.
     """
 
     f1: dict[int, float]
     errors: dict[int, float]
 
 
-class Found(NamedTuple):
-    """Of each concept that has words, by its place.
+class KSparseProbes(NamedTuple):
+    """The stage's output, by index of the concept; concepts without words are missing.
 
     Attributes
     ----------
     probes : dict of int to dict of int to KSparseProbe
-        Those of the training words, by k.
+        Probes fitted to the training words, by k.
     scores : dict of int to dict of int to Scores
-        On words that they have not seen, by k.
+        Scores on words that the probes were not fitted to, by k.
     folds : dict of int to list of dict of int to KSparseProbe
-        Of concepts that are cross-fitted: by fold the probes that were fitted without it.
+        For cross-fitted concepts: per fold, the probes fitted without it.
     curves : dict of int to Curve
-        Of families with a gate; their split latents are chosen by it.
+        For families with a gate, whose number of split latents is chosen by it.
     """
 
     probes: dict[int, dict[int, KSparseProbe]]
@@ -220,16 +225,16 @@ class Found(NamedTuple):
     curves: dict[int, Curve]
 
     def logits(self, place: int, k: int, test: Sparse, folds: np.ndarray) -> np.ndarray:
-        """Return the score of every test word by the probes of a concept and k that have not seen its fold."""
+        """Return the logit of every test word, (words,), from the probe that was not fitted to the word's fold."""
         probe = self.probes[place][k]
         if place not in self.folds:
             return probe.logits(test)
         return by_fold([probes[k] for probes in self.folds[place]], test.dense(probe.latents), folds)
 
 
-def load_k_sparse(folder: Path) -> Found:
-    """Read what the stage wrote."""
-    found = Found({}, {}, {}, {})
+def load_k_sparse(folder: Path) -> KSparseProbes:
+    """Load the stage's output."""
+    found = KSparseProbes({}, {}, {}, {})
     with np.load(folder / "k_sparse.npz") as arrays:
         for letter, k, ranked, weights, bias, scores in zip(
             *(arrays[name] for name in ("letter", "k", "ranked", "weights", "bias", "scores")), strict=True
@@ -253,7 +258,7 @@ def load_k_sparse(folder: Path) -> Found:
 
 
 def by_fold(probes: Sequence[KSparseProbe], columns: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Return the score of every row by the probe that was fitted without its fold."""
+    """Return the logit of every row, (rows,), from the probe that was fitted without the row's fold."""
     return np.choose(folds, [of_columns(probe, columns) for probe in probes])
 
 
@@ -267,7 +272,7 @@ def cross_fit(
     *,
     balanced: bool,
 ) -> list[dict[int, KSparseProbe]]:
-    """Fit the probes of one concept without each of some folds."""
+    """For each fold in `numbers`, fit the probes of one concept without it."""
     return [
         fit_columns(columns[folds != fold], truth[folds != fold], ranked, k_values, balanced=balanced)
         for fold in numbers
@@ -291,7 +296,7 @@ def training_curve(
     columns : numpy.ndarray
         Activations of the ranked latents on the training words, (words, ranked latents).
     truth, folds, groups : numpy.ndarray
-        Of these words.
+        Label, fold and group of each of these words.
     ranked : numpy.ndarray
     k_values : sequence of int
     balanced : bool
@@ -299,14 +304,14 @@ def training_curve(
     numbers, places = np.unique(folds, return_inverse=True)
     fitted = cross_fit(columns, truth, folds, numbers, ranked, k_values, balanced=balanced)
     values = list(fitted[0])
-    said = np.column_stack([by_fold([probes[k] for probes in fitted], columns, places) > 0 for k in values])
-    f1 = {k: score(said[:, place] - 0.5, truth).f1 for place, k in enumerate(values)}
-    gains = np.diff(f1_samples(said, truth, groups, _BOOTSTRAP_SEED), axis=1, prepend=0).std(0)
+    predicted = np.column_stack([by_fold([probes[k] for probes in fitted], columns, places) > 0 for k in values])
+    f1 = {k: score(predicted[:, place] - 0.5, truth).f1 for place, k in enumerate(values)}
+    gains = np.diff(f1_samples(predicted, truth, groups, _BOOTSTRAP_SEED), axis=1, prepend=0).std(0)
     return Curve(f1, dict(zip(values, gains.tolist(), strict=True)))
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage."""
+    """Run the stage."""
     vocabulary, words = load_vocabulary(needs["vocabulary"]), Sparse.load(needs["latents"] / f"{WORDS}.npz")
     train, labels = words.take(vocabulary.train), vocabulary.labels[vocabulary.train]
     ranked = rank_latents(
@@ -322,24 +327,24 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     progress(0.2)
     names = ("letter", "k", "ranked", "weights", "bias", "scores")
     rows: dict[str, list[Any]] = {name: [] for name in names}
-    further: dict[str, list[Any]] = {f"fold_{name}": [] for name in ("letter", "k", "weights", "biases")}
-    further |= {f"curve_{name}": [] for name in ("letter", "k", "f1", "error")}
+    fold_rows: dict[str, list[Any]] = {f"fold_{name}": [] for name in ("letter", "k", "weights", "biases")}
+    fold_rows |= {f"curve_{name}": [] for name in ("letter", "k", "f1", "error")}
     k_values = [k for k in K_VALUES if k <= settings["max_k"]]
     present = [place for place in vocabulary.family.measured if labels[:, place].any()]
     for done, letter in enumerate(present, start=1):
         balanced = settings["k_sparse"] == "balanced"
         probes = fit_k_sparse(train, labels[:, letter], ranked[letter], k_values, balanced=balanced)
-        found = Found({letter: probes}, {}, {}, {})
+        found = KSparseProbes({letter: probes}, {}, {}, {})
         if vocabulary.family.gated and not vocabulary.too_few(letter):
-            _by_folds(found, letter, words, vocabulary, ranked[letter], k_values, balanced=balanced)
-        _write(rows, further, found, letter, ranked[letter], _judge(found, letter, words, vocabulary))
+            _add_folds(found, letter, words, vocabulary, ranked[letter], k_values, balanced=balanced)
+        _add_rows(rows, fold_rows, found, letter, ranked[letter], _score(found, letter, words, vocabulary))
         progress(0.2 + 0.8 * done / len(present))
-    arrays: dict[str, Any] = {name: np.array(values) for name, values in (rows | further).items()}
+    arrays: dict[str, Any] = {name: np.array(values) for name, values in (rows | fold_rows).items()}
     np.savez(out / "k_sparse.npz", **arrays)
 
 
-def _by_folds(
-    found: Found,
+def _add_folds(
+    found: KSparseProbes,
     place: int,
     words: Sparse,
     vocabulary: Vocabulary,
@@ -348,7 +353,7 @@ def _by_folds(
     *,
     balanced: bool,
 ) -> None:
-    """Add the curve of a concept whose words have folds, and where it is cross-fitted the probes by fold."""
+    """Add to `found` the curve of a concept and, if it is cross-fitted, its probes per fold."""
     columns, truth, train = words.dense(ranked), vocabulary.labels[:, place], vocabulary.train
     folds, groups = vocabulary.grouping
     up_to = [k for k in k_values if k <= MAX_SPLIT]
@@ -360,9 +365,9 @@ def _by_folds(
         found.folds[place] = [found.probes[place], *others]
 
 
-def _judge(found: Found, place: int, words: Sparse, vocabulary: Vocabulary) -> dict[int, Scores]:
-    """Score the probes of a concept on its words."""
-    scored = vocabulary.scores(place)
+def _score(found: KSparseProbes, place: int, words: Sparse, vocabulary: Vocabulary) -> dict[int, Scores]:
+    """Score the probes of a concept on the words that it is scored on, by k."""
+    scored = vocabulary.is_scored(place)
     rows = vocabulary.scored[scored]
     test, truth, folds = words.take(rows), vocabulary.labels[rows, place], vocabulary.scored_folds[scored]
     if place not in found.folds:
@@ -370,15 +375,15 @@ def _judge(found: Found, place: int, words: Sparse, vocabulary: Vocabulary) -> d
     return {k: score(found.logits(place, k, test, folds), truth) for k in found.probes[place]}
 
 
-def _write(
+def _add_rows(
     rows: dict[str, list[Any]],
-    further: dict[str, list[Any]],
-    found: Found,
+    fold_rows: dict[str, list[Any]],
+    found: KSparseProbes,
     place: int,
     ranked: np.ndarray,
     scores: Mapping[int, Scores],
 ) -> None:
-    """Add what was found of one concept to the columns of the file."""
+    """Add the results of one concept to the columns of the file."""
 
     def padded(probe: KSparseProbe) -> np.ndarray:
         weights = np.zeros(len(ranked))
@@ -390,16 +395,16 @@ def _write(
         for name, value in zip(rows, values, strict=True):
             rows[name].append(value)
         if of_folds := [probes[k] for probes in found.folds.get(place, [])]:
-            told = {
+            values_by_name = {
                 "letter": place,
                 "k": k,
                 "weights": [*map(padded, of_folds)],
                 "biases": [one.bias for one in of_folds],
             }
-            for name, value in told.items():
-                further[f"fold_{name}"].append(value)
+            for name, value in values_by_name.items():
+                fold_rows[f"fold_{name}"].append(value)
     if place in found.curves:
         curve = found.curves[place]
         for k, f1 in curve.f1.items():
             for name, value in (("letter", place), ("k", k), ("f1", f1), ("error", curve.errors[k])):
-                further[f"curve_{name}"].append(value)
+                fold_rows[f"curve_{name}"].append(value)

@@ -1,4 +1,4 @@
-"""Stage: which latents of the layer's other SAEs have the decoder directions closest to a latent's."""
+"""Stage: kin of latents, the latents of the layer's other SAEs with the most similar decoder directions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from measure.device import best_device
 from measure.saes.loading import open_sae, width_of
-from measure.stages.families import by_family, words_of
+from measure.stages.families import folders_by_family, load_words
 from measure.stages.k_sparse import MAX_SPLIT, load_k_sparse
 from measure.stages.vocabulary import load_vocabulary
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
     from measure.sparse import Sparse
 
-#: Kin of a latent on each other SAE.
+#: Number of kin of a latent per other SAE.
 TOP = 5
-#: Latents of an SAE from which a splitting tree goes on, beside those that have a role (queries/splitting_tree.sql).
+#: Latents per SAE that a splitting tree continues from, besides those with a role (queries/splitting_tree.sql).
 _DRAWN = 8
-#: Words that are named of those on which both fire.
+#: Number of words stored of those on which both latents are active.
 _SHARED = 5
-#: Cosines that are held at a time: 64 MB.
+#: Number of cosines in memory at once: 64 MB.
 _COSINES = 2**24
-#: A concept: the place of its family, and its own within it.
+#: A concept: the index of its family, and its index within the family.
 Concept = tuple[int, int]
-#: The stages of each SAE that this one reads, and those of each of its families; the need of the SAE at place 2 is
-#: called sae-2, that of its first family latents-2@0.
+#: The stages of each SAE that this one reads, and those of each SAE and family. The dependency for the SAE at index 2
+#: is called sae-2, that for its first family latents-2@0.
 STAGES, OF_FAMILIES = ("sae", "evidence"), ("latents", "k_sparse")
 
 _SCHEMA = pa.schema(
@@ -53,16 +53,16 @@ _SCHEMA = pa.schema(
 
 
 class Overlap(NamedTuple):
-    """The words on which two latents fire.
+    """The overlap of the words on which two latents are active.
 
     Attributes
     ----------
     share : float or None
-        Words on which both fire, of those on which either fires (Jaccard index); None where neither fires on any.
+        Jaccard index: words with both latents active, divided by words with either; None if there are none.
     number : int
-        Words on which both fire.
+        Number of words with both latents active.
     strongest : numpy.ndarray
-        Up to five of them, those on which the second latent is strongest first.
+        Up to five of them, sorted by the second latent's activation, strongest first.
     """
 
     share: float | None
@@ -71,7 +71,7 @@ class Overlap(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """Latents of one SAE whose kin are looked for: their numbers, unit directions, and the words each fires on."""
+    """Latents of one SAE whose kin are to be found, their decoder directions, and the words on which each is active."""
 
     latents: np.ndarray
     directions: Tensor
@@ -79,23 +79,23 @@ class Subject(NamedTuple):
 
 
 def nearest_latents(directions: Tensor, others: Tensor, top: int = TOP) -> tuple[np.ndarray, np.ndarray]:
-    """Find the decoder directions of another SAE that are closest to some.
+    """Find the latents of another SAE with the highest decoder cosines.
 
-    Others are compared in pieces, so that no more than 64 MB of cosines are held.
+    Cosines are computed in pieces of at most 64 MB.
 
     Parameters
     ----------
     directions : Tensor
         (latents, d_model)
     others : Tensor
-        All of the other SAE, (other latents, d_model).
+        The decoder of the other SAE, (other latents, d_model).
     top : int
-        How many are wanted of each; there are fewer where the other SAE has fewer.
+        Number to find per latent; fewer if the other SAE has fewer latents.
 
     Returns
     -------
     latents, cosines : numpy.ndarray
-        (latents, top), the nearest first.
+        (latents, top), highest cosine first.
     """
     number = len(directions)
     best = torch.full((number, 0), 0.0, device=directions.device)
@@ -111,14 +111,14 @@ def nearest_latents(directions: Tensor, others: Tensor, top: int = TOP) -> tuple
 
 
 def overlap_of(words: np.ndarray, others: np.ndarray, strengths: np.ndarray) -> Overlap:
-    """Compare the words on which one latent fires with those of another.
+    """Compare the words on which two latents are active.
 
     Parameters
     ----------
     words, others : numpy.ndarray
-        The words of each, ascending.
+        The words of each latent, ascending.
     strengths : numpy.ndarray
-        How strongly the other one fires on its words.
+        Activations of the second latent on its words.
     """
     shared, _, places = np.intersect1d(words, others, assume_unique=True, return_indices=True)
     either = len(words) + len(others) - len(shared)
@@ -129,25 +129,25 @@ def overlap_of(words: np.ndarray, others: np.ndarray, strengths: np.ndarray) -> 
 def find_kin(
     subjects: Mapping[int, Subject], other: int, directions: Tensor, words: Sparse, ids: np.ndarray
 ) -> dict[int, pa.Table]:
-    """Find the kin that latents of several SAEs have on another one.
+    """Find the kin on one SAE of latents of the others.
 
     Parameters
     ----------
     subjects : mapping of int to Subject
-        By place of the SAE in its layer.
+        By index of the SAE in its layer.
     other : int
-        Place of the SAE on which kin are looked for; it has none on itself.
+        Index of the SAE on which kin are searched; its own latents are skipped.
     directions : Tensor
-        Its decoder, (latents, d_model).
+        Decoder of that SAE, (latents, d_model).
     words : Sparse
-        Its activations on the vocabulary.
+        Activations of that SAE on the vocabulary.
     ids : numpy.ndarray
         Token id of each word.
 
     Returns
     -------
     dict of int to pyarrow.Table
-        By place of the SAE: rows of the table `kin`, with the place of the other SAE for its id.
+        By index of the SAE: rows of the table `kin`, with the index of the other SAE in place of its id.
     """
     columns: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     found = {}
@@ -156,11 +156,13 @@ def find_kin(
             continue
         rows = []
         nearest, cosines = nearest_latents(subject.directions, directions)
-        for latent, fires, near, along in zip(subject.latents.tolist(), subject.words, nearest, cosines, strict=True):
-            for rank, (kin, cosine) in enumerate(zip(near.tolist(), along.tolist(), strict=True)):
+        for latent, own_words, near, of_near in zip(
+            subject.latents.tolist(), subject.words, nearest, cosines, strict=True
+        ):
+            for rank, (kin, cosine) in enumerate(zip(near.tolist(), of_near.tolist(), strict=True)):
                 if kin not in columns:
                     columns[kin] = words.column(kin)
-                share, number, strongest = overlap_of(fires, *columns[kin])
+                share, number, strongest = overlap_of(own_words, *columns[kin])
                 rows.append((latent, other, rank, kin, cosine, share, number, ids[strongest].tolist()))
         by_column = zip(*rows, strict=True) if rows else ((),) * len(_SCHEMA)
         found[place] = pa.table(dict(zip(_SCHEMA.names, map(list, by_column), strict=True)), _SCHEMA)
@@ -168,7 +170,7 @@ def find_kin(
 
 
 def latents_with_kin(k_sparse: Iterable[Path], evidence: Path) -> np.ndarray:
-    """Return the latents of an SAE of which evidence is kept, and those that k-sparse probing may accept as split."""
+    """Return the latents of an SAE with evidence, and those that are split latents at some tau."""
     ranked = [
         probes[max(probes)].latents[:MAX_SPLIT]
         for folder in k_sparse
@@ -179,19 +181,19 @@ def latents_with_kin(k_sparse: Iterable[Path], evidence: Path) -> np.ndarray:
 
 
 class _Layer:
-    """The SAEs of a layer, of which one is open at a time.
+    """The SAEs of a layer; one is in memory at a time.
 
     Parameters
     ----------
     needs : mapping of str to Path
         Folders of the stages of each SAE.
     number : int
-        How many SAEs.
+        Number of SAEs.
     """
 
     def __init__(self, needs: Mapping[str, Path], number: int) -> None:
         self._folders = [{stage: needs[f"{stage}-{place}"] for stage in STAGES} for place in range(number)]
-        families = by_family(needs)
+        families = folders_by_family(needs)
         self._vocabularies = [family["vocabulary"] for family in families]
         self._of_families = {
             stage: [[family[f"{stage}-{place}"] for family in families] for place in range(number)]
@@ -200,7 +202,7 @@ class _Layer:
         self._ids = np.unique(np.concatenate([load_vocabulary(folder).ids for folder in self._vocabularies]))
 
     def _opened(self, place: int) -> tuple[Tensor, Sparse]:
-        words = words_of(self._vocabularies, self._of_families["latents"][place])
+        words = load_words(self._vocabularies, self._of_families["latents"][place])
         return open_sae(self._folders[place]["sae"], best_device()).directions, words.activations
 
     def _width(self, place: int) -> int:
@@ -209,11 +211,11 @@ class _Layer:
     def _subject(self, place: int, latents: np.ndarray) -> Subject:
         directions, words = self._opened(place)
         chosen = directions[torch.from_numpy(latents).to(directions.device)]
-        # A row may be active in any order of latents, but its words come in order.
+        # Columns of a sparse matrix are in ascending order of words, as `overlap_of` requires.
         return Subject(latents, chosen, [words.column(latent)[0] for latent in latents.tolist()])
 
     def latents_with_kin(self) -> dict[int, np.ndarray]:
-        """Return the latents that matter, by place of the SAE."""
+        """Return the latents whose kin are stored regardless of splitting trees, by index of the SAE."""
         return {
             place: latents_with_kin(self._of_families["k_sparse"][place], folders["evidence"])
             for place, folders in enumerate(self._folders)
@@ -228,7 +230,7 @@ class _Layer:
         }
 
     def by_width(self) -> list[list[int]]:
-        """Return the places of the SAEs of each width, from narrow to wide."""
+        """Return the indices of the SAEs of each width, in ascending order of width."""
         widths: dict[int, list[int]] = {}
         for place in range(len(self._folders)):
             widths.setdefault(self._width(place), []).append(place)
@@ -239,7 +241,7 @@ class _Layer:
         latents: Mapping[int, np.ndarray],
         progress: Callable[[float], None] = lambda _: None,
     ) -> dict[int, pa.Table]:
-        """Find the kin of latents, given and returned by place of the SAE, on all other SAEs."""
+        """Find the kin of latents, given by index of the SAE, on all other SAEs of the layer; return them likewise."""
         subjects = {place: self._subject(place, chosen) for place, chosen in latents.items() if len(chosen)}
         found: dict[int, list[pa.Table]] = {place: [_SCHEMA.empty_table()] for place in latents}
         for other in range(len(self._folders)):
@@ -249,14 +251,14 @@ class _Layer:
         return {place: pa.concat_tables(pieces) for place, pieces in found.items()}
 
 
-#: By concept, latents and the largest product of cosines that leads to each from a main latent.
+#: By concept, the latents that a splitting tree reaches, with the largest product of cosines on a path to each.
 Reached = dict[Concept, dict[int, float]]
-#: Of each latent, those that are near it on another SAE, with their cosines.
+#: By latent, its kin on another SAE and their cosines.
 Near = dict[int, list[tuple[int, float]]]
 
 
 def _near(kin: pa.Table, other: int) -> Near:
-    """Collect the kin on the SAE at one place; as in a tree, none that points the other way."""
+    """Collect the kin on one SAE; as in the splitting tree, only those with a positive cosine."""
     columns = (kin[name].to_pylist() for name in ("latent", "other", "other_latent", "cosine"))
     near: Near = {}
     for latent, place, other_latent, cosine in zip(*columns, strict=True):
@@ -265,8 +267,8 @@ def _near(kin: pa.Table, other: int) -> Near:
     return near
 
 
-def _lead_on(reached: Reached, near: Near) -> Reached:
-    """Go on to the next wider SAE: a step of the query `splitting_tree`, for every concept."""
+def _next_level(reached: Reached, near: Near) -> Reached:
+    """Continue splitting trees to the next wider SAE: a step of the query `splitting_tree`, for every concept."""
     found: Reached = {}
     for concept, latents in reached.items():
         best: dict[int, float] = {}
@@ -278,27 +280,28 @@ def _lead_on(reached: Reached, near: Near) -> Reached:
     return found
 
 
-def _grow(layer: _Layer, kin: dict[int, pa.Table]) -> None:
+def _add_trees(layer: _Layer, kin: dict[int, pa.Table]) -> None:
     """Add to `kin` those of the latents that splitting trees reach from main latents.
 
-    They are followed through every choice of one SAE per width, for a tree may be drawn over any.
+    All combinations of one SAE per width are followed, because a tree can be drawn for any of them.
     """
     mains: dict[int, Reached] = {
         place: {concept: {latent: 1.0} for concept, latent in layer.main_latents(place).items()} for place in kin
     }
     former, *wider = layer.by_width()
     paths = [(place, mains[place]) for place in former]
-    # A reader also meets the kin of all main latents, on whatever SAE.
-    _add(layer, kin, [(place, _lead_on(mains[before], _near(kin[before], place))) for before in kin for place in kin])
+    # The dashboard also shows the kin of all main latents, on any other SAE.
+    paths_of_mains = [(place, _next_level(mains[before], _near(kin[before], place))) for before in kin for place in kin]
+    _add_reached(layer, kin, paths_of_mains)
     for here in wider[:-1]:
         near = {(before, place): _near(kin[before], place) for before in former for place in here}
-        paths = [(place, _lead_on(reached, near[before, place])) for before, reached in paths for place in here]
-        _add(layer, kin, paths)
+        paths = [(place, _next_level(reached, near[before, place])) for before, reached in paths for place in here]
+        _add_reached(layer, kin, paths)
         former = here
 
 
-def _add(layer: _Layer, kin: dict[int, pa.Table], paths: Iterable[tuple[int, Reached]]) -> None:
-    """Add the kin of what is reached at each place, where they are not there yet."""
+def _add_reached(layer: _Layer, kin: dict[int, pa.Table], paths: Iterable[tuple[int, Reached]]) -> None:
+    """Add the kin of the latents reached on each SAE, unless they are there already."""
     found: dict[int, set[int]] = {place: set() for place in kin}
     for place, reached in paths:
         found[place].update(*reached.values())
@@ -311,13 +314,12 @@ def _add(layer: _Layer, kin: dict[int, pa.Table], paths: Iterable[tuple[int, Rea
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage, for all SAEs of a layer: a file for each, named by its place among them.
+    """Run the stage for all SAEs of a layer, and write a file per SAE, named by its index.
 
-    Kin are looked for of the latents that matter, and of those that a splitting tree reaches.
+    Kin are searched for the latents of `latents_with_kin`, and for those that a splitting tree reaches.
     """
     layer = _Layer(needs, settings["saes"])
-    matter = layer.latents_with_kin()
-    kin = layer.kin(matter, lambda done: progress(0.8 * done))
-    _grow(layer, kin)
+    kin = layer.kin(layer.latents_with_kin(), lambda done: progress(0.8 * done))
+    _add_trees(layer, kin)
     for place, rows in kin.items():
         pq.write_table(rows, out / f"{place}.parquet")

@@ -1,7 +1,4 @@
-"""Stage: which latents are active on the words of a family.
-
-On each word, and on the test words in the prompts that they are tested in.
-"""
+"""Stage: activations of latents on the words of a family, and on the test words in the prompts they are tested in."""
 
 from __future__ import annotations
 
@@ -18,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-#: The names of the files, without their ending.
+#: File names, without suffix.
 WORDS, TEST = "words", "test"
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage."""
+    """Run the stage."""
     layer, sae = settings["layer"], open_sae(needs["sae"], best_device())
     vocabulary, chosen = load_vocabulary(needs["vocabulary"]), load_prompts(needs["prompts"])
     words = sae.encode_sparse(load_streams(needs["activations"], f"words-{layer}"))

@@ -1,4 +1,4 @@
-"""Stage: the mean of the losses that were computed in parts, with the model as it is and without a layer's stream."""
+"""Stage: mean losses of the unchanged model and of mean ablation at each layer, from the parts of stage `losses`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage."""
+    """Run the stage."""
     parts = [np.load(part / "losses.npz") for part in part_folders(needs["losses"])]
     losses = {name: np.concatenate([part[name] for part in parts]) for name in parts[0].files}
     clean = losses.pop(CLEAN)

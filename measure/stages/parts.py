@@ -1,4 +1,4 @@
-"""Stage: what was computed in parts, on as many workers as there are, is read as one."""
+"""Stage: combine the outputs of a stage that was computed in parts, possibly by several workers."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-#: In how many parts a stage is done that all SAEs wait for; the same for any number of workers.
+#: Number of parts of a stage that all SAEs depend on; it does not depend on the number of workers.
 NUM_PARTS = 8
 _PARTS = "parts.json"
 
 
 def part_folders(folder: Path) -> list[Path]:
-    """Return the folders of the parts that one names, in their order; or that folder."""
+    """Return the folders of the parts of a stage in order, or `folder` itself if it was not computed in parts."""
     parts = folder / _PARTS
     return [folder / part for part in json.loads(parts.read_text("utf-8"))] if parts.exists() else [folder]
 
 
 def load_streams(folder: Path, name: str) -> Streams:
-    """Open the streams called `name` of a folder, or of the parts that it names.
+    """Open the streams called `name` of a stage that may have been computed in parts.
 
-    A part whose rows are not the next ones says which they are, for all layers: words-8 by words-rows.
+    If the rows of a part are not contiguous, it stores their numbers in one file for all layers: those of words-8 are
+    in words-rows.
     """
     folders = part_folders(folder)
     rows = [part / f"{name.partition('-')[0]}-rows.npy" for part in folders]
@@ -37,12 +38,12 @@ def load_streams(folder: Path, name: str) -> Streams:
 
 
 def rows_of_part(number: int, settings: Mapping[str, Any]) -> np.ndarray:
-    """Return which of `number` things a part is of."""
+    """Return the indices, of `number` items, that a part processes."""
     return np.array_split(np.arange(number), settings["parts"])[settings["part"]]
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage: name the parts, in their order, as they lie from here."""
-    beside = [os.path.relpath(needs[str(part)], out) for part in range(settings["parts"])]
-    (out / _PARTS).write_text(json.dumps(beside), "utf-8")
+    """Run the stage: write the relative paths of the parts, in order."""
+    paths = [os.path.relpath(needs[str(part)], out) for part in range(settings["parts"])]
+    (out / _PARTS).write_text(json.dumps(paths), "utf-8")
     progress(1)

@@ -1,4 +1,4 @@
-"""Stage: linear probes, one a concept, on the residual stream at the words."""
+"""Stage: linear probes on the residual stream at the words, one per concept."""
 
 from __future__ import annotations
 
@@ -28,13 +28,21 @@ _END_RATE = 1e-5
 
 
 class Probes(NamedTuple):
-    """Directions and thresholds: a letter is predicted where weights @ x + biases > 0."""
+    """Linear probes: a letter is predicted if weights @ x + biases > 0.
+
+    Attributes
+    ----------
+    weights : numpy.ndarray
+        (letters, d_model)
+    biases : numpy.ndarray
+        (letters,)
+    """
 
     weights: np.ndarray
     biases: np.ndarray
 
     def logits(self, stream: np.ndarray) -> np.ndarray:
-        """Return the score of every letter, (rows, letters)."""
+        """Return the logits of all letters, (rows, letters)."""
         return stream.astype(np.float32) @ self.weights.T + self.biases
 
     def cosines(self, directions: np.ndarray) -> np.ndarray:
@@ -43,24 +51,24 @@ class Probes(NamedTuple):
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """Scale rows to length 1; rows of zeros stay."""
+    """Scale rows to length 1; rows of zeros remain zero."""
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 def fit_probes(stream: np.ndarray, labels: np.ndarray, *, l2: float, device: torch.device) -> Probes:
-    """Fit a logistic regression to each letter, each with the threshold that has the best F1 on the same words.
+    """Fit a logistic regression per letter, with the threshold that has the best F1 on the training words.
 
-    The stream is standardised for the fit, and the probes are mapped back. A letter without words gets a probe of zeros
-    that predicts nothing.
+    The stream is standardised for the fit, and the probes are mapped back to the raw stream. The probe of a letter
+    without words has weights of 0 and predicts nothing.
 
     Parameters
     ----------
     stream : numpy.ndarray
-        Residual stream at the training words.
+        Residual stream at the training words, (words, d_model).
     labels : numpy.ndarray of bool
-        Which letters each has, (words, letters).
+        Which letters each word has, (words, letters).
     l2 : float
-        Weight of half the squared norm, beside the sum of the losses.
+        Weight of half the squared norm, added to the sum of the losses.
     device : torch.device
     """
     x = torch.from_numpy(stream.astype(np.float32)).to(device)
@@ -109,26 +117,26 @@ def fit_balanced_probes(
     seed: int,
     device: torch.device,
 ) -> Probes:
-    """Fit the probes of the reference programs: class weights, no standardisation, no calibration of the threshold.
+    """Fit probes as the reference programs do: class weights, no standardisation, no calibrated threshold.
 
-    sae-spelling (`train_linear_probe_for_task`) trains in batches of 4,096; SAEBench hands its batch of prompts on, so
-    that it trains in batches of 64 (`train_and_save_probes`), which takes 64 times as many steps.
+    sae-spelling (`train_linear_probe_for_task`) trains in batches of 4,096. SAEBench uses its batch size for prompts,
+    64, here, too (`train_and_save_probes`), which makes 64 times as many steps.
 
     Parameters
     ----------
     stream : numpy.ndarray
-        Residual stream at the training words.
+        Residual stream at the training words, (words, d_model).
     labels : numpy.ndarray of bool
-        Which letters each has, (words, letters).
+        Which letters each word has, (words, letters).
     epochs, batch : int
     seed : int
-        Of the order of the words.
+        Seed of the initial weights and of the order of the words.
     device : torch.device
     """
     x = torch.from_numpy(stream.astype(np.float32)).to(device)
     targets = torch.from_numpy(labels.astype(np.float32)).to(device)
     num_letters = targets.shape[1]
-    # As torch's Linear begins: in 50 epochs of few batches, the begin is not forgotten.
+    # The initialisation of torch.nn.Linear, which still affects the result after 50 epochs of few batches.
     start = torch.empty(x.shape[1] + 1, num_letters).uniform_(-1, 1, generator=torch.Generator().manual_seed(seed))
     start = (start / x.shape[1] ** 0.5).to(device)
     weights, biases = start[:-1].clone().requires_grad_(), start[-1].clone().requires_grad_()
@@ -149,25 +157,25 @@ def fit_balanced_probes(
 
 
 def score_probes(probes: Probes, stream: np.ndarray, labels: np.ndarray) -> list[Scores]:
-    """Score the probe of every letter on words that it has not seen; `labels` as in `fit_probes`."""
+    """Score the probe of every letter on words that it was not fitted to; `labels` as in `fit_probes`."""
     logits = probes.logits(stream)
     return [score(*both) for both in zip(logits.T, labels.T, strict=True)]
 
 
-class Fitted(NamedTuple):
+class LayerProbes(NamedTuple):
     """The probes of a layer.
 
     Attributes
     ----------
     folds : list of Probes
-        By fold those that were fitted without it, where concepts are cross-fitted; else those fitted to the training
-        words alone. The first ones are the probes that latents are compared with.
+        If concepts are cross-fitted, per fold the probes fitted without it; otherwise a single item, the probes fitted
+        to the training words. Latents are compared with the first item.
     scores : list of Scores
-        Of each concept, on the words that it is judged by.
+        Scores of each concept, on the words that it is scored on.
     errors : numpy.ndarray
-        Standard error of each F1, by bootstrap over groups; NaN where the family has no gate.
+        Standard error of each F1, by bootstrap over groups; NaN if the family has no gate.
     shuffled, shuffled_errors : numpy.ndarray
-        The same of probes that were fitted in the same way to labels dealt out to the words at random.
+        F1 of probes fitted in the same way to shuffled labels, and its standard error; NaN if the family has no gate.
     """
 
     folds: list[Probes]
@@ -177,41 +185,41 @@ class Fitted(NamedTuple):
     shuffled_errors: np.ndarray
 
     def logits(self, stream: np.ndarray, folds: np.ndarray) -> np.ndarray:
-        """Return the score of every concept, (rows, concepts), each row by the probes that have not seen its fold."""
+        """Return the logits of all concepts, (rows, concepts), from the probes that were not fitted to a row's fold."""
         found = self.folds[0].logits(stream)
         for fold, probes in enumerate(self.folds[1:], start=1):
             found[folds == fold] = probes.logits(stream[folds == fold])
         return found
 
 
-def load_probes(folder: Path) -> Fitted:
-    """Read what the stage wrote."""
+def load_probes(folder: Path) -> LayerProbes:
+    """Load the stage's output."""
     with np.load(folder / "probes.npz") as arrays:
         folds = [Probes(*each) for each in zip(arrays["weights"], arrays["biases"], strict=True)]
         scores = [Scores(*map(float, row)) for row in arrays["scores"]]
-        return Fitted(folds, scores, *(arrays[name] for name in Fitted._fields[2:]))
+        return LayerProbes(folds, scores, *(arrays[name] for name in LayerProbes._fields[2:]))
 
 
 def _without_fold(fit: Callable[..., Probes], first: Probes, stream: Streams, vocabulary: Vocabulary) -> list[Probes]:
-    """Fit the probes of concepts that are cross-fitted without each further fold; the other concepts keep theirs."""
+    """Return the probes per fold: those of cross-fitted concepts are fitted without it, the others are `first`."""
     if vocabulary.folds is None or vocabulary.crossed is None or not vocabulary.crossed.any():
         return [first]
     crossed = np.flatnonzero(vocabulary.crossed)
     found = [first]
     for fold in range(1, NUM_FOLDS):
-        seen = vocabulary.folds != fold
-        own = fit(stream[seen], vocabulary.labels[seen][:, crossed])
+        others = vocabulary.folds != fold
+        own = fit(stream[others], vocabulary.labels[others][:, crossed])
         weights, biases = first.weights.copy(), first.biases.copy()
         weights[crossed], biases[crossed] = own
         found.append(Probes(weights, biases))
     return found
 
 
-def _judge(logits: np.ndarray, labels: np.ndarray, vocabulary: Vocabulary) -> tuple[list[Scores], np.ndarray]:
-    """Score the probes of each concept on its words; with the standard errors of F1, where words have groups."""
+def _score(logits: np.ndarray, labels: np.ndarray, vocabulary: Vocabulary) -> tuple[list[Scores], np.ndarray]:
+    """Score the probes of each concept on the words it is scored on; return scores and standard errors of F1."""
     scores, errors = [], np.full(logits.shape[1], np.nan)
     for place, (values, truth) in enumerate(zip(logits.T, labels.T, strict=True)):
-        rows = vocabulary.scores(place)
+        rows = vocabulary.is_scored(place)
         scores.append(score(values[rows], truth[rows]))
         if vocabulary.groups is not None:
             groups = vocabulary.groups[vocabulary.scored][rows]
@@ -220,7 +228,7 @@ def _judge(logits: np.ndarray, labels: np.ndarray, vocabulary: Vocabulary) -> tu
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage: fit the probes of a layer."""
+    """Run the stage: fit the probes of a layer."""
     vocabulary = load_vocabulary(needs["vocabulary"])
     stream = load_streams(needs["activations"], f"words-{settings['layer']}")
     train, held_out = vocabulary.train, vocabulary.scored
@@ -233,18 +241,18 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     progress(0.3)
     shuffled = [np.full(vocabulary.labels.shape[1], np.nan)] * 2
     if vocabulary.family.gated:
-        # Labels dealt out again within the training words and within the first fold.
+        # Labels are shuffled within the training words and within the first fold.
         rng = np.random.default_rng(_SHUFFLE_SEED)
         by_chance = fit(stream[train], rng.permutation(vocabulary.labels[train]))
-        alone = vocabulary._replace(crossed=None, is_test=vocabulary.grouping[0] == 0)
-        dealt = rng.permutation(vocabulary.labels[alone.test])
-        known, errors = _judge(by_chance.logits(stream[alone.test]), dealt, alone)
+        first_fold = vocabulary._replace(crossed=None, is_test=vocabulary.grouping[0] == 0)
+        shuffled_labels = rng.permutation(vocabulary.labels[first_fold.test])
+        known, errors = _score(by_chance.logits(stream[first_fold.test]), shuffled_labels, first_fold)
         shuffled = [np.array([one.f1 for one in known]), errors]
     progress(0.5)
-    fitted = Fitted(_without_fold(fit, first, stream, vocabulary), [], *([np.zeros(0)] * 3))
+    fitted = LayerProbes(_without_fold(fit, first, stream, vocabulary), [], *([np.zeros(0)] * 3))
     logits = fitted.logits(stream[held_out], vocabulary.scored_folds)
     progress(0.9)
-    scores, errors = _judge(logits, vocabulary.labels[held_out], vocabulary)
+    scores, errors = _score(logits, vocabulary.labels[held_out], vocabulary)
     np.savez(
         out / "probes.npz",
         weights=np.array([probes.weights for probes in fitted.folds]),

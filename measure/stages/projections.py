@@ -1,4 +1,4 @@
-"""Stage: how much of a word's projection on the probe each of its active latents carries (SAEBench's metrics)."""
+"""Stage: the contribution of each active latent to a word's projection on the probe (SAEBench's metrics)."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-#: SAEBench 0.6.0 (`feature_absorption.py`): the least share of the projection that absorbing latents carry, for both
-#: metrics; and for the fraction the minimum cosine of an absorbing latent, and how many of them count at most.
+#: SAEBench 0.6.0 (`feature_absorption.py`): the minimum share of the projection that absorbing latents must carry, for
+#: both metrics; and for the fraction, the minimum cosine of an absorbing latent and the maximum number of them.
 LEAST_SHARE = 0.4
 LEAST_COSINE, MOST_ABSORBING = 0.1, 3
 
-#: Of the random directions.
+#: Seed of the random directions.
 RANDOM_SEED = 200
 
 
 class Projections(NamedTuple):
-    """Of words on one probe, a row for each word.
+    """Projections of words on one probe; all arrays are (words,).
 
     Attributes
     ----------
     main, absorbing, latents, total : numpy.ndarray
-        Projection of the split latents; of the three other latents that carry most, of those with a cosine of at least
-        0.1; of all latents; and of the whole stream.
+        Projection of the split latents; of the absorbing latents, which are up to three other latents with a positive
+        projection and a cosine of at least 0.1; of all latents; and of the whole stream.
     top : numpy.ndarray
-        The active latent with the largest projection, -1 where none is active.
+        The active latent with the largest projection; -1 if none is active.
     top_projection, top_cosine : numpy.ndarray
-        Its projection and its decoder cosine; 0 without one.
+        Its projection and its decoder cosine; 0 if none is active.
     silent : numpy.ndarray of bool
         Whether every split latent is silent.
     """
@@ -59,7 +59,10 @@ class Projections(NamedTuple):
     silent: np.ndarray
 
     def fully_absorbed(self, cosine_threshold: float) -> np.ndarray:
-        """Tell which words one latent absorbs: split latents are silent, and it carries at least 0.4 of the total."""
+        """Return a mask of the words with full absorption.
+
+        Split latents are silent, and the top latent carries at least 0.4 of the total.
+        """
         carries = (self.total >= 0) & (self.top_projection >= LEAST_SHARE * self.total)
         return self.silent & carries & (self.top >= 0) & (self.top_cosine >= cosine_threshold)
 
@@ -74,9 +77,9 @@ class Projections(NamedTuple):
         return np.where(nothing, 0.0, share)
 
     def fractions_0_3(self) -> np.ndarray:
-        """Return the absorption fraction of each word as SAEBench had it from 0.3.0 to 0.4.0.
+        """Return the absorption fraction of each word as in SAEBench 0.3.0 to 0.4.0.
 
-        It is what latents other than the split latents carry of what all latents carry, without thresholds.
+        It is the share of latents other than the split latents in the projection of all latents, without thresholds.
         """
         nothing = (self.main >= self.total) | (self.latents <= 0)
         share = (self.latents - self.main) / np.where(nothing, 1.0, self.latents)
@@ -86,16 +89,16 @@ class Projections(NamedTuple):
 def project(
     activations: Sparse, stream: np.ndarray, directions: np.ndarray, probe: np.ndarray, split: np.ndarray
 ) -> Projections:
-    """Project words on a probe, latent by latent.
+    """Project words and their active latents on a probe.
 
     Parameters
     ----------
     activations : Sparse
-        Of the words, (words, latents).
+        Activations on the words, (words, latents).
     stream : numpy.ndarray
-        Their residual stream, (words, d_model).
+        Residual stream at the words, (words, d_model).
     directions : numpy.ndarray
-        What one unit of each latent adds to the stream, (latents, d_model).
+        Decoder rows, (latents, d_model).
     probe : numpy.ndarray
         Direction of the probe, (d_model,).
     split : numpy.ndarray
@@ -104,7 +107,7 @@ def project(
     unit = probe / max(float(np.linalg.norm(probe)), 1e-12)
     along = directions @ unit
     cosines = along / np.maximum(np.linalg.norm(directions, axis=1), 1e-12)
-    # SAEBench multiplies activation and cosine, for it takes SAEs with unit decoder rows only.
+    # SAEBench multiplies activation and cosine, because it accepts only SAEs with unit decoder rows.
     carried = activations.values * along[activations.latents]
     rows, number = activations.rows, activations.num_rows
     is_split = np.isin(activations.latents, split)
@@ -127,17 +130,17 @@ def project(
     return Projections(main, absorbing, latents, total, top, top_projection, top_cosine, ~fires)
 
 
-class Judged(NamedTuple):
-    """What projections tell of one concept.
+class ConceptProjections(NamedTuple):
+    """The results of one concept.
 
     Attributes
     ----------
     words : numpy.ndarray
-        The probe's true positives, by their place in the vocabulary.
+        The probe's true positives, as indices into the vocabulary.
     found : Projections
-        Theirs.
+        The projections of these words.
     random_full, random_fraction, random_fraction_0_3 : float
-        Rate of full absorption and mean fractions by chance; NaN without words.
+        Rate of full absorption and mean fractions by chance; NaN if there are no words.
     """
 
     words: np.ndarray
@@ -147,12 +150,12 @@ class Judged(NamedTuple):
     random_fraction_0_3: float
 
 
-#: The rate by chance, in the order of `by_chance`.
+#: The rates by chance, in the order of `by_chance`.
 _BY_CHANCE = ("random_full", "random_fraction", "random_fraction_0_3")
 
 
 def random_directions(number: int, d_model: int, seed: int) -> np.ndarray:
-    """Draw directions without preference, (number, d_model): what stands for a probe to see the rate by chance."""
+    """Draw random directions, (number, d_model), which replace the probe for rates by chance."""
     return np.random.default_rng(seed).standard_normal((number, d_model), np.float32)
 
 
@@ -164,9 +167,9 @@ def by_chance(
     split: np.ndarray,
     cosine_threshold: float,
 ) -> tuple[float, float, float]:
-    """Return the share of words absorbed in full and their fractions, means over the directions `instead` of a probe.
+    """Return the rate of full absorption and the mean fractions, averaged over directions that replace the probe.
 
-    Words and split latents stay those of the probe.
+    Words and split latents remain those of the probe.
     """
     if not activations.num_rows:
         return (float("nan"),) * 3
@@ -178,20 +181,22 @@ def by_chance(
     )
 
 
-def load_projections(folder: Path) -> dict[int, Judged]:
-    """Read what the stage wrote, by concept."""
+def load_projections(folder: Path) -> dict[int, ConceptProjections]:
+    """Load the stage's output, by concept."""
     with np.load(folder / "projections.npz") as arrays:
         ends = np.cumsum(arrays["counts"])[:-1]
         columns = [np.split(arrays[name], ends) for name in ("words", *Projections._fields)]
         chance = np.column_stack([arrays[name] for name in _BY_CHANCE]).tolist()
         return {
-            letter: Judged(columns[0][place], Projections(*(column[place] for column in columns[1:])), *chance[place])
+            letter: ConceptProjections(
+                columns[0][place], Projections(*(column[place] for column in columns[1:])), *chance[place]
+            )
             for place, letter in enumerate(arrays["letters"].tolist())
         }
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage: project all true positives of the probes, in the prompts that words are tested in."""
+    """Run the stage: project all true positives of the probes, in the prompts that words are tested in."""
     vocabulary, layer = load_vocabulary(needs["vocabulary"]), settings["layer"]
     test, folds = vocabulary.test, vocabulary.test_folds
     fitted, gate = load_probes(needs["probes"]), load_gate(needs)
@@ -211,7 +216,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
         split = k_sparse[place][number].latents
         chance = by_chance(*known, instead, split, settings["cosine_threshold"])
         probes = [probes.weights[place] for probes in fitted.folds]
-        found[place] = Judged(test[rows], _by_fold(*known, probes, split, folds[rows]), *chance)
+        found[place] = ConceptProjections(test[rows], _by_fold(*known, probes, split, folds[rows]), *chance)
     arrays: dict[str, Any] = {
         "letters": np.array([*found], int),
         "counts": np.array([len(one.words) for one in found.values()], int),
@@ -219,14 +224,14 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
         **{name: np.array([getattr(one, name) for one in found.values()]) for name in _BY_CHANCE},
         **{
             name: np.concatenate([empty, *(getattr(one.found, name) for one in found.values())])
-            for name, empty in _nothing()._asdict().items()
+            for name, empty in _no_projections()._asdict().items()
         },
     }
     np.savez(out / "projections.npz", **arrays)
 
 
-def _nothing() -> Projections:
-    """Return the projections of no word."""
+def _no_projections() -> Projections:
+    """Return empty arrays of the right types."""
     return Projections(*(np.zeros(0, kind) for kind in (float, float, float, np.float32, int, float, float, bool)))
 
 
@@ -238,7 +243,7 @@ def _by_fold(
     split: np.ndarray,
     folds: np.ndarray,
 ) -> Projections:
-    """Project each word on the probe that was fitted without its fold, of several; of one, every word on that."""
+    """Project each word on the probe that was fitted without its fold, or all on the same if there is only one."""
     if len(probes) == 1:
         return project(activations, stream, directions, probes[0], split)
     order = np.argsort(folds, kind="stable")
@@ -248,4 +253,8 @@ def _by_fold(
         if len(rows)
     ]
     back = np.argsort(order, kind="stable")
-    return Projections(*(np.concatenate(column)[back] for column in zip(*parts, strict=True))) if parts else _nothing()
+    return (
+        Projections(*(np.concatenate(column)[back] for column in zip(*parts, strict=True)))
+        if parts
+        else _no_projections()
+    )

@@ -1,6 +1,6 @@
-"""Stage: the prompts in which the model is asked for words' concepts, which word stands in which, and its answers.
+"""Stage: the prompts that ask the model for a word's concept, their assignment to words, and the model's answers.
 
-Its parts are the stages `trials`, `assignment` and `spelled`.
+It combines the outputs of the stages `trials`, `assignment` and `spelled`.
 """
 
 from __future__ import annotations
@@ -32,17 +32,22 @@ if TYPE_CHECKING:
     from measure.stages.vocabulary import Vocabulary
     from measure.tokenizer import Tokenizer
 
-#: Words at a time, if there is memory for so many: more are no faster.
+#: Maximum batch size; larger batches are no faster.
 BATCH = 512
-#: The prompt of a family that has none: the word alone.
+#: The template of a family without prompts: the word alone.
 BARE = "{token}"
-Ran = TypeVar("Ran")
+Result = TypeVar("Result")
 
 
 class Spelled(NamedTuple):
-    """How the model answers for words: the place of the concept it answers with (a is 0), -1 where it was not asked.
+    """The model's answers for words.
 
-    With them the metric (ablation.py), of a word with several concepts its mean over these; NaN where there is none.
+    Attributes
+    ----------
+    answers : numpy.ndarray
+        Index of the concept that it answers with (a is 0); -1 if it was not asked.
+    metrics : numpy.ndarray
+        The metric (`spelling_metric`), as a mean over the concepts of a word; NaN if it has none.
     """
 
     answers: np.ndarray
@@ -50,24 +55,24 @@ class Spelled(NamedTuple):
 
 
 def template(examples: Iterable[str], family: Family, begin: str = "") -> str:
-    """Write a prompt with worked examples, in which {token} stands for the word; `begin` comes before all."""
+    """Build a template with worked examples, in which {token} stands for the word; it starts with `begin`."""
     lines = [f"{word}{family.question} {family.answer(word)}\n" for word in examples]
     return "".join([begin, *lines, "{token}", family.question])
 
 
 def to_prompt(text: str, tokenizer: Tokenizer) -> Prompt:
-    """Turn a template into tokens."""
+    """Tokenize a template."""
     before, after = text.split("{token}")
     return Prompt((tokenizer.start, *tokenizer.encode(before)), tuple(tokenizer.encode_on(after)))
 
 
 def answer_tokens(tokenizer: Tokenizer, answers: Sequence[str] = FIRST_LETTERS.answers) -> list[int]:
-    """Return the tokens that answers begin with.
+    """Return the id of the first token of each answer.
 
     Raises
     ------
     MeasureError
-        Where a letter after a space is not one token, or an answer begins with the same one as another.
+        If a letter after a space is not a single token, or two answers begin with the same token.
     """
     tokens: list[int] = []
     built_in = tuple(answers) == FIRST_LETTERS.answers
@@ -90,16 +95,16 @@ def answer_tokens(tokenizer: Tokenizer, answers: Sequence[str] = FIRST_LETTERS.a
 
 
 def lower_case_tokens(tokenizer: Tokenizer) -> list[int]:
-    """Return the last tokens of the bare letters a to z, which sae-spelling's metric takes for the right answers.
+    """Return the last token of each bare letter a to z, which sae-spelling's metric uses as the right answer.
 
-    Its worked examples answer with " A", as those of the other letters in the metric do; this is the letter that its
-    program passes on (`letter_delta_metric`).
+    The worked examples of sae-spelling, and the wrong answers in its metric, have the form " A"; but its program passes
+    the bare letter to the metric (`letter_delta_metric`).
     """
     return [tokenizer.encode(letter)[-1] for letter in LETTERS]
 
 
 def draw_templates(vocabulary: Vocabulary, *, number: int, num_examples: Sequence[int], seed: int) -> list[str]:
-    """Draw prompts at random: training words of distinct letters, nine in ten with a space before them."""
+    """Draw templates at random: their examples are training words of distinct letters, 90% of them after a space."""
     rng = np.random.RandomState(seed)
     words: dict[bool, dict[int, list[str]]] = {True: {}, False: {}}
     for place in vocabulary.train:
@@ -122,21 +127,26 @@ def draw_templates(vocabulary: Vocabulary, *, number: int, num_examples: Sequenc
 def draw_for_each_word(
     vocabulary: Vocabulary, *, num_examples: Sequence[int], examples: str, begin: str, seed: int
 ) -> tuple[list[str], list[str]]:
-    """Draw a prompt for each word, and another one for each test word, in which it is tested.
+    """Draw a template for each word, and a second one for each test word, in which it is tested.
 
-    The examples of a prompt are random words other than its own, as the reference programs draw them.
+    As in the reference programs, the examples of a template are random words other than its own.
 
     Parameters
     ----------
     vocabulary : Vocabulary
     num_examples : sequence of int
-        How many a prompt has, one of these after the other.
+        Numbers of examples, used in turn.
     examples : {"all", "train", "split"}
-        Which words they are drawn from: all, those for training, or those of the word's own split. Second prompts take
-        all in place of the own split, as SAEBench does.
+        The words that examples are drawn from: all, the training words, or the word's own split. With "split", second
+        templates use all words, as in SAEBench.
     begin : str
-        What prompts begin with.
+        Text at the start of templates.
     seed : int
+
+    Returns
+    -------
+    first, second : list of str
+        One per word, and one per test word.
     """
     rng = np.random.default_rng(seed)
     every = np.arange(len(vocabulary.ids))
@@ -161,20 +171,20 @@ def spell_words(
     assigned: np.ndarray,
     answers: Sequence[str] = FIRST_LETTERS.answers,
 ) -> Spelled:
-    """Let the model answer for words, each in its prompt.
+    """Compute the model's answers for words, each in its prompt.
 
     Parameters
     ----------
     model : LanguageModel
     prompts : sequence of Prompt
     words : numpy.ndarray
-        Tokens.
+        Token ids.
     labels : numpy.ndarray of bool
-        Which concepts each has, (words, concepts).
+        Which concepts each word has, (words, concepts).
     assigned : numpy.ndarray
-        The prompt of each word.
+        Index of the prompt of each word.
     answers : sequence of str
-        Of each concept; those of letters, if not given.
+        The answer for each concept; by default those of letters.
     """
     choices = torch.tensor(answer_tokens(model.tokenizer, answers), device=model.device)
     given, metrics = np.zeros(len(words), int), np.full(len(words), np.nan, np.float32)
@@ -196,61 +206,60 @@ def spell_words(
 
 
 def batches(
-    run: Callable[[Prompt, Tensor], Ran],
+    run: Callable[[Prompt, Tensor], Result],
     device: torch.device,
     prompts: Sequence[Prompt],
     words: np.ndarray,
     assigned: np.ndarray,
-) -> Iterator[tuple[np.ndarray, Ran]]:
-    """Run words prompt by prompt, in batches as large as memory allows: the places of each, and what it came to."""
+) -> Iterator[tuple[np.ndarray, Result]]:
+    """Run words prompt by prompt, in batches that fit into memory; yield each batch's indices and result."""
     for number, prompt in enumerate(prompts):
         of_prompt = np.flatnonzero(assigned == number)
         if not len(of_prompt):
             continue
         tokens = torch.from_numpy(words[of_prompt].astype(np.int64)).to(device)
         if len(tokens) > 1:
-            run(prompt, tokens[:1])  # what comes before the word is read once, for all
+            run(prompt, tokens[:1])  # caches the prefix before the memory of a batch is measured
         size = batch_size(partial(run, prompt, tokens[:1]), device, min(len(tokens), BATCH))
         for start in range(0, len(tokens), size):
             yield of_prompt[start : start + size], run(prompt, tokens[start : start + size])
 
 
 def assign_prompts(num_words: int, num_prompts: int, seed: int) -> np.ndarray:
-    """Draw the prompt of each word."""
+    """Draw the index of a prompt for each word."""
     return np.random.RandomState(seed).randint(0, num_prompts, num_words)
 
 
 def share_spelled(model: LanguageModel, vocabulary: Vocabulary, text: str, *, num_words: int, seed: int) -> float:
-    """Return the share of a sample of training words that the model spells correctly in a prompt."""
+    """Return the share of a sample of training words that the model answers correctly in a prompt."""
     sample = np.random.RandomState(seed).permutation(vocabulary.train)[:num_words]
     prompt, labels = to_prompt(text, model.tokenizer), vocabulary.labels[sample]
-    nothing, answers = np.zeros(len(sample), int), vocabulary.family.answers
-    spelled = spell_words(model, [prompt], vocabulary.ids[sample], labels, nothing, answers)
+    assigned, answers = np.zeros(len(sample), int), vocabulary.family.answers
+    spelled = spell_words(model, [prompt], vocabulary.ids[sample], labels, assigned, answers)
     return float(is_right(spelled.answers, labels).mean())
 
 
 def is_right(answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Tell which words the model answers correctly for, of those it was asked for."""
+    """Return a mask of the words that the model answers correctly; False if it was not asked."""
     return (answers >= 0) & labels[np.arange(len(answers)), answers]
 
 
 class Chosen(NamedTuple):
-    """The prompts, and how the model does in them.
+    """The prompts, their assignment to words, and the model's answers in them.
 
     Attributes
     ----------
     templates : list of str
     shares : list of float or None
-        Share of the sample of training words spelled correctly; None where it was not measured.
+        Share of a sample of training words that the model answers correctly; None if not measured.
     assigned : numpy.ndarray
-        The prompt of each word of the vocabulary.
+        Index of the prompt of each word of the vocabulary.
     tested_in : numpy.ndarray
-        The prompt that each test word is tested in. Where each word has its own, it is another than the one that probes
-        were scored in.
+        Index of the prompt that each test word is tested in; if each word has its own prompt, a second one.
     spelled : Spelled
-        Of the test words in `tested_in`; the answer -1 where the model was not asked.
+        Answers for the test words in `tested_in`.
     prompt_per_word : bool
-        Whether each word has a prompt of its own, and is tested in another one.
+        Whether each word has its own prompt, and a second one for testing.
     """
 
     templates: list[str]
@@ -262,7 +271,7 @@ class Chosen(NamedTuple):
 
 
 def load_prompts(folder: Path) -> Chosen:
-    """Read what the stage wrote."""
+    """Load the stage's output."""
     known = json.loads((folder / "prompts.json").read_text("utf-8"))
     with np.load(folder / "spelled.npz") as arrays:
         return Chosen(
@@ -276,7 +285,7 @@ def load_prompts(folder: Path) -> Chosen:
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:  # noqa: ARG001 - nothing is configured
-    """Do the stage: put together what was assigned and, part by part, what the model answers for the test words."""
+    """Run the stage: combine the assignment with the answers for the test words, which were computed in parts."""
     shutil.copy(needs["assignment"] / "prompts.json", out)
     with np.load(needs["assignment"] / "assigned.npz") as assigned:
         arrays = {name: assigned[name] for name in ("assigned", "tested_in")}

@@ -1,4 +1,4 @@
-"""Which latents of a batch are active while an SAE is trained: the difference between the architectures."""
+"""Activation functions during training, in which the architectures differ."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-#: What is trained, by the name that a configuration gives it.
+#: Architectures that can be trained, by their names in configurations.
 Architecture = Literal["batchtopk", "matryoshka", "topk", "jumprelu"]
-#: What a suite calls them.
+#: Their names in suites.
 LABELS: Mapping[Architecture, str] = {
     "batchtopk": "BatchTopK",
     "matryoshka": "Matryoshka BatchTopK",
@@ -22,12 +22,12 @@ LABELS: Mapping[Architecture, str] = {
     "jumprelu": "JumpReLU",
 }
 
-#: JumpReLU: width of the window around a threshold in which its gradient is estimated, and the weight of the penalty.
+#: JumpReLU: bandwidth of the estimate of a threshold's gradient, and weight of the sparsity penalty.
 _WINDOW, _PENALTY = 0.5, 300.0
 
 
 class Active(NamedTuple):
-    """Pairs of row and latent that are active, by row, and how strongly."""
+    """Active pairs of row and latent, sorted by row, and their activations."""
 
     rows: Tensor
     latents: Tensor
@@ -37,14 +37,14 @@ class Active(NamedTuple):
 class BatchTop:
     """The largest of a whole batch: BatchTopK (Bussmann et al., 2024) and Matryoshka (Bussmann et al., 2025).
 
-    A value above which there are surely enough, guessed from the batch before, leaves few to be ordered.
+    For speed, only pre-activations above a guess from the previous batch are sorted.
     """
 
     def __init__(self) -> None:
         self.guess = 0.0
 
     def __call__(self, pre: Tensor, k: float) -> Active:
-        """Return the pre-activations of a batch that are active, `k` a row on average."""
+        """Return the active pre-activations of a batch, `k` per row on average."""
         number = round(len(pre) * k)
         places, values = above(pre, self.guess)
         if len(values) < number and self.guess > 0:
@@ -61,7 +61,7 @@ class Top:
     """The largest of each row: TopK (Gao et al., 2024)."""
 
     def __call__(self, pre: Tensor, k: float) -> Active:
-        """Return the pre-activations of a batch that are active, at most `k` a row."""
+        """Return the active pre-activations of a batch, at most `k` per row."""
         values, latents = pre.float().topk(min(round(k), pre.shape[1]), dim=1)
         rows = torch.arange(len(pre), device=pre.device)[:, None].expand_as(values)
         positive = values > 0
@@ -69,10 +69,10 @@ class Top:
 
 
 class Jump:
-    """All above a threshold of each latent's own, which is learned: JumpReLU (Rajamanoharan et al., 2024).
+    """All above a learned threshold per latent: JumpReLU (Rajamanoharan et al., 2024).
 
-    The penalty grows with the square of L0's distance from k, as in that paper's section on targets. Thresholds are
-    learned by their logarithm.
+    The penalty is quadratic in the difference of L0 and k, as in that paper's section on targets. The parameters are
+    the logarithms of the thresholds.
 
     Parameters
     ----------
@@ -83,12 +83,12 @@ class Jump:
 
     def __init__(self, width: int, device: torch.device) -> None:
         self.log_threshold: Tensor = torch.zeros(width, device=device)
-        self._begun = False
+        self._initialised = False
 
     def __call__(self, pre: Tensor, k: float) -> Active:
-        """Return the pre-activations of a batch that are active; on the first batch, `k` a row on average."""
-        if not self._begun:
-            self._begun = True
+        """Return the active pre-activations of a batch; the first call sets the thresholds for `k` per row."""
+        if not self._initialised:
+            self._initialised = True
             with torch.no_grad():
                 self.log_threshold.fill_(float(BatchTop()(pre, k).values.min().log()))
         places, values = above(pre - self.threshold.to(pre.dtype), 0.0)
@@ -101,18 +101,18 @@ class Jump:
         return self.log_threshold.exp()
 
     def gradient(self, pre: Tensor, k: float, l0: float, slope: Tensor, decoder: Tensor) -> Tensor:
-        """Return the gradient of the logarithms of the thresholds, estimated within a window around each.
+        """Return the gradient for the logarithms of the thresholds, with a rectangular kernel of width `_WINDOW`.
 
         Parameters
         ----------
         pre : Tensor
             Pre-activations, (rows, latents).
         k, l0 : float
-            Latents that should be, and that are, active a row.
+            Target and actual number of active latents per row.
         slope : Tensor
-            Gradient of the reconstruction's error by the reconstruction, (rows, d_model).
+            Gradient of the loss with respect to the reconstruction, (rows, d_model).
         decoder : Tensor
-            Directions, (latents, d_model).
+            (latents, d_model)
         """
         threshold = self.threshold
         places = np.flatnonzero(((pre.float() - threshold).abs() < _WINDOW / 2).cpu().numpy())
@@ -124,7 +124,7 @@ class Jump:
 
 
 def products(slope: Tensor, decoder: Tensor, rows: Tensor, latents: Tensor) -> Tensor:
-    """Return the product of a row's slope and a latent's direction, for each pair of row and latent."""
+    """Return the dot product of a row's slope with a latent's direction for each pair, (pairs,)."""
     return torch.cat(
         [(slope[some] * decoder[of]).sum(1) for some, of in zip(rows.split(8192), latents.split(8192), strict=True)]
         or [slope.new_zeros(0)]
@@ -132,7 +132,7 @@ def products(slope: Tensor, decoder: Tensor, rows: Tensor, latents: Tensor) -> T
 
 
 def above(pre: Tensor, bound: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the places, in a flat array, of the values above a bound, and these."""
+    """Return the flat indices of the values above a bound, and these values."""
     places = np.flatnonzero((pre > bound).cpu().numpy())
     return places, pre.view(-1)[torch.from_numpy(places).to(pre.device)].float().cpu().numpy()
 

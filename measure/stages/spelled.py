@@ -1,4 +1,4 @@
-"""Stage: what the model answers for the test words in the prompts that they are tested in."""
+"""Stage: the model's answers for the test words in the prompts that they are tested in."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do a part of the stage: some of the words that the model is asked for, prompt by prompt."""
+    """Run a part of the stage: some of the words, sorted by prompt."""
     model, vocabulary = model_of(settings, needs), load_vocabulary(needs["vocabulary"])
     templates = json.loads((needs["assignment"] / "prompts.json").read_text("utf-8"))["templates"]
     with np.load(needs["assignment"] / "assigned.npz") as arrays:
         tested_in, asked = arrays["tested_in"], arrays["asked"]
-    # Prompt by prompt, so that few parts have to read the same prompt.
+    # Sorted by prompt, so that few parts run the same prompt.
     in_order = asked[np.argsort(tested_in[asked], kind="stable")]
     rows = in_order[rows_of_part(len(in_order), settings)]
     used, places = np.unique(tested_in[rows], return_inverse=True)

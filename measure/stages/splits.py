@@ -1,4 +1,4 @@
-"""Stage: how many latents share a concept."""
+"""Stage: the number of split latents per concept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def num_split_latents(f1: Mapping[int, float], tau: float, errors: Mapping[int, float] | None = None) -> int:
-    """Count the split latents: from the first on, each that lifts F1 by more than `tau` over the one before.
+    """Return the number of split latents: the largest k up to which each latent adds more than `tau` to F1.
 
     Parameters
     ----------
@@ -21,10 +21,10 @@ def num_split_latents(f1: Mapping[int, float], tau: float, errors: Mapping[int, 
         F1 by k.
     tau : float
     errors : mapping of int to float, optional
-        Standard error of each gain, by k: a latent must lift F1 by more than that, too.
+        Standard error of each F1 gain, by k; if given, gains must exceed it, too.
     """
     number = 1
-    # Rounded, lest 0.73 - 0.70 exceed 0.03.
+    # Rounded, because 0.73 - 0.70 > 0.03 in floating point.
     while number < MAX_SPLIT and number + 1 in f1:
         if round(f1[number + 1] - f1[number], 9) <= max(tau, errors[number + 1] if errors else 0):
             break
@@ -33,19 +33,19 @@ def num_split_latents(f1: Mapping[int, float], tau: float, errors: Mapping[int, 
 
 
 def load_splits(folder: Path) -> dict[int, int]:
-    """Read what the stage wrote: the number of split latents by letter."""
+    """Load the stage's output: the number of split latents by concept."""
     known = json.loads((folder / "splits.json").read_text("utf-8"))
     return {int(letter): number for letter, number in known.items()}
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage."""
+    """Run the stage."""
     known = load_k_sparse(needs["k_sparse"])
     found = {
         letter: num_split_latents({k: of_k.f1 for k, of_k in by_k.items()}, settings["tau"])
         for letter, by_k in known.scores.items()
     }
-    # Where words have folds, those that are tested do not decide on it.
+    # If words have folds, the number is chosen on training words only.
     found |= {
         letter: num_split_latents(curve.f1, settings["tau"], curve.errors) for letter, curve in known.curves.items()
     }

@@ -1,4 +1,4 @@
-"""Stage: running text, cut into windows, and what of it is for training, for holding out and for evidence."""
+"""Stage: running text, cut into windows for training, held-out evaluation and evidence."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 
 class Windows(NamedTuple):
-    """Windows of text, the model's first token before each.
+    """Windows of text, each after the model's start token.
 
     Attributes
     ----------
     ids : numpy.ndarray
-        Tokens, (windows, length + 1), in random order; the first `num_held_out` are kept from training, the others are
-        for training SAEs, or, where none is trained, for evidence alone.
+        Token ids, (windows, length + 1), in random order. The first `num_held_out` windows are held out; the others are
+        for training SAEs or, if none is trained, for evidence only.
     sources : numpy.ndarray
-        The source of each, by its place in the list of sources.
+        Index of each window's source in the list of sources.
     num_held_out : int
     evidence : numpy.ndarray
-        Training windows on which it is counted how latents fire, those first that may be passed on.
+        Indices of the windows for statistics of latents; those that may be redistributed come first.
     num_shown : int
-        How many of these may be passed on: contexts are looked for in them.
+        Number of these that may be redistributed; contexts are taken from them.
     """
 
     ids: np.ndarray
@@ -42,7 +42,7 @@ class Windows(NamedTuple):
 
     @property
     def held_out(self) -> np.ndarray:
-        """The windows kept from training."""
+        """The held-out windows."""
         return self.ids[: self.num_held_out]
 
     @property
@@ -57,7 +57,7 @@ def paragraphs(folder: Path, pattern: str, reader: str) -> Iterator[str]:
     Raises
     ------
     MeasureError
-        Where none does.
+        If there is no such file, or no such reader.
     """
     if reader not in READERS:
         message = f"text: there is no reader {reader!r}; choose one of {', '.join(READERS)}"
@@ -71,7 +71,7 @@ def paragraphs(folder: Path, pattern: str, reader: str) -> Iterator[str]:
 
 
 def cut(texts: Iterable[str], tokenizer: Tokenizer, *, length: int, limit: int, seed: int) -> np.ndarray:
-    """Cut texts into windows of `length` tokens, one running on into the next; draw from them up to `limit` tokens."""
+    """Concatenate texts, cut them into windows of `length` tokens, and draw windows up to `limit` tokens in total."""
     ids = [token for text in texts for token in (*tokenizer.encode(text), *tokenizer.encode_on("\n\n"))]
     number = len(ids) // length
     windows = np.array(ids[: number * length], np.int32).reshape(number, length)
@@ -84,12 +84,12 @@ def mix(
 ) -> Windows:
     """Shuffle the windows of all sources, hold some out, and choose those for evidence.
 
-    Where no SAE is trained on them, what is for neither is omitted.
+    Without training, all other windows are dropped.
 
     Raises
     ------
     MeasureError
-        Where there are too few to train on.
+        If there are fewer than twice as many windows as are to be held out.
     """
     ids = np.concatenate(list(by_source.values()))
     sources = np.repeat(np.arange(len(by_source)), [len(part) for part in by_source.values()])
@@ -100,7 +100,7 @@ def mix(
     ids, sources = ids[order], sources[order]
     may = np.asarray(ships)[sources]
     training = np.arange(held_out, len(ids))
-    # Numbers may be told of any text; where there is enough that may be shown, they are of the same text as contexts.
+    # Statistics may use any text; but if enough may be redistributed, they use the same text as contexts.
     chosen = training[np.argsort(~may[training], kind="stable")][:evidence]
     num_shown = int(may[chosen].sum())
     if not train:
@@ -110,14 +110,14 @@ def mix(
 
 
 def load_windows(folder: Path) -> Windows:
-    """Read what the stage wrote."""
+    """Load the stage's output."""
     with np.load(folder / "windows.npz") as arrays:
         numbers = int(arrays["num_held_out"]), int(arrays["num_shown"])
         return Windows(arrays["ids"], arrays["sources"], numbers[0], arrays["evidence"], numbers[1])
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage."""
+    """Run the stage."""
     tokenizer = model_of(settings, needs).tokenizer
     how, sources = settings["windows"], settings["text"]
     by_source = {}

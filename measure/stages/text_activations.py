@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from measure.models.base import LanguageModel
 
-#: Windows at a time, if there is memory for so many: more are no faster.
+#: Maximum batch size; larger batches are no faster.
 WINDOWS = 32
 
 
 def as_float16(stream: Tensor) -> np.ndarray:
-    """Return a stream in half the bytes; what is too large for them is the largest number that they hold."""
+    """Convert a stream to float16; values outside its range are clipped."""
     return stream.clamp(-65504, 65504).half().cpu().numpy()
 
 
@@ -37,7 +37,7 @@ def text_streams(
     out: dict[int, np.ndarray],
     progress: Callable[[float], None] = lambda _: None,
 ) -> None:
-    """Write the stream of each layer at all tokens of windows but the first to `out`, (windows * tokens, d_model)."""
+    """Write the stream of each layer at all tokens of windows except the first to `out[layer]`, (tokens, d_model)."""
     tokens = windows.shape[1] - 1
     ids = torch.from_numpy(windows.astype(np.int64)).to(model.device)
     size = batch_size(partial(model.streams, ids[:1], layers), model.device, min(len(ids), WINDOWS))
@@ -49,7 +49,7 @@ def text_streams(
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do a part of the stage: the windows in their order, those held out first."""
+    """Run a part of the stage: some of the windows, in order."""
     model, windows = model_of(settings, needs), load_windows(needs["text"])
     ids = windows.ids[rows_of_part(len(windows.ids), settings)]
     rows = ids.shape[0] * (ids.shape[1] - 1)

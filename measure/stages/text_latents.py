@@ -1,4 +1,4 @@
-"""Stage: which latents are active on the text for evidence, and on that held out."""
+"""Stage: activations of latents on the evidence text and on the held-out text."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-#: The names of the files, without their ending.
+#: File names, without suffix.
 EVIDENCE, HELD_OUT = "evidence", "held_out"
 
 
 def rows_of(windows: np.ndarray, length: int) -> np.ndarray:
-    """Return the rows of the tokens of windows, of which each has `length`."""
+    """Return the row numbers of the tokens of windows that have `length` tokens each."""
     return (windows[:, None] * length + np.arange(length)).ravel()
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage."""
+    """Run the stage."""
     windows, sae = load_windows(needs["text"]), open_sae(needs["sae"], best_device())
     length = windows.ids.shape[1] - 1
     text = load_streams(needs["text_activations"], str(settings["layer"]))

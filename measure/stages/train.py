@@ -1,4 +1,4 @@
-"""Stage: train an SAE on the stream, by hand-written gradients that touch active latents only."""
+"""Stage: train an SAE on the residual stream, with hand-written gradients that involve only active latents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from measure.saes.trained import TrainedSae
 from measure.stages.parts import load_streams
 from measure.stages.sparsity import LABELS, Active, BatchTop, Jump, Top, above, products
 from measure.stages.text import load_windows
-from measure.streams import ordinary
+from measure.streams import not_massive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,12 +31,12 @@ _BATCH = 1024
 _WORDS = 0.2
 _RATE, _WARM_UP, _DECAY = 3e-3, 0.05, 0.25
 _ANNEALED, _FIRST_K = 0.1, 3
-#: AuxK: dead latents take part in what is left over, every second step on a quarter of the batch.
+#: AuxK: dead latents are trained to reconstruct the residual, every second step, on a quarter of the batch.
 _AUX_SHARE, _AUX_LATENTS, _AUX_ROWS, _DEAD_AFTER = 1 / 32, 64, 256, 150_000
 _SAMPLED_BATCHES = 32
-#: Matryoshka: the shares of the latents that give the stream back by themselves, too.
+#: Matryoshka: the nested prefixes of latents that must each reconstruct the stream, as shares of the width.
 _NESTED = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
-#: JumpReLU: its thresholds' gradient is estimated from every such row of a batch.
+#: JumpReLU: the gradient of the thresholds is estimated from every fourth row of a batch.
 _JUMP_EVERY = 4
 
 
@@ -56,20 +56,20 @@ def train(
     Parameters
     ----------
     batches : callable
-        Takes a seed; returns batches of the stream without end, (rows, d_model).
+        Maps a seed to an endless iterator over batches of the stream, (rows, d_model).
     architecture : str
     width, k : int
-        Number of latents, and of those active on a token, on average.
+        Number of latents, and mean number of active latents per token.
     tokens : int
         Number of tokens to train on.
     seed : int
-        Of the first weights and of the order of the data.
+        Seed of the initial weights and of the order of the data.
     device : torch.device
     progress : callable
-        Told of each batch how many tokens it had.
+        Called after each batch with its number of tokens.
     """
     stream = batches(seed)
-    # What normalises and where the threshold lies is read off batches in another order.
+    # Normalisation and threshold are estimated from batches in another order.
     sample = [next(held) for held in [batches(seed + 1)] for _ in range(_SAMPLED_BATCHES)]
     mean, scale = _normalisation(np.concatenate(sample), device)
     torch.manual_seed(seed)
@@ -117,27 +117,27 @@ def _gradients_at(
     *,
     help_dead: bool,
 ) -> list[Tensor]:
-    """Return the gradients of a batch by each parameter, and count for how many tokens each latent was silent."""
+    """Return the gradient of each parameter on a batch; update `silent_for`, the tokens since a latent was active."""
     encoder, b_enc, decoder, b_dec = parameters[:4]
     with torch.no_grad():
         centred = x - b_dec
         pre = functional.linear(*(one.to(fast_precision(x.device)) for one in (centred, encoder, b_enc)))
         active = choose(pre, k)
-        # By prefix: what its latents, and none after them, leave of the stream.
+        # Reconstruction errors of each prefix of latents, (prefixes, rows, d_model).
         errors = _of_prefixes(active, decoder, prefixes, len(x)) + b_dec - x
         silent_for += len(x)
         silent_for[active.latents] = 0
-        # A latent is to blame for the errors of all prefixes that it is in.
+        # A latent contributes to the errors of all prefixes that contain it.
         slopes = (2 / len(x) / len(errors) * errors).flip(0).cumsum(0).flip(0)
         gradients = _gradients(active, slopes, prefixes[active.latents], centred, decoder)
         if help_dead and (dead := (silent_for > _DEAD_AFTER).nonzero()[:, 0]).numel():
-            helping = _helpers(pre[:_AUX_ROWS], dead)
-            left = errors[-1, :_AUX_ROWS] + decode(helping, decoder, _AUX_ROWS)
-            slope_left = 2 * _AUX_SHARE / _AUX_ROWS * left
-            aux = _gradients(helping, slope_left[None], torch.zeros_like(helping.latents), centred[:_AUX_ROWS], decoder)
+            revived = _top_dead(pre[:_AUX_ROWS], dead)
+            residual = errors[-1, :_AUX_ROWS] + decode(revived, decoder, _AUX_ROWS)
+            aux_slope = 2 * _AUX_SHARE / _AUX_ROWS * residual
+            aux = _gradients(revived, aux_slope[None], torch.zeros_like(revived.latents), centred[:_AUX_ROWS], decoder)
             gradients = [one + other for one, other in zip(gradients, aux, strict=True)]
         d_encoder, d_b_enc, d_decoder = gradients
-        # Along a unit row there is no slope.
+        # Decoder rows keep unit norm, so the component of the gradient along each row is removed.
         d_decoder -= (d_decoder * decoder).sum(1, keepdim=True) * decoder
         found = [d_encoder, d_b_enc, d_decoder, slopes[0].sum(0) - d_b_enc @ encoder]
         if isinstance(choose, Jump):
@@ -147,23 +147,23 @@ def _gradients_at(
 
 
 def _prefixes(width: int, shares: Sequence[float], device: torch.device) -> Tensor:
-    """Return the smallest prefix that each latent is in, by number."""
+    """Return the index of the smallest prefix that contains each latent, (latents,)."""
     ends = torch.tensor([round(share * width) for share in shares], device=device)
     return torch.searchsorted(ends, torch.arange(width, device=device), right=True)
 
 
 def _k_at(done: float, k: int) -> float:
-    """Return the number of active latents per token at that share of the training."""
+    """Return the target number of active latents per token, after a share of the training."""
     return k * (_FIRST_K - (_FIRST_K - 1) * min(done / _ANNEALED, 1))
 
 
 def _rate_at(done: float) -> float:
-    """Return the share of the learning rate at that share of the training."""
+    """Return the factor on the learning rate, after a share of the training."""
     return min((done + 1e-3) / _WARM_UP, 1.0, (1 - done) / _DECAY)
 
 
 def _normalisation(sample: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the mean of the stream, and the scale that gives it a mean norm of the root of its width."""
+    """Return the mean of the stream, and the scale with which its mean norm is sqrt(d_model)."""
     x = torch.from_numpy(sample).float().to(device)
     mean = x.mean(0)
     return mean, len(mean) ** 0.5 / (x - mean).norm(dim=1).mean()
@@ -173,21 +173,21 @@ def _normalised(batch: np.ndarray, mean: Tensor, scale: Tensor, device: torch.de
     return (torch.from_numpy(batch).float().to(device) - mean) * scale
 
 
-def _helpers(pre: Tensor, dead: Tensor) -> Active:
-    """Let the strongest dead latents of each row take part."""
+def _top_dead(pre: Tensor, dead: Tensor) -> Active:
+    """Return the dead latents with the largest positive pre-activations of each row."""
     values, places = pre[:, dead].float().topk(min(_AUX_LATENTS, len(dead)), dim=1)
     rows = torch.arange(len(pre), device=pre.device)[:, None].expand_as(values)
-    speaking = values > 0
-    return Active(rows[speaking], dead[places[speaking]], values[speaking])
+    positive = values > 0
+    return Active(rows[positive], dead[places[positive]], values[positive])
 
 
 def decode(active: Active, decoder: Tensor, num_rows: int) -> Tensor:
-    """Return what the active latents add up to, row by row."""
+    """Return the sum of the active latents' contributions, (rows, d_model)."""
     return _gathered(active.latents, decoder, active.rows, active.values, num_rows)
 
 
 def _of_prefixes(active: Active, decoder: Tensor, prefixes: Tensor, num_rows: int) -> Tensor:
-    """Return what the active latents of each prefix add up to, (prefixes, rows, d_model)."""
+    """Return the sum of the contributions of the active latents in each prefix, (prefixes, rows, d_model)."""
     number = int(prefixes[-1]) + 1
     groups = prefixes[active.latents] * num_rows + active.rows
     order = groups.argsort(stable=True)
@@ -196,15 +196,16 @@ def _of_prefixes(active: Active, decoder: Tensor, prefixes: Tensor, num_rows: in
 
 
 def _gathered(chosen: Tensor, source: Tensor, groups: Tensor, weights: Tensor, num_groups: int) -> Tensor:
-    """Add up weighted rows of `source` by group; groups are in order."""
+    """Sum weighted rows of `source` by group, (num_groups, width); `groups` must be sorted."""
     starts = torch.searchsorted(groups, torch.arange(num_groups, device=groups.device))
     return functional.embedding_bag(chosen, source, starts, mode="sum", per_sample_weights=weights)
 
 
 def _gradients(active: Active, slopes: Tensor, prefix: Tensor, centred: Tensor, decoder: Tensor) -> list[Tensor]:
-    """Return the gradients of encoder, its bias and decoder.
+    """Return the gradients of encoder, encoder bias and decoder.
 
-    `slopes` are those of the reconstruction, (prefixes, rows, d_model); `prefix` says which one holds for a pair.
+    `slopes` are the gradients with respect to the reconstruction, (prefixes, rows, d_model); `prefix` is the index of
+    the prefix for each active pair.
     """
     slopes, at = slopes.flatten(0, 1), prefix * len(centred) + active.rows
     d_values = products(slopes, decoder, at, active.latents)
@@ -218,7 +219,7 @@ def _gradients(active: Active, slopes: Tensor, prefix: Tensor, centred: Tensor, 
 
 
 def _threshold(sae: TrainedSae, sample: list[np.ndarray], k: int) -> float:
-    """Return the factor on the thresholds for which `k` latents per token are active on the sample, on average."""
+    """Return the factor on the thresholds with which `k` latents per token are active on average on the sample."""
     values, number = [], 0
     floor = 0.0
     with torch.no_grad():
@@ -226,7 +227,7 @@ def _threshold(sae: TrainedSae, sample: list[np.ndarray], k: int) -> float:
             pre = sae.before(torch.from_numpy(batch).float().to(sae.W_enc.device)) / sae.threshold
             number += len(batch)
             _, more = above(pre, floor)
-            # More than twice as many as wanted are never needed.
+            # At most twice the wanted number is kept, to limit memory.
             if len(more) > 2 * k * len(batch):
                 more = np.partition(more, len(more) - 2 * k * len(batch))[len(more) - 2 * k * len(batch) :]
                 floor = 0.8 * float(more.min())
@@ -237,7 +238,7 @@ def _threshold(sae: TrainedSae, sample: list[np.ndarray], k: int) -> float:
 
 
 def mixed(text: Streams, rows: np.ndarray, words: Streams, seed: int) -> Iterator[np.ndarray]:
-    """Go through chosen rows of running text and through words in prompts, shuffled, again and again."""
+    """Yield batches of selected rows of running text and of words in prompts, shuffled, endlessly."""
     num_words = round(_BATCH * _WORDS)
     parts = [
         _passes(len(rows), _BATCH - num_words, np.random.RandomState(seed)),
@@ -249,21 +250,21 @@ def mixed(text: Streams, rows: np.ndarray, words: Streams, seed: int) -> Iterato
 
 
 def _passes(number: int, size: int, rng: np.random.RandomState) -> Iterator[np.ndarray]:
-    """Draw `size` of `number` things at a time, without repeating one before all had their turn."""
-    ahead = np.empty(0, int)
+    """Yield batches of `size` indices below `number`, shuffled anew for each pass over all of them."""
+    queue = np.empty(0, int)
     while True:
-        while len(ahead) < size:
-            ahead = np.concatenate([ahead, rng.permutation(number)])
-        yield np.sort(ahead[:size])
-        ahead = ahead[size:]
+        while len(queue) < size:
+            queue = np.concatenate([queue, rng.permutation(number)])
+        yield np.sort(queue[:size])
+        queue = queue[size:]
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage."""
+    """Run the stage."""
     windows, layer = load_windows(needs["text"]), settings["layer"]
     length = windows.ids.shape[1] - 1
     text = load_streams(needs["text_activations"], str(layer))
-    rows = np.flatnonzero(ordinary(text))
+    rows = np.flatnonzero(not_massive(text))
     rows = rows[rows >= windows.num_held_out * length]
     words = load_streams(needs["activations"], f"mix-{layer}")
     done = 0

@@ -1,4 +1,4 @@
-"""Stage: in which of the prompts that were drawn the model spells how many words correctly."""
+"""Stage: the model's accuracy in each of the drawn prompts, on a sample of training words."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 def drawn(how: Mapping[str, Any], vocabulary: Vocabulary) -> list[str]:
-    """Draw the prompts that are tried; any part of the stage draws the same."""
+    """Draw the prompts to try; all parts of the stage draw the same ones."""
     return draw_templates(vocabulary, number=how["drawn"], num_examples=how["num_examples"], seed=how["seed"])
 
 
 def load_shares(folder: Path) -> list[float]:
-    """Read, part by part, the share of words that is spelled correctly in each prompt."""
+    """Load the accuracy in each prompt, from all parts."""
     return np.concatenate([np.load(part / "shares.npy") for part in part_folders(folder)]).tolist()
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do a part of the stage: some of the prompts."""
+    """Run a part of the stage: some of the prompts."""
     model, vocabulary, how = model_of(settings, needs), load_vocabulary(needs["vocabulary"]), settings["prompts"]
     templates, rows = drawn(how, vocabulary), rows_of_part(how["drawn"], settings)
     shares = np.zeros(len(rows))

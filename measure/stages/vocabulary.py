@@ -1,4 +1,4 @@
-"""Stage: the words of a family of concepts, which concepts each has, and which words are for testing."""
+"""Stage: the words of a family of concepts, their labels, and their split."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from measure.concepts import (
     Family,
     built_in_family,
     family_of_labels,
+    first_few,
     letter_of_word,
     read_rows,
-    shortened,
 )
 from measure.errors import MeasureError
 from measure.models.loading import model_of
@@ -30,32 +30,33 @@ if TYPE_CHECKING:
     from measure.concepts import Row
     from measure.tokenizer import Tokenizer
 
-#: Parts of a split by groups; the first one is for testing.
+#: Number of folds of a split by groups; the first one is for testing.
 NUM_FOLDS = 5
-#: A concept with fewer words is cross-fitted: each of its words is tested, by probes that were fitted without its fold.
+#: A concept with fewer words is cross-fitted: each of its words is tested, with probes fitted without its fold.
 SMALL = 500
-#: A concept with fewer words, or words of fewer groups than there are folds, is not measured.
+#: A concept with fewer words, or whose words have fewer groups than there are folds, is not measured.
 LEAST_WORDS = 20
-#: Labels that a line tells the number of words of.
-_TOLD = 40
+#: Maximum number of labels listed in a message.
+_MAX_LABELS = 40
 
 
 class Vocabulary(NamedTuple):
-    """Words in the order of their numbers.
+    """The words of a family, sorted by token id.
 
     Attributes
     ----------
     ids, texts : numpy.ndarray
+        Token id and text of each word, (words,).
     labels : numpy.ndarray of bool
-        Which concepts each has, (words, concepts).
+        Which concepts each word has, (words, concepts).
     is_test : numpy.ndarray of bool
-        Whether a word is tested: words of the first fold, and all words of a concept that is cross-fitted.
+        Whether a word is tested: words of the first fold, and all words of cross-fitted concepts.
     groups : numpy.ndarray or None
-        The number of each word's group: words of one group share a fold, and are drawn together in a bootstrap.
+        The group of each word; the words of a group share a fold and are sampled together in a bootstrap.
     folds : numpy.ndarray or None
-        The fold of each word; fold 0 is held out of all that is chosen once, as the ranking of latents.
+        The fold of each word; fold 0 is not used for choices that are made once, such as the ranking of latents.
     crossed : numpy.ndarray of bool or None
-        Which concepts are cross-fitted: their probes are scored on all words. Those of others are scored on fold 0.
+        Which concepts are cross-fitted: their probes are scored on all words, those of other concepts on fold 0.
     family : Family
     """
 
@@ -70,12 +71,12 @@ class Vocabulary(NamedTuple):
 
     @property
     def train(self) -> np.ndarray:
-        """The places of the training words."""
+        """Indices of the training words."""
         return np.flatnonzero(~self.is_test if self.folds is None else self.folds != 0)
 
     @property
     def test(self) -> np.ndarray:
-        """The places of the words that are tested."""
+        """Indices of the words that are tested."""
         return np.flatnonzero(self.is_test)
 
     @property
@@ -85,41 +86,41 @@ class Vocabulary(NamedTuple):
 
     @property
     def grouping(self) -> tuple[np.ndarray, np.ndarray]:
-        """Fold and group of each word, of a family whose words have both."""
+        """Fold and group of each word; ValueError if the words were not split by groups."""
         if self.folds is None or self.groups is None:
             message = f"words of {self.family.family} were not split by groups"
             raise ValueError(message)
         return self.folds, self.groups
 
     def crosses(self, place: int) -> bool:
-        """Tell whether a concept is cross-fitted."""
+        """Return whether a concept is cross-fitted."""
         return self.crossed is not None and bool(self.crossed[place])
 
     def judged(self, place: int) -> np.ndarray:
-        """Tell which of the test words a concept's own words are tested among."""
+        """Return a mask of the test words on which a concept is tested, (test words,)."""
         return np.ones(len(self.test), bool) if self.crosses(place) else self.test_folds == 0
 
     @property
     def scored(self) -> np.ndarray:
-        """The places of the words that probes are scored on, by some concept at least."""
+        """Indices of the words on which the probe of at least one concept is scored."""
         every = self.crossed is not None and self.crossed.any()
         return np.arange(len(self.ids)) if every else self.test
 
     @property
     def scored_folds(self) -> np.ndarray:
-        """The fold of each of these words."""
+        """The fold of each word in `scored`."""
         return np.zeros(len(self.scored), int) if self.folds is None else self.folds[self.scored]
 
-    def scores(self, place: int) -> np.ndarray:
-        """Tell which of these words the probes of a concept are scored on."""
+    def is_scored(self, place: int) -> np.ndarray:
+        """Return a mask of the words in `scored` on which the probes of a concept are scored."""
         return np.ones(len(self.scored), bool) if self.crosses(place) else self.scored_folds == 0
 
-    def test_rows(self, words: np.ndarray) -> np.ndarray:
-        """Return which of the test words the words are that lie at these places."""
+    def test_positions(self, words: np.ndarray) -> np.ndarray:
+        """Return the positions in `test` of words given by index."""
         return np.searchsorted(self.test, words)
 
     def too_few(self, place: int) -> str | None:
-        """Say why a concept has too few words to be measured, if it has."""
+        """Return why a concept has too few words to be measured, or None."""
         own = self.labels[:, place]
         if own.sum() < LEAST_WORDS:
             return f"it has {own.sum()} words, fewer than {LEAST_WORDS}"
@@ -156,55 +157,55 @@ def read_vocabulary(
     ----------
     tokenizer : Tokenizer
     seed : int
-        Of the split, and of the sample where there is a limit.
+        Seed of the split, and of the sample if there is a limit.
     letters : str
-        Letters of a family that is built in that are taken in.
+        Letters of a built-in family to include.
     limit : int, optional
-        Number of words to sample; all where there is none.
+        Maximum number of words, sampled at random.
     split : {"random", "stratified"}
-        Stratified: each letter has the same share of test words, as far as whole words allow.
+        "stratified": each letter has the same share of test words, up to rounding.
     test_share : float
     concepts : mapping, optional
-        The family as it is configured (`measure.config.ConceptsPart`), its file given by `path`; its words are split by
-        groups. The first letters, split as `split` says, where there is none.
+        The configured family (`measure.config.ConceptsPart`) with the absolute `path` of its file; its words are split
+        by groups. By default first letters, split according to `split`.
 
     Raises
     ------
     MeasureError
-        Where there are too few words to train and test on, or the family's file will not do.
+        If there are too few words to train and test on, or the family's file is invalid.
     """
-    told = concepts or {"family": "first-letter"}
-    if told.get("path"):
-        family, words = _from_file(tokenizer, told)
+    given = concepts or {"family": "first-letter"}
+    if given.get("path"):
+        family, words = _from_file(tokenizer, given)
     else:
-        family = built_in_family(told["family"], gated=concepts is not None)
+        family = built_in_family(given["family"], gated=concepts is not None)
         words = [
             _Word(number, text, frozenset({letter}), text.strip().lower(), "")
             for number, text in tokenizer.words()
-            if (letter := letter_of_word(told["family"], text)) in letters
+            if (letter := letter_of_word(given["family"], text)) in letters
         ]
     if limit is not None and limit < len(words):
         kept = np.random.RandomState(seed).choice(len(words), limit, replace=False)
         words = [words[place] for place in np.sort(kept)]
-    if not told.get("path") and len(words) < 10 * len(letters):
+    if not given.get("path") and len(words) < 10 * len(letters):
         message = (
             f"the tokenizer has {len(words):,} tokens of letters only, too few to probe {len(letters)} letters; use a"
             " model whose vocabulary holds words"
         )
         raise MeasureError(message)
     ids, texts = np.array([word.number for word in words]), np.array([word.text for word in words])
-    known = family.names if not told.get("path") else family.labels
+    known = family.names if not given.get("path") else family.labels
     labels = np.array([[label in word.labels for label in known] for word in words])
     if family.gated:
         found = _by_groups(ids, texts, labels, words, seed, family)
         if all(found.too_few(place) for place in family.measured):
             place = family.measured[0]
-            named = f"{told.get('file') or family.family}: no label has enough words"
+            named = f"{given.get('file') or family.family}: no label has enough words"
             message = f"{named} ({family.labels[place]}: {found.too_few(place)}); give more, or another model"
             raise MeasureError(message)
         return found
     order = np.random.RandomState(seed).permutation(len(words))
-    # Shuffled words of one letter after the other, of each as many for testing as its share asks for.
+    # The last `test_share` of all shuffled words, or of those of each letter, are for testing.
     parts = [order] if split == "random" else [order[of_letter[order]] for of_letter in labels.T[labels.any(0)]]
     is_test = np.zeros(len(words), bool)
     for part in parts:
@@ -212,13 +213,13 @@ def read_vocabulary(
     return Vocabulary(ids, texts, labels, is_test)
 
 
-def _from_file(tokenizer: Tokenizer, told: Mapping[str, Any]) -> tuple[Family, list[_Word]]:
-    """Read the words of a CSV that are one token each, and the family that they make."""
-    file = Path(told["path"])
+def _from_file(tokenizer: Tokenizer, given: Mapping[str, Any]) -> tuple[Family, list[_Word]]:
+    """Read the words of a CSV that are single tokens, and their family."""
+    file = Path(given["path"])
     rows = read_rows(file)
     numbers, lost = _numbers(tokenizer, file, rows)
     if not numbers:
-        message = f"{file}: none of its words is one token of the model ({shortened(lost)}){_hint(tokenizer, lost)}"
+        message = f"{file}: none of its words is one token of the model ({first_few(lost)}){_hint(tokenizer, lost)}"
         raise MeasureError(f"{message}; give tokens as the tokenizer has them")
     labels = list(dict.fromkeys(row.label for row in rows if row.label and row.token in numbers))
     words: dict[str, _Word] = {}
@@ -236,11 +237,11 @@ def _from_file(tokenizer: Tokenizer, told: Mapping[str, Any]) -> tuple[Family, l
     family = family_of_labels(
         file,
         labels,
-        **{name: told[name] for name in ("family", "title", "noun", "phrase", "answers", "positive", "parents")},
+        **{name: given[name] for name in ("family", "title", "noun", "phrase", "answers", "positive", "parents")},
         complete=all(len(word.labels) == 1 for word in words.values()),
-        told={row.label for row in rows} - {""},
+        all_labels={row.label for row in rows} - {""},
     )
-    for label, parent in told["parents"].items():
+    for label, parent in given["parents"].items():
         if apart := [word.text for word in words.values() if label in word.labels and parent not in word.labels]:
             message = f"{file}: {apart[0]!r} has the label {label!r} and not its parent {parent!r}; give it both"
             raise MeasureError(message)
@@ -251,7 +252,7 @@ def _from_file(tokenizer: Tokenizer, told: Mapping[str, Any]) -> tuple[Family, l
 
 
 def _numbers(tokenizer: Tokenizer, file: Path, rows: Sequence[Row]) -> tuple[dict[str, int], list[str]]:
-    """Return the tokens that words are, and the words that are not one."""
+    """Return the token id of each word, and the words that are not single tokens."""
     known = {text: number for number, text in tokenizer.words()}
     numbers, lost = {}, []
     for token in dict.fromkeys(row.token for row in rows):
@@ -269,7 +270,7 @@ def _numbers(tokenizer: Tokenizer, file: Path, rows: Sequence[Row]) -> tuple[dic
 
 
 def _hint(tokenizer: Tokenizer, lost: Sequence[str]) -> str:
-    """Say that words would be tokens with a space before them, if that is so."""
+    """Suggest a leading space if words would be tokens with one."""
     spaced = [token for token in lost[:100] if not token.startswith(" ") and len(tokenizer.encode_on(f" {token}")) == 1]
     return f"; with a space before it, as in {f' {spaced[0]}'!r}, it is one" if spaced else ""
 
@@ -282,7 +283,7 @@ def _by_groups(
     given = np.array([word.split for word in words])
     folds = assign_folds(groups, labels, NUM_FOLDS, seed)
     if (given != "").all():
-        # What is for training is dealt again: the first fold is what is given for testing.
+        # The first fold is the given test split; the training words are divided into the others.
         train = given == "train"
         folds = np.zeros(len(words), int)
         folds[train] = 1 + assign_folds(groups[train], labels[train], NUM_FOLDS - 1, seed)
@@ -296,7 +297,7 @@ def _by_groups(
 
 
 def assign_folds(groups: np.ndarray, labels: np.ndarray, number: int, seed: int) -> np.ndarray:
-    """Deal words into folds, whole groups at a time, so that each fold has about as many words of each label.
+    """Distribute groups of words over folds, so that all folds have about as many words of each label.
 
     Parameters
     ----------
@@ -305,7 +306,7 @@ def assign_folds(groups: np.ndarray, labels: np.ndarray, number: int, seed: int)
     labels : numpy.ndarray of bool
         (words, labels)
     number : int
-        Of folds.
+        Number of folds.
     seed : int
 
     Returns
@@ -316,7 +317,7 @@ def assign_folds(groups: np.ndarray, labels: np.ndarray, number: int, seed: int)
     rng = np.random.RandomState(seed)
     _, groups = np.unique(groups, return_inverse=True)
     sizes = np.bincount(groups)
-    # A group counts for its rarest label, and for the last place if it has none.
+    # A group counts for its rarest label; groups without labels come last.
     rarity = np.argsort(np.argsort(labels.sum(0), kind="stable"), kind="stable")
     rank = np.where(labels, rarity, len(rarity)).min(1, initial=len(rarity))
     rarest = np.full(len(sizes), len(rarity))
@@ -325,7 +326,7 @@ def assign_folds(groups: np.ndarray, labels: np.ndarray, number: int, seed: int)
     counts, totals = np.zeros((len(rarity) + 1, number), int), np.zeros(number, int)
     fold_of = np.zeros(len(sizes), int)
     shuffled = rng.permutation(len(sizes))
-    # Large groups first, of those of one size in random order; whatever comes last evens out.
+    # Large groups first, in random order within a size, so that small groups even out the folds.
     for group in shuffled[np.lexsort((-own[shuffled], rarest[shuffled]))]:
         fold = np.lexsort((totals, counts[rarest[group]]))[0]
         fold_of[group] = fold
@@ -335,17 +336,20 @@ def assign_folds(groups: np.ndarray, labels: np.ndarray, number: int, seed: int)
 
 
 def describe(vocabulary: Vocabulary, lost: Sequence[str] = ()) -> list[str]:
-    """Say in lines what a family's words are: how many each label has, and what is lost."""
+    """Describe a family's words in lines: the number of words per label, and the concepts that are not measured.
+
+    `lost` are further lines, about words that are not single tokens.
+    """
     family = vocabulary.family
     numbers = sorted(
         ((int(number), family.labels[place]) for place, number in enumerate(vocabulary.labels.sum(0)) if number),
         key=lambda pair: -pair[0],
     )
-    told = ", ".join(f"{label} {number:,}" for number, label in numbers[:_TOLD])
-    further = f", and {len(numbers) - _TOLD:,} further labels" if len(numbers) > _TOLD else ""
+    listed = ", ".join(f"{label} {number:,}" for number, label in numbers[:_MAX_LABELS])
+    further = f", and {len(numbers) - _MAX_LABELS:,} further labels" if len(numbers) > _MAX_LABELS else ""
     without = int((~vocabulary.labels.any(1)).sum())
     none = f", none {without:,}" if without else ""
-    lines = [f"{family.family}: {len(vocabulary.ids):,} words: {told}{further}{none}", *lost]
+    lines = [f"{family.family}: {len(vocabulary.ids):,} words: {listed}{further}{none}", *lost]
     poor = {place: why for place in family.measured if family.gated and (why := vocabulary.too_few(place))}
     lines += [
         f"{family.concept(place)}: not measured, because {why}"
@@ -356,7 +360,7 @@ def describe(vocabulary: Vocabulary, lost: Sequence[str] = ()) -> list[str]:
 
 
 def words_of_several_tokens(tokenizer: Tokenizer, concepts: Mapping[str, Any]) -> list[str]:
-    """Say in lines which words of a family's file are no single token, and which labels are lost with them."""
+    """Return lines about the words of a family's file that are not single tokens, and the labels lost with them."""
     if not concepts.get("path"):
         return []
     file = Path(concepts["path"])
@@ -366,21 +370,21 @@ def words_of_several_tokens(tokenizer: Tokenizer, concepts: Mapping[str, Any]) -
         return []
     left = {row.label for row in rows if row.token in numbers}
     gone = [label for label in dict.fromkeys(row.label for row in rows if row.label) if label not in left]
-    with_them = f", and with them the labels {shortened(gone)}" if gone else ""
+    with_them = f", and with them the labels {first_few(gone)}" if gone else ""
     number = len(numbers) + len(lost)
-    what = f"{len(lost):,} of {number:,} words are no single token of the model and are omitted ({shortened(lost)})"
+    what = f"{len(lost):,} of {number:,} words are no single token of the model and are omitted ({first_few(lost)})"
     return [f"{file}: {what}{with_them}{_hint(tokenizer, lost)}"]
 
 
 def load_vocabulary(folder: Path) -> Vocabulary:
-    """Read what the stage wrote."""
+    """Load the stage's output."""
     family = TypeAdapter(Family).validate_json((folder / "family.json").read_bytes())
     with np.load(folder / "vocabulary.npz") as arrays:
         return Vocabulary(**arrays, family=family)
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage."""
+    """Run the stage."""
     tokenizer = model_of(settings, needs).tokenizer
     found = read_vocabulary(tokenizer, **settings["vocabulary"], concepts=settings["concepts"])
     arrays = found._asdict()

@@ -1,7 +1,7 @@
 -- One row per SAE and concept: its published split latents, and the columns that decide on them at any tau, computed
 -- once when the store opens, so that a change of tau only cuts lists and groups no rows. `pair`, suite_number and
 -- sae_number (in the order in which SAEs are listed) are integer keys: joining, grouping and sorting by a number takes half the
--- time. The rows of a family are adjacent, here and in `measured` and `scores`, so a question of one family skips the others.
+-- time. The rows of a family are adjacent, here and in `measured` and `scores`, so a query for one family skips the others.
 CREATE TABLE ranked AS
 SELECT CAST(row_number() OVER (ORDER BY suite, family, sae, concept) AS INTEGER) AS pair,
     CAST(dense_rank() OVER (ORDER BY suite) AS INTEGER) AS suite_number,

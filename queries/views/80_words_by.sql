@@ -1,7 +1,7 @@
--- One row per word of the vocabulary that one latent fires on or that has the concept: kind is 'hit' (it fires, and the word has
--- the concept), 'false alarm' (the word has others of the family), 'unlisted' (no concept of the family is listed for the word)
--- or 'miss' (it is silent). No row where the suite does not store the latent's activations on the vocabulary, or which words
--- have the concept.
+-- One row per vocabulary word on which a latent fires or that has the concept. kind: 'hit' (it fires, and the word has the
+-- concept), 'false alarm' (it fires, and the word has others of the family), 'unlisted' (it fires, and no concept of the family
+-- is listed for the word) or 'miss' (it is silent). No rows if the suite does not store the latent's activations on the
+-- vocabulary, or which words have the concept.
 CREATE MACRO words_by(in_suite, in_sae, for_concept, by_latent) AS TABLE
 SELECT token_id, token, is_test, activation,
     CASE WHEN own.token_id IS NOT NULL THEN CASE WHEN activation IS NULL THEN 'miss' ELSE 'hit' END
