@@ -136,7 +136,7 @@ def test_folder_of_suites_may_hold_a_note(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write_tiny_suite(tmp_path / "both" / name, name=name)
     assert refused(tmp_path / "both").endswith(
-        f"holds 2 suites; give one of them: {tmp_path}/both/one, {tmp_path}/both/two"
+        f"contains 2 suites; give one of them: {tmp_path}/both/one, {tmp_path}/both/two"
     )
 
 
