@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -11,7 +11,7 @@ from measure.concepts import BUILT_IN
 from measure.errors import MeasureError
 from measure.recipes import RecipeName, with_recipe
 from measure.stages.sparsity import Architecture
-from queries.manifest import NAME_LENGTH, TEXT_LENGTH
+from queries.manifest import NAME_LENGTH, TEXT_LENGTH, first_problem
 from queries.schema import LETTERS
 
 if TYPE_CHECKING:
@@ -260,7 +260,5 @@ def read_config(file: Path) -> Config:
         message = f"{file}: no TOML ({error}); fix it"
         raise MeasureError(message) from error
     except ValidationError as error:
-        first: Any = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        message = f"{file}: {place}: {first['msg']}; fix it (docs/measure.md lists the settings)"
+        message = f"{file}: {first_problem(error)}; fix it (docs/measure.md lists the settings)"
         raise MeasureError(message) from error

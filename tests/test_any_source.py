@@ -128,7 +128,7 @@ def test_folder_of_suites_may_hold_a_note(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write_tiny_suite(tmp_path / "suites" / name, name=name)
     (tmp_path / "suites/README.md").write_text("Two suites.")
-    assert refused(tmp_path / "suites").startswith(f"{tmp_path}/suites: holds 2 suites; give one of them")
+    assert refused(tmp_path / "suites").startswith(f"{tmp_path}/suites: contains 2 suites; give one of them")
     (tmp_path / "broken.zip").write_bytes(b"PK broken")
     assert refused(tmp_path / "broken.zip").startswith(f"{tmp_path}/broken.zip: cannot be unpacked")
     assert not (tmp_path / "cache/suites").exists() or not entries()
@@ -136,7 +136,7 @@ def test_folder_of_suites_may_hold_a_note(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write_tiny_suite(tmp_path / "both" / name, name=name)
     assert refused(tmp_path / "both").endswith(
-        f"holds 2 suites; give one of them: {tmp_path}/both/one, {tmp_path}/both/two"
+        f"contains 2 suites; give one of them: {tmp_path}/both/one, {tmp_path}/both/two"
     )
 
 

@@ -114,7 +114,7 @@ def tree_table(tree: Tree) -> Table | None:
     def rows() -> list[list[object]]:
         return [
             [
-                *(row.on, int(row.latent), row.said),
+                *(row.on, int(row.latent), row.role_text),
                 "–" if pd.isna(row.parent) else int(row.parent),
                 *(number(row.cosine), number(row.overlap)),
                 "–" if pd.isna(row.num_shared_words) else int(row.num_shared_words),
