@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from measure.saes.base import Sae
     from measure.tasks import Task
 
-#: Guessed number of candidates per word on an SAE with one active latent per token; inversely proportional to the number
+#: Guessed candidates per word on an SAE with one active latent per token; inversely proportional to the number
 #: of active latents. Number of tokens after a prompt's word.
 _CANDIDATES, _SUFFIX = 0.1, 5
 #: Approximate tokens per worked example, and bytes of text per token.
