@@ -228,7 +228,7 @@ class Explorer(pn.viewable.Viewer):
         Raises
         ------
         FigureError
-            If it cannot be written; one line that names the fix.
+            If it cannot be written; the message is one line with the fix.
         """
         look = FigureStyle(size, font, font_size, dpi, dark)
         write_figures([FigureRequest(self.model.store, self.state, name, Path(path), look)], overwrite=overwrite)
@@ -337,7 +337,7 @@ def session(*paths: str, session_seconds: int = SESSION_SECONDS, served: Served 
             page.server_doc(document, title="Absorption Explorer", location=False)
         if context.request.path.endswith("/ws"):
             _load_styles_from_here(document)
-    except Exception as error:  # noqa: BLE001 - whatever it is, Panel would show its traceback
+    except Exception as error:  # noqa: BLE001 - otherwise Panel would show the traceback
         # The nonce is added last, and the guard does not send a page without one.
         log_failure("A page could not be built", error)
 
@@ -352,7 +352,7 @@ def _load_styles_from_here(document: Document) -> None:
 
 
 def _panel_files() -> str:
-    """Return the path of Panel's own files on this server, relative to the page; a prefix precedes both."""
+    """Return the path of Panel's own files on this server, relative to the page and thus valid with any prefix."""
     return f"{pn.state.rel_path}/{LOCAL_DIST}" if pn.state.rel_path else LOCAL_DIST
 
 

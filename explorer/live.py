@@ -88,7 +88,7 @@ def thresholds_part(model: ExplorerModel) -> dict[str, Any]:
 
 
 def totals_part(model: ExplorerModel) -> dict[str, str]:
-    """Write the totals of Evidence at the suite's own thresholds, and at moved ones by how many latents absorb."""
+    """Render the totals of Evidence at the suite's own thresholds, and at moved ones for one and many latents."""
     shown, info = model.shown, model.suite_info
     own = num_absorbed(info)
     offered = movable(model.state)
@@ -109,7 +109,7 @@ def fetch_shown(model: ExplorerModel, query: str, **params: Any) -> pd.DataFrame
 
 
 def moved_thresholds(model: ExplorerModel) -> dict[str, float]:
-    """Return thresholds that all differ from the suite's own, if they can be moved."""
+    """Return the thresholds that can be moved, with values that differ from the suite's own."""
     own = model.shown.thresholds_of_suite
     return {name: getattr(own, name) + 0.01 for name in movable(model.state)}
 
@@ -131,7 +131,7 @@ class LivePart:
     Parameters
     ----------
     model : ExplorerModel
-        Showing the SAE and the family; its state is changed.
+        A model that shows the SAE and the family; its state is changed.
     """
 
     def __init__(self, model: ExplorerModel) -> None:
@@ -177,7 +177,7 @@ class LivePart:
         }
 
     def _variants(self, steps: dict[str, Any] | None) -> Iterator[tuple[str, float]]:
-        """Yield the possible lists of split latents, with a tau each: the suite's own, and prefixes of the ranking."""
+        """Yield name and tau of each possible list of split latents: the suite's own, and prefixes of the ranking."""
         yield "own", self._own.tau
         if "tau" not in self._offered:
             return
@@ -247,7 +247,7 @@ class LivePart:
 
 
 def cells_part(rate: str) -> dict[str, str]:
-    """Return the labels of a cell of the strip, by whether one or many latents absorb and the rate is known."""
+    """Return the labels of a cell in the strip for one or many absorbing latents and a known or unknown rate."""
     return {
         f"{case} {'known' if known else 'unknown'}": cell_label(
             Slot(number, "num_absorbing"), Slot(0.1, "rate") if known else None, rate

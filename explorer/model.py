@@ -109,9 +109,9 @@ QUESTIONS: Mapping[str, Question] = {
 
 
 def choices_of(store: Store) -> Mapping[str, SuiteChoices]:
-    """List, by suite, the possible choices, its metrics and its own thresholds.
+    """Return the possible choices in each suite, with its metrics and its own thresholds.
 
-    All sessions of a store share the list.
+    All sessions of a store share the result.
     """
     found = _CHOICES.get(store)
     if found is None:
@@ -241,7 +241,8 @@ class ExplorerModel(param.Parameterized):
         super().__init__()
         self.store = store
         self.state = state
-        #: Runs queries: called with functions that run them, that receive the results, and for when they are late.
+        #: Runs queries. Called with three functions: one that runs them, one that receives the results, and one to
+        #: call if the results are late.
         self.runner: Callable[[Callable[[], Any], Callable[[Any], None], Callable[[], None]], None] = _run_at_once
         self._request = Request(self)
         self._latest = state.snapshot()
@@ -324,7 +325,7 @@ class ExplorerModel(param.Parameterized):
         self.waiting = bool(self._waiting_for)
 
     def unanswered(self, name: str) -> str:
-        """Explain that a result is missing because its query failed; empty if the suite has none."""
+        """Return a message if a result is missing because its query failed; otherwise an empty text."""
         return "This query was not answered; the notice at the top explains why." if name in self._failed else ""
 
     def retry(self) -> None:
@@ -353,7 +354,7 @@ class ExplorerModel(param.Parameterized):
         return all(getattr(self.shown, name) == getattr(self.state, name) for name in _PLACE)
 
     def ask(self, request: Request, query: str, take: Callable[[pd.DataFrame | None], None], **params: Any) -> None:
-        """Run a query of a single view, such as the word tester's; only its latest query counts.
+        """Run a query of a single view, such as the word tester; only the results of its latest query are used.
 
         Parameters
         ----------
@@ -368,7 +369,7 @@ class ExplorerModel(param.Parameterized):
         self.ask_together(request, (query,), take, **params)
 
     def ask_together(self, request: Request, queries: Sequence[str], take: Callable[..., None], **params: Any) -> None:
-        """Run several queries, as `ask` runs one; `take` receives a result of each."""
+        """Run several queries like `ask`; `take` receives one result per query."""
         wanted = {
             query: {
                 name: params[name] if name in params else param_of(self.shown, name) for name in catalog()[query].params
@@ -407,7 +408,7 @@ class ExplorerModel(param.Parameterized):
         return self.fetch_later(answer)()
 
     def fetch_later(self, answer: str) -> Callable[[], pd.DataFrame]:
-        """Return a function that returns what `whole` does; it can be called in any thread."""
+        """Return a function that returns the result of `whole`; it can be called in any thread."""
         query, params = self._query_of(answer)
         return lambda: with_whole_numbers(self.store.fetch(query, **params), catalog()[query].columns)
 
@@ -417,11 +418,11 @@ class ExplorerModel(param.Parameterized):
         return self.store.script(query, shared=shared, **params)
 
     def query(self, answer: str) -> str:
-        """Return the name of the query behind a result; takes the argument of `whole`."""
+        """Return the name of the query behind a result; `answer` as in `whole`."""
         return self._query_of(answer)[0]
 
     def place(self, answer: str) -> dict[str, Any]:
-        """Return the suite, SAE, concept and latent to which a result refers; takes the argument of `whole`."""
+        """Return the suite, SAE, concept and latent to which a result refers; `answer` as in `whole`."""
         _, params = self._query_of(answer)
         found = {name: params.get(name) for name in ("suite", "sae", "concept", "latent")}
         return {name: value for name, value in found.items() if value is not None}

@@ -60,7 +60,7 @@ SHOWN = (Concepts, Headline, CosineView, LatentLists, KSparseView, SharesView, S
 #: Cosines are displayed and stored with four decimals.
 _SCALE = 10_000
 _UNKNOWN = -32_768
-#: Placeholders in explanations, into which the browser fills those of a concept.
+#: Placeholders in explanations, which the browser replaces with the label and the phrase of a concept.
 _SLOTS = {"label": "\ue000", "phrase": "\ue001"}
 
 
@@ -69,7 +69,7 @@ class PartsError(ValueError):
 
 
 def suite_path(suite: str, metric: str | None = None) -> str:
-    """Return the folder of a suite's parts; with a metric that is not the suite's own, of those that it changes."""
+    """Return the folder of a suite's parts; for a `metric` other than the suite's own, of the parts that differ."""
     return f"metrics/{suite}/{metric}" if metric else f"suites/{suite}"
 
 
@@ -89,9 +89,10 @@ class SaeParts:
     Parameters
     ----------
     model : ExplorerModel
-        Showing the SAE and any concept of the family, with the views `SHOWN`. Its state is changed.
+        A model that shows the SAE and any concept of the family, with the views `SHOWN`. Its state is changed.
     figures : dict of str to callable
-        Filled, by figure, with a function that draws it for the first available data; for other concepts the data is
+        Filled with a function for each figure that draws it for the first available data; for other concepts, the
+        browser replaces the data.
 
     Attributes
     ----------
@@ -111,7 +112,7 @@ class SaeParts:
         self.has_examples = False
 
     def sae(self, cells: list[dict[str, Any]], *, choose: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Collect the contents that do not depend on the concept: `cells` of concepts, how to `choose` another SAE."""
+        """Collect the contents that do not depend on the concept: `cells` of concepts, and the selectors (`choose`)."""
         shown = self._model.shown
         families = {name: family.title for name, family in shown.families.items()} if choose else {}
         return {
@@ -207,7 +208,7 @@ class SaeParts:
         }
 
     def cards(self) -> dict[int, dict[str, Any]]:
-        """Render the cards of all latents with a role for any concept of the family, with the cosines so far."""
+        """Render the cards of all latents with a role for any concept of the family, with the cosines collected."""
         roles, cards, contexts = (self._ask(query) for query in ("sae_roles", "sae_cards", "sae_contexts"))
         contexts_of: dict[int, list[dict[str, Any]]] = {}
         for context in records(contexts):

@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 
 #: Parameters of the state on which a snapshot depends.
 _KEPT = ("suite", "sae", "concept", "latent", "metric", "tau", "cosine_threshold", "effect_margin")
-#: Each concept has a number per latent, and no query returns more rows.
+#: Maximum latents of an SAE: a concept has one cosine per latent, and no query returns more rows than this.
 _MAX_LATENTS = 2_000_000
-#: Maximum concepts in a file; of a larger family, those with most absorbing latents.
+#: Maximum concepts in a file; from a larger family, those with most absorbing latents are chosen.
 _MOST_CONCEPTS = 60
 
 
@@ -143,7 +143,7 @@ class _Collector:
         self._concepts = [concept for concept, cell in self._cells.items() if cell["measured"]]
 
     def html(self, given: Mapping[str, Any]) -> str:
-        """Return the snapshot; `given` are the values that the caller gave."""
+        """Return the snapshot; `given` are the values of the state that the caller passed."""
         start = self._start["concept"]
         if start not in self._concepts and not {"concept", "letter"} & given.keys() and self._concepts:
             start = self._concepts[0]
@@ -182,7 +182,7 @@ class _Collector:
         return page
 
     def _has_step(self, concepts: Collection[str], step: RenderedStep) -> bool:
-        """Return whether the snapshot contains what a tour step shows; of the pages, it has only Explore."""
+        """Return whether the snapshot contains what a tour step shows; its only page is Explore."""
         here = {"suite": self._start["suite"], "page": "explore", "sae": self._sae.id, "metric": self._start["metric"]}
         kept = {"concept", "latent", "evidence_token"}
         return (

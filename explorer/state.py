@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
 PAGES = ("explore", "compare", "atlas", "evidence", "token", "learn")
-#: Filters of tested tokens or of a token's latents by SAEs, and further filters of tested tokens.
+#: Filters by SAE, for tested tokens and for a token's latents; with concept and latent, all filters of tested tokens.
 SAE_FACETS = tuple(f"facet_{name}" for name in ATTRIBUTES)
 FACETS = (*SAE_FACETS, "facet_concept", "facet_latent")
 #: Maximum length of a search; tokens are shorter.
@@ -55,7 +55,7 @@ COMPARED_CONCEPTS = 60
 X_AXES = ("l0", "layer", "width", "variance_explained", "loss_recovered", "dead_fraction")
 #: Parameters that are ids; `apply` checks whether they exist.
 _IDS = ("sae", "concept", "family", "metric", "other_suite", "other_sae", "facet_concept")
-#: Parameters that are more specific than others.
+#: Keys of a URL, each with the less specific keys that are ignored if it is given.
 _SAID_BY = {"sae": ATTRIBUTES, "concept": ("family", "letter"), "other_sae": OTHER, "facet_concept": ("facet_letter",)}
 
 
@@ -100,7 +100,7 @@ class Snapshot(SimpleNamespace):
 
 
 class ExplorerState(param.Parameterized):
-    """Ids and switches of one session; every change of the page goes through here.
+    """Ids and switches of one session; every change of the page is a change of these parameters.
 
     Parameters
     ----------
@@ -312,7 +312,7 @@ class ExplorerState(param.Parameterized):
         return self._choices.get(suite, _NO_CHOICES) if suite else _NO_CHOICES
 
     def _opening(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the initial view of a suite, unless `values` contain a part of it."""
+        """Return the initial view of a suite; empty if `values` contain a part of it."""
         return {} if self._OPENED & values.keys() else self._of(values.get("suite", self.suite)).opening
 
     def metrics_of(self, suite: str | None) -> list[str]:
@@ -354,7 +354,7 @@ class ExplorerState(param.Parameterized):
 
     @property
     def moved(self) -> dict[str, float]:
-        """The suite's own value of each threshold that differs from it."""
+        """The thresholds that differ from the suite's own, with the suite's own values."""
         own = self.thresholds_of_suite._asdict()
         return {name: own[name] for name in own if name in self.movable and getattr(self, name) != own[name]}
 
@@ -416,13 +416,13 @@ class ExplorerState(param.Parameterized):
 
     @property
     def parent(self) -> Concept | None:
-        """The concept of which the chosen one is a kind, or None."""
+        """The parent of the concept, or None."""
         parent = self.chosen_concept and self.chosen_concept.parent
         return self.concepts.get(parent) if parent else None
 
     @property
     def options(self) -> dict[str, list[Any]]:
-        """The options of each attribute, given the values of earlier ones, and of "sae"."""
+        """The options of each attribute, given the values of earlier attributes, and the options of "sae"."""
         return choose(self.saes, self._attributes())[1]
 
     @property
@@ -479,7 +479,7 @@ class ExplorerState(param.Parameterized):
     @property
     def compared_concepts(self) -> list[str]:
         """The ids of the compared concepts: those of the family, or some around the chosen one."""
-        family = self.family  # once: it is looked up, and there may be a thousand concepts
+        family = self.family  # read once, because there may be a thousand concepts
         there = [concept.id for concept in self.concepts.values() if concept.family == family]
         start = there.index(self.concept) // COMPARED_CONCEPTS * COMPARED_CONCEPTS if self.concept in there else 0
         return there[start : start + COMPARED_CONCEPTS]
@@ -518,7 +518,7 @@ class ExplorerState(param.Parameterized):
             raise ValueError(refusal)
 
     def _attributes(self) -> dict[str, Any]:
-        """Return the attributes of the SAE that was chosen last, as a wish."""
+        """Return the attributes of the SAE that was chosen last, as preferences for the next choice."""
         sae = (
             next((sae for sae in self._of(self._place[0]).saes if sae.id == self._place[1]), None)
             if self._place
@@ -527,7 +527,7 @@ class ExplorerState(param.Parameterized):
         return {} if sae is None else {name: getattr(sae, name) for name in ATTRIBUTES} | {"sae": sae.id}
 
     def _go(self, suite: str | None, sae: Sae | None, concept: str | None, values: dict[str, Any]) -> None:
-        """Set SAE, concept and `values` as one change; parameters that do not apply there are reset."""
+        """Set SAE, concept and `values` as one change; parameters that do not apply to them are reset."""
         there = self._of(suite)
         sae = sae or choose(there.saes, {})[0]
         if concept not in there.concepts:
@@ -563,8 +563,8 @@ class ExplorerState(param.Parameterized):
         Parameters
         ----------
         values : mapping of str to object
-            Values by parameter, or their text as a URL has it. A latent of "" means none. An attribute of SAEs
-            (`explorer.saes.ATTRIBUTES`) selects the closest SAE, `family` the family's first concept.
+            Values by parameter, or their text as in a URL. An empty text for the latent means None. An attribute of
+            SAEs (`explorer.saes.ATTRIBUTES`) selects the closest SAE, `family` the family's first concept.
 
         Returns
         -------
@@ -617,7 +617,7 @@ class ExplorerState(param.Parameterized):
         return refused
 
     def _fit_evidence(self, metric: str | None, judging: Collection[str], wanted: dict[str, Any]) -> None:
-        """Sort tested tokens by the main column of the metric."""
+        """Replace the sort column and the verdict filter of tested tokens if the metric does not have them."""
         if wanted.get("evidence_sort", self.evidence_sort) in unused_columns(metric):
             wanted["evidence_sort"] = decisive(metric)
         verdict = wanted.get("evidence_verdict", self.evidence_verdict)
@@ -695,14 +695,14 @@ class ExplorerState(param.Parameterized):
 
     @staticmethod
     def _refuse_latent(latent: int | None, sae: Sae | None) -> str:
-        """Explain why an SAE has no such latent; empty if it has, or if its number of latents is unknown."""
+        """Return why an SAE does not have a latent; empty if it has it or its number of latents is unknown."""
         if latent is None or (sae is not None and (not sae.counted or not latent >= sae.n_latents > 0)):
             return ""
         there = f"this SAE has {sae.n_latents:,} latents" if sae else "this suite holds no SAE"
         return f"latent = {shortened(latent)} does not exist here ({there})"
 
     def _refuse_facet_latent(self) -> str:
-        """Explain why no SAE of the suite has the latent of the filter; empty if one may have it."""
+        """Return why no SAE of the suite has the latent of the filter; empty if one may have it."""
         latent, most = self.facet_latent, max((sae.n_latents for sae in self.saes), default=0)
         if latent is None or latent < most or not all(sae.counted and sae.n_latents for sae in self.saes):
             return ""

@@ -1,4 +1,4 @@
-"""What a measurement will cost on this machine: time, memory and disk, from what small pieces of it take."""
+"""Estimate of a measurement's time, memory and disk space on this machine, from timed samples of its work."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ if TYPE_CHECKING:
     from measure.saes.base import Sae
     from measure.tasks import Task
 
-#: Candidates for each word of an SAE with one active latent, as far as can be guessed before they are counted: of SAEs
-#: with more there are so much fewer. Tokens after a prompt's word.
+#: Guessed candidates per word on an SAE with one active latent per token; inversely proportional to the number
+#: of active latents. Number of tokens after a prompt's word.
 _CANDIDATES, _SUFFIX = 0.1, 5
-#: Tokens of a worked example; bytes of text for a token, about.
+#: Approximate tokens per worked example, and bytes of text per token.
 _EXAMPLE, _BYTES = 8, 4
 _PROBE_STEPS = 200
-#: Latents of an SAE whose kin are looked for, about.
+#: Approximate number of latents per SAE whose kin are searched for.
 _MATTER = 1500
-#: What a training step takes beside its one large product, in latents.
+#: Cost of a training step in addition to its one large product, expressed as a number of latents.
 _STEP = 2000
 _STREAM_BYTES = 2
 _SIDE = 1024
-#: How many windows, words, tested words and tokens are timed; each this often, but once if it takes more seconds than
-#: this. The fastest counts.
+#: Numbers of windows, words, tested words and tokens in a timed sample; number of runs of each, of which the fastest
+#: counts; and seconds: a sample that takes longer is not run again.
 _TIMED_WINDOWS, _TIMED_WORDS, _TIMED_TESTED, _TIMED_ROWS, _OFTEN, _LONG = 2, 64, 8, 256, 3, 1.0
-#: Share of the speed of a large matrix product that fits and training reach.
+#: Speed of fits and of training, as a share of the speed of a large matrix product.
 _USED = 0.35
 
 
@@ -62,7 +62,7 @@ class Cost(NamedTuple):
 
 
 class Size(NamedTuple):
-    """Words of a family of concepts, those of them that are tested, and its concepts."""
+    """Numbers of words, test words and concepts of a family."""
 
     words: int
     tested: int
@@ -70,7 +70,7 @@ class Size(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What one window, word or token takes: seconds, and bytes while it is computed."""
+    """Seconds for one window, word or token, and bytes of memory while it is computed."""
 
     seconds: float
     memory: float
@@ -78,31 +78,31 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class Facts:
-    """What decides on the work, and what pieces of it were seen to take.
+    """The quantities on which the amount of work depends, and the measured cost of samples of it.
 
     Attributes
     ----------
     d_model : int
     families : dict of str to Size
-        By the family's id.
+        By family id.
     text : int
-        Windows of running text through which the model is run.
+        Number of windows of text on which the model is run.
     top : int
         The highest layer with an SAE.
     length : int
         Tokens of a prompt before the word.
     window, word : Piece
-        A window of text, or a word in a shared prompt, up to that layer.
+        The model up to layer `top` on a window of text, or on a word in a shared prompt.
     own : Piece
-        A prompt of a word's own, up to that layer.
+        The model up to layer `top` on a prompt that is used for one word only.
     asked, tested, loss : Piece
-        A word whose answer is asked for, a candidate that is ablated, a window whose loss is computed.
+        The model's answer for a word, the ablation of a candidate, the loss of a window.
     encoded, given_back : Piece
-        A token encoded or given back by an SAE, for each latent.
+        Encoding or reconstruction of a token by an SAE, per latent.
     active : float
-        Active latents of a token.
+        Active latents per token.
     speed : float
-        Multiplications of large matrices, 10^9 a second.
+        Speed of products of large matrices, 10^9 multiplications per second.
     """
 
     d_model: int
@@ -123,19 +123,19 @@ class Facts:
 
     @property
     def words(self) -> int:
-        """Words of all families, each family's for itself."""
+        """Number of words of all families; a word in several families counts once per family."""
         return sum(size.words for size in self.families.values())
 
 
 def facts_of(model: LanguageModel, config: Config, base: Path) -> Facts:
-    """Read off a model and a configuration what decides on the work, and see what small pieces of it take.
+    """Collect the quantities on which the amount of work depends, and time samples of the work.
 
     Parameters
     ----------
     model : LanguageModel
     config : Config
     base : Path
-        The folder that paths of the configuration start from.
+        The folder to which paths in the configuration are relative.
     """
     known = [number for number, _ in model.tokenizer.words()]
     length = _EXAMPLE * sum(config.prompts.num_examples) // len(config.prompts.num_examples) + 1
@@ -147,7 +147,7 @@ def facts_of(model: LanguageModel, config: Config, base: Path) -> Facts:
     width = config.windows.length + 1
     windows = words.repeat(-(-_TIMED_WINDOWS * width // len(words)))[: _TIMED_WINDOWS * width].view(-1, width)
     alone = torch.tensor([prompt.prefix], device=model.device)
-    model.word_streams(prompt, words[:1], [top])  # what comes before the word is read once, for all
+    model.word_streams(prompt, words[:1], [top])  # computes the shared prefix once, so that it is not timed
     stream = model.streams(windows, [top])[top][:, 1:].flatten(0, 1)
     sae = _some_sae(config, base, model)
     rows = stream[torch.arange(_TIMED_ROWS, device=model.device) % len(stream)].cpu().numpy()
@@ -178,7 +178,7 @@ def facts_of(model: LanguageModel, config: Config, base: Path) -> Facts:
         word=_take(lambda number: model.word_streams(prompt, words[:number], [top]), len(words)),
         own=_take(lambda _: model.streams(alone, [top]), 1),
         asked=_take(lambda number: asked(words[:number]), len(words)),
-        # One word more is run, to see what memory it takes.
+        # One more word is run, to measure the memory that it needs.
         tested=_take(tested, _TIMED_TESTED, more=1),
         loss=_take(lambda number: model.losses(windows[:number], {}), len(windows)),
         encoded=_per_latent(_take(lambda number: sae.encode_sparse(rows[:number]), len(rows)), sae),
@@ -189,7 +189,7 @@ def facts_of(model: LanguageModel, config: Config, base: Path) -> Facts:
 
 
 def _size(config: Config, part: ConceptsPart | None, base: Path, model: LanguageModel) -> tuple[str, Size]:
-    """Count a family's words; return them by its id."""
+    """Return the id and the size of a family."""
     how = config.vocabulary.model_dump()
     vocabulary = read_vocabulary(model.tokenizer, **how, concepts=family_settings(part, base))
     size = Size(len(vocabulary.ids), len(vocabulary.test), len(vocabulary.family.measured))
@@ -197,20 +197,20 @@ def _size(config: Config, part: ConceptsPart | None, base: Path, model: Language
 
 
 def _some_sae(config: Config, base: Path, model: LanguageModel) -> Sae:
-    """Open an SAE that is measured, or make one like those that are trained."""
+    """Open one of the SAEs to measure, or create one like those to train."""
     given = next((part.path for part in config.saes if part.path), None)
     if given is not None:
         return open_sae(base / given, model.device)
     d_model, width, device = model.d_model, max(config.saes[0].widths), model.device
     decoder = torch.nn.functional.normalize(torch.randn(width, d_model, device=device), dim=1)
     bias, mean, one = (torch.zeros(size, device=device) for size in (width, d_model, ()))
-    # About as many latents are active on a token as are wanted.
+    # With this threshold, about k latents are active per token.
     threshold = torch.special.ndtri(torch.tensor(1 - min(config.saes[0].k) / width)).to(device)
     return TrainedSae(decoder.T.contiguous(), bias, decoder, mean, mean, one + 1, threshold)
 
 
 def _text_tokens(config: Config, base: Path) -> int:
-    """Return how many tokens of text there are, at most: of files that are there, no more than they hold."""
+    """Return the maximum number of tokens of text; for files, it is limited by their size."""
     number = 0
     for part in config.text:
         size = sum(file.stat().st_size for file in base.glob(part.files) if file.is_file())
@@ -219,7 +219,7 @@ def _text_tokens(config: Config, base: Path) -> int:
 
 
 def _take(run: Callable[[int], object], number: int, more: int = 0) -> Piece:
-    """Return what one thing takes, of `number` that are done at once, and some more alone."""
+    """Return the cost of one item if `number` items are computed at once, and `more` items separately."""
     memory = peak_of(partial(run, number))
     best = float("inf")
     for _ in range(_OFTEN):
@@ -240,7 +240,7 @@ def _per_latent(piece: Piece, sae: Sae) -> Piece:
 def expect(
     plan: Plan, tasks: list[Task], model: LanguageModel, config: Config, base: Path, workers: int
 ) -> tuple[Cost, dict[str, float]]:
-    """Estimate what is left to do, and the seconds of each task by its digest; where nothing is, nothing is timed."""
+    """Estimate the cost of the remaining tasks, and the seconds for each by its digest; 0 if there are none."""
     if not tasks:
         return Cost(0, 0, 0), {}
     facts = facts_of(model, config, base)
@@ -249,7 +249,7 @@ def expect(
 
 
 def effort(task: Task, facts: Facts, config: Config) -> float:
-    """Return about how many seconds a task takes on this machine, if nothing else runs there."""
+    """Return the approximate seconds for a task on this machine if nothing else runs on it."""
     f, windows, settings = facts, config.windows, task.settings
     alone = config.prompts.draw == "each_word" and not config.prompts.templates
     prompts = len(config.prompts.templates) or config.prompts.kept
@@ -277,7 +277,7 @@ def effort(task: Task, facts: Facts, config: Config) -> float:
         "text_latents": on_text * width * f.encoded.seconds,
         # An answer with and without a probe's direction.
         "erasure": 2 * family.concepts * ERASED * f.asked.seconds,
-        # Cross-validated, and where words are few cross-fitted.
+        # Cross-validated and, if words are few, cross-fitted.
         "k_sparse": family.words * family.concepts * 2e5 * (NUM_FOLDS if config.concepts else 1) * fit,
         "ablation": _candidates(active, family, config) * (f.tested.seconds + alone * f.own.seconds),
         "projections": config.method.random_directions
@@ -295,30 +295,30 @@ def effort(task: Task, facts: Facts, config: Config) -> float:
 
 
 def _family(vocabulary: Task) -> str:
-    """Return the family of concepts that a vocabulary is of."""
+    """Return the id of the family for which a vocabulary is labelled."""
     told = vocabulary.settings["concepts"] or {"family": FIRST_LETTERS.family}
     return str(told["family"])
 
 
 def _candidates(active: float, family: Size, config: Config) -> float:
-    """Guess how many words are ablated on an SAE with so many active latents per token."""
+    """Estimate the number of words ablated on an SAE with `active` active latents per token."""
     most = family.concepts * (config.method.limit or family.words)
     return min(_CANDIDATES * family.words / max(active, 1), most)
 
 
 def _width(sae: Task) -> int:
-    """Return the number of latents of an SAE that is trained, or was."""
+    """Return the number of latents of an SAE, to be trained or existing."""
     return int(sae.settings["width"]) if sae.stage == "train" else width_of(sae.settings["path"])
 
 
 def estimate(plan: Plan, tasks: list[Task], facts: Facts, config: Config, workers: int) -> Cost:
-    """Estimate what is left to do.
+    """Estimate the cost of the remaining tasks.
 
     Parameters
     ----------
     plan : Plan
     tasks : list of Task
-        Those that are not done.
+        The remaining tasks.
     facts : Facts
     config : Config
     workers : int
@@ -343,8 +343,8 @@ def estimate(plan: Plan, tasks: list[Task], facts: Facts, config: Config, worker
         disk += {"package": 0.3e9, "text_latents": row * on_text}.get(task.stage, 0)
         disk += 1.2 * row * f.families[_family(task.needs["vocabulary"])].words if task.stage == "latents" else 0
         disk += 4 * 2 * task.settings["width"] * f.d_model if task.stage == "train" else 0
-    # Of the stages, the one that takes most: the stream at all words in float32, twice, for the probes; an SAE with its
-    # directions and what it makes of words and text; a batch.
+    # The stage that needs most memory: probes (the stream at all words, also twice in float32), an SAE (its weights and
+    # directions, and its activations on words and text), or training; in addition, one batch.
     width = max(map(_width, saes))
     training = max((4 * 8 * one * f.d_model + 3 * 1024 * one * 4 for one in trained), default=0)
     most = max(size.words for size in f.families.values())
@@ -365,7 +365,7 @@ def estimate(plan: Plan, tasks: list[Task], facts: Facts, config: Config, worker
 
 
 def speed() -> float:
-    """Time a matrix product as the model's are; return 10^9 multiplications a second."""
+    """Return the speed of a matrix product in the precision of the model, in 10^9 multiplications per second."""
     device = best_device()
     one = torch.randn(_SIDE, _SIDE, device=device, dtype=fast_precision(device))
     best = 0.0

@@ -1,1 +1,1 @@
-"""One file a view: a pane bound to the model, and its way back to the state."""
+"""The views, one per file: each shows results of the model and passes the visitor's actions to the state."""

@@ -32,7 +32,7 @@ def take(handlers: Handlers, message: object) -> None:
     handlers : mapping of str to callable
         Handlers by action, called with the value.
     message : object
-        What was sent.
+        The message as received.
     """
     action = message.get("action") if isinstance(message, dict) else None
     handler = handlers.get(action) if isinstance(action, str) else None
@@ -48,7 +48,7 @@ def take(handlers: Handlers, message: object) -> None:
 
 
 def _form(handler: Callable[[Any], object]) -> TypeAdapter[Any]:
-    """Return the annotated type of a handler's parameter."""
+    """Return the validator for the annotated type of a handler's parameter."""
     named = {name: kind for name, kind in get_annotations(handler, eval_str=True).items() if name != "return"}
     return _adapter(next(iter(named.values()), Any))
 
@@ -72,8 +72,9 @@ def _whole(value: Any) -> Any:
 def one_act() -> Iterator[None]:
     """Send all changes of the page after one user event in one message.
 
-    In a notebook each cell is a document of its own, and an act in one changes others: there none of them may be the
-    current one, for Panel would give its style sheets to the new models of all, and Bokeh refuse them.
+    In a notebook each cell is a separate document, and an event in one cell changes others. None of them may be the
+    current document then, because Panel would assign that document's style sheets to the new models of all documents,
+    which Bokeh rejects.
     """
     doc = pn.state.curdoc
     if doc is None or doc.session_context:
@@ -89,11 +90,12 @@ def one_act() -> Iterator[None]:
 
 @contextmanager
 def _models_looked_for_once(doc: Document | None) -> Iterator[None]:
-    """Have Bokeh look for models that came or went at the end, and only where some did.
+    """Make Bokeh collect the models of the document once at the end, and only if some were added or removed.
 
-    It goes through all of a page, which takes longer than most acts, and HoloViews has it do so after each plot.
+    For this, Bokeh traverses the whole page, which takes longer than handling most events, and HoloViews triggers it
+    after each plot.
     """
-    if doc is None or "recompute" in vars(doc.models):  # an act within an act
+    if doc is None or "recompute" in vars(doc.models):  # a nested event
         yield
         return
     models, roots, wanted = doc.models, doc.roots, []

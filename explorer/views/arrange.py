@@ -24,7 +24,7 @@ STILL_TO_COME = "still to come"
 
 
 class Stack(View):
-    """Stacks its parts; when a page is opened, all after the first two are built once these are painted.
+    """Stacks its parts; when a page is opened, the first two are built at once, the others after these are painted.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class Switch(View):
     model : ExplorerModel
     """
 
-    #: Classes of views, by value of the attribute that it follows.
+    #: Classes of views, by value of the attribute that selects one.
     options: ClassVar[Mapping[str, type[View]]]
 
     def __init__(self, model: ExplorerModel) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 #: The parameter of the state that sets each plot's x-axis, with its quantity.
 _PLOTS = {"rate_x": "absorption", "other_x": "absorption", "splits_x": "splits"}
-#: What the rate is drawn against beside L0, the first of which SAEs differ in.
+#: Attributes for the x-axis of the second plot; the default is the first in which the SAEs differ.
 _OTHER_X = ("layer", "variance_explained", "loss_recovered", "width", "dead_fraction", "l0")
 _SHORT_X = {name: label.partition(",")[0] for name, label in X_AXES.items()}
 _REACH = 0.06
@@ -159,7 +159,7 @@ class Atlas(View):
         self._show_table()
 
     def _has_data(self, name: str) -> bool:
-        """Tell whether a panel has points, on an axis on which SAEs differ if nobody chose the axis."""
+        """Return whether a panel has points, and its x-axis was chosen by the visitor or distinguishes SAEs."""
         means, panel = self._model.sae_means, self._panel(name)
         is_chosen = self._is_alone or getattr(self._model.shown, name) is not None
         return (is_chosen or _x_of(panel) in _offered(means)) and not saes_with_values(means, panel).empty
@@ -182,7 +182,7 @@ def panel_titles(model: ExplorerModel) -> dict[str, str]:
 
 
 def panel_of(model: ExplorerModel, name: str) -> str:
-    """Name the figure of a panel: rate_x, other_x or splits_x, by which part of the state it has its x-axis."""
+    """Return the name of a panel's figure; `name` is the parameter of its x-axis (rate_x, other_x or splits_x)."""
     x = getattr(model.shown, name) or other_x(model.sae_means, model.shown)
     return f"{_PLOTS[name]}-vs-{x.replace('_', '-')}"
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from bokeh.document import Document
 
-#: Seconds for which a session, and with it all others of the process, waits for results.
+#: Maximum seconds for which a session waits for results and thus blocks all other sessions of the process.
 _SOON = 0.25
 _QUESTIONS = ThreadPoolExecutor(32, "asking")
 #: One job at a time: in parallel, jobs would only slow each other and every session down.
@@ -55,19 +55,19 @@ class Caller:
             document.on_session_destroyed(self._leave)
 
     def tell(self, act: Callable[[], None], *, after: Semaphore | None = None) -> None:
-        """Have `act` run where the page may be changed; once the session has ended, this ends the work.
+        """Run `act` in the session's event loop, where the page may be changed; end the work if the session has ended.
 
         Parameters
         ----------
         act : callable
         after : Semaphore, optional
-            Of what the browser has still to take: acquired before `act` runs. A notebook, which is told at once, does
-            without.
+            Limits the chunks that the browser has not yet acknowledged; acquired before `act` runs. Not used in a
+            notebook, where `act` runs at once.
 
         Raises
         ------
         SlowBrowserError
-            Where that takes too long.
+            If acquiring `after` takes too long.
         """
         if self._document is None:
             act()
@@ -102,7 +102,7 @@ def in_background(work: Callable[[Caller], object], turn: Lock = _TURN) -> None:
     """
     document = pn.state.curdoc
     if document is None or document.session_context is None:
-        # A notebook: its own thread is where everything runs.
+        # In a notebook, everything runs in one thread.
         work(Caller(None))
         return
     caller = Caller(document)
@@ -115,14 +115,14 @@ def in_background(work: Callable[[Caller], object], turn: Lock = _TURN) -> None:
 
 
 def in_thread(ask: Callable[[], Any], take: Callable[[Any], None], say_so: Callable[[], None]) -> None:
-    """Take over results, immediately if they arrive soon, otherwise later without blocking any session.
+    """Pass on results, at once if they arrive soon, otherwise later without blocking any session.
 
     Parameters
     ----------
     ask : callable
         Returns the results; called in another thread.
     take : callable
-        Receives them where the page may be changed.
+        Receives the results in the session's event loop, where the page may be changed.
     say_so : callable
         Called if they do not arrive soon.
     """

@@ -1,15 +1,15 @@
-// The page's side of explorer/views/browser.py. It draws nothing.
+// The browser's side of explorer/views/browser.py, without visible content.
 
 const YEAR = 365 * 24 * 3600
 const LONGEST_REST = 100 // ms after which an idle callback runs in any case
 const LONGEST_PING = 5000 // ms, after which a ping may have been lost
 const LONGEST_PAUSE = 2000 // ms between two attempts to reconnect
 
-// Safari has no such callback.
-// If nothing is painted, a browser may not report for a long time that it is idle.
+// Calls a function when the browser is idle. Safari does not have requestIdleCallback, and a browser that paints nothing
+// may not report for a long time that it is idle.
 const whenIdle = (act) => window.requestIdleCallback?.(act, { timeout: 1000 }) ?? setTimeout(act, LONGEST_REST)
 
-// The focused element handles keys first: a slider the arrows, a field all keys.
+// Whether the focused element handles the key itself: a slider handles arrows, a field all keys.
 function taken(event) {
   const [target] = event.composedPath()
   if (!(target instanceof Element)) return false
@@ -26,7 +26,7 @@ function setTheme(dark) {
 function reconnect(page, seconds) {
   const root = document.documentElement
   const lost = document.querySelector(".ax-lost")
-  let deadline = null // the timer that gives up, while the connection is cut
+  let deadline = null // while disconnected: the timer after which the page stops reconnecting
   let pause
   const turn = (isCut) => {
     clearTimeout(deadline)
@@ -75,8 +75,8 @@ function preparePull(page, connection) {
       delete page.apply_json_patch
     }
   }
-  // Bokeh's own drops the buffers (3.9, bokeh/bokeh#15347), sends all models back to the server as new ones, and never
-  // reports the page ready again.
+  // Bokeh's own method drops the buffers (3.9, bokeh/bokeh#15347), sends all models back to the server as new ones, and
+  // never reports the page ready again.
   page.replace_with_json = (json) => {
     const pulled = page.constructor.from_json(json, [], buffers)
     const { config } = pulled
@@ -116,12 +116,12 @@ export function render({ model }) {
   const show = (push) => {
     const wanted = `?${model.query}`
     if (window.location.search === wanted) return
-    if (model.alone) push = false // in a frame, each entry would be one of the surrounding page
+    if (model.alone) push = false // in a frame, the surrounding page would get the entries
     window.history[push ? "pushState" : "replaceState"]({}, "", `${window.location.pathname}${wanted}`)
   }
   show(false)
-  // All values of a slider in one drag are one step; the last may come after the pointer was released.
-  let dragged = "" // since a pointer or key was pressed: "begun" if on a slider, "noted" once that is a step
+  // All values of a slider in one drag make one entry; the last may arrive after the pointer was released.
+  let dragged = "" // since the last press of a pointer or key: "begun" if on a slider, "noted" once it has an entry
   const isSlider = (each) => each instanceof Element && each.matches(".noUi-target")
   const captured = { capture: true, signal: life.signal }
   window.addEventListener("pointerdown", (event) => { dragged = event.composedPath().some(isSlider) ? "begun" : "" }, captured)
@@ -136,7 +136,7 @@ export function render({ model }) {
   retitle()
   model.on("title", retitle)
 
-  // An embedded view has the theme of the surrounding page, which is not the visitor's choice.
+  // An embedded view follows the theme of the surrounding page; no cookie stores it as the visitor's choice.
   const follow = () => { setTheme(model.dark); if (!model.alone) cookie("dark", model.dark ? 1 : 0) }
   const remember = () => { for (const [name, value] of Object.entries(model.memory)) cookie(name, value) }
   model.on("dark", follow)
@@ -147,7 +147,7 @@ export function render({ model }) {
   } else {
     drawn.add(page)
     reconnect(page, model.reconnect_seconds)
-    // The page's inline script knows the system's theme, but the server only the cookie; report a difference.
+    // The page's inline script reads the system's theme, the server only the cookie; report a difference.
     const dark = root.dataset.theme ? root.dataset.theme === "dark" : model.dark
     if (dark !== model.dark) send("dark", dark)
   }
@@ -191,8 +191,9 @@ export function render({ model }) {
 
   document.querySelector(".ax-scrim")?.addEventListener("click", () => root.classList.remove("ax-drawer-open"), life)
 
-  // The busy line: from a message to the server, which a ping follows, until the last ping is answered. Before a ping the
-  // server does what it has collected, as the values of a slider that is dragged, so there is one ping at a time.
+  // The busy line is shown from a message to the server, which is followed by a ping, until the last ping is answered. A
+  // ping makes the server handle the changes that it has collected, such as the values of a slider that is dragged, so
+  // only one ping is sent at a time.
   let pings = model.pong
   let pinged = 0
   let late = null
@@ -217,8 +218,8 @@ export function render({ model }) {
     }
     showBusy()
   }
-  // Up to 30 s after the last change, BokehJS (3.9, 3.10) keeps what has left the page: figures would pile up. Answers come
-  // after the pong, so it is let go once nothing more comes from the server.
+  // BokehJS (3.9, 3.10) keeps models that were removed from the page for up to 30 s after the last change, so figures would
+  // accumulate. Results arrive after the pong, so the models are released once the server sends no further changes.
   const letGo = () => whenIdle(() => { if (!life.signal.aborted) page.freeze_all_models(() => {}) })
   let lingering = null
   const letGoSoon = ({ sync }) => {

@@ -31,7 +31,7 @@ def remembered(name: str) -> str | None:
 def requested_query() -> str:
     """Return the query of the URL with which this session was requested.
 
-    Panel's own reading of it fails on numbers of thousands of digits, so pages are served without its Location.
+    Panel's Location component fails to parse numbers with thousands of digits, so pages are served without it.
     """
     arguments = pn.state.session_args or {}
     return urlencode([(name, value.decode("utf-8", "replace")) for name, (*_, value) in arguments.items()])
@@ -108,7 +108,7 @@ class Browser(JSComponent):
             self._answer_ping(number)
 
     def _answer_ping(self, number: int) -> None:
-        self._ping = max(self._ping, number)  # a plot's is answered later, maybe after the next one
+        self._ping = max(self._ping, number)  # a ping from a plot is answered later, possibly after the next
         with one_act():
             self._answer()
 

@@ -1,4 +1,4 @@
-// The notebook's side of explorer/views/cell.py. It draws nothing.
+// The browser's side of explorer/views/cell.py, without visible content.
 
 // JupyterLab and VS Code mark the body with their theme; null if there is no mark.
 function isDark() {
@@ -23,7 +23,7 @@ export function render({ model }) {
   window.axStyles ??= new CSSStyleSheet()
   window.axStyles.replaceSync(model.sheet)
 
-  // The picture replaces a view without a kernel (explorer/picture.py); it may be laid out later than this.
+  // The picture replaces the view if there is no kernel (explorer/picture.py); it may be added after this component.
   const hiding = document.head.appendChild(document.createElement("style"))
   hiding.textContent = `img.${model.picture} { display: none !important }`
   model.on("remove", () => hiding.remove())

@@ -1,4 +1,4 @@
-"""A notebook's cell: provides what the explorer's page provides elsewhere."""
+"""The output of a notebook cell, with the colours, style sheet and dialogs that the page provides elsewhere."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class _Output(pn.Column):
 
 
 def _show_picture(content: pn.viewable.Viewable, name: str, shown: Snapshot) -> None:
-    from IPython.display import display  # noqa: PLC0415 - an extra, which is there in notebooks
+    from IPython.display import display  # noqa: PLC0415 - optional, installed in notebooks
 
     sae = f", {shown.chosen_sae.label}" if shown.chosen_sae else ""
     picture = picture_html(content, name, f"Absorption Explorer: {shown.noun} {shown.label}{sae}")

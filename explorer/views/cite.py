@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Cite(pn.viewable.Viewer):
-    """The dialog, one for the session.
+    """The dialog, one per session.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class Cite(pn.viewable.Viewer):
 
 
 def cited_suite(model: ExplorerModel) -> CitedSuite:
-    """Return the data of the current suite for a citation."""
+    """Return the data about the current suite that a citation states."""
     suite = model.store.suites[model.shown.suite]
     manifest = suite.manifest
     return CitedSuite(suite.name, manifest.model.name, manifest.provenance.date, suite.checksum)

@@ -34,7 +34,7 @@ class CompareHead(View):
 
 
 def head_html(shown: Snapshot, *, only: str = "") -> str:
-    """Render the description of the comparison, with the switch unless there is `only` one."""
+    """Render the description of the comparison, with the switch unless `only` one comparison is available."""
     part = only or shown.compare_by
     return render(
         "compare_head",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class ConceptGraphView(View):
-    """Shows concept, split latents, absorbing latents and tokens; the plot is built and redrawn while it is in view.
+    """Shows concept, split latents, absorbing latents and tokens; the plot is drawn only while it is in view.
 
     Parameters
     ----------
@@ -60,12 +60,12 @@ class ConceptGraphView(View):
     def _is_drawn(self) -> bool:
         return len(self._graph.absorbing) > 0 or len(self._graph.split) > 1
 
-    def _see(self, is_seen: bool) -> None:  # noqa: FBT001 - what the browser reports
+    def _see(self, is_seen: bool) -> None:  # noqa: FBT001 - a value from the browser
         self._is_seen = is_seen
         self._catch_up()
 
     def _catch_up(self) -> None:
-        """Build or redraw the plot once it is in view, because it takes HoloViews longer than all other plots."""
+        """Build or redraw the plot if it is in view, because HoloViews takes longer for it than for any other plot."""
         if not (self._is_seen and self._is_drawn):
             return
         height = self._graph.height
@@ -78,7 +78,7 @@ class ConceptGraphView(View):
             self._plot.update()
 
     def drawing(self) -> partial[Plot]:
-        """Return the call that draws the state shown."""
+        """Return the call that draws the graph for the state shown."""
         shown = self._model.shown
         return partial(
             concept_graph,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _DARKEST = 54  # percent of the full colour: label and count stay readable on it
 #: Maximum number of concepts in a grid, and maximum characters of their labels.
 _GRID_CELLS, _GRID_LABEL = 40, 3
-#: Rows of the list that are sent; typing finds others.
+#: Maximum rows of the list that are sent; the visitor finds others by typing.
 _LISTED = 60
 
 
@@ -92,7 +92,7 @@ def strip_html(
     family : str or None
         Id of the family shown.
     typed : str
-        Search text for a list: the beginning of a label, or a part of it.
+        Search text for a list, any part of a label; labels that begin with it come first.
     listed : int
         Maximum rows of a list.
     """

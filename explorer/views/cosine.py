@@ -38,7 +38,7 @@ class CosineView(View):
     ----------
     model : ExplorerModel
     alone : bool
-        Whether it is shown without lists of latents and card.
+        Whether the view is shown without the lists of latents and the latent's card.
     """
 
     answers = ("cosines", "split_latents", "absorbing_latents")
@@ -92,7 +92,7 @@ class CosineView(View):
         """Show the plot of the chosen form, or the reason for its absence; a plot of the same form is kept."""
         wanted = self._model.shown.cosine_view if self._n_latents else "empty"
         if self._zoomed_in != self._n_latents:
-            # The plot shows all latents again when their number changes; the line must, too.
+            # When the number of latents changes, the plot zooms out to all of them, and its line must as well.
             self._zoomed_in = self._n_latents
             self._zoom.update(x_range=None)
         if wanted == "empty":

@@ -49,7 +49,7 @@ def counts_html(
     counts : dict or None
         The row of the query `suite_info`.
     absorbed : float or None
-        The number of absorbed tokens (`num_absorbed`), or a slot for it; None: not stated.
+        The number of absorbed tokens (`num_absorbed`), or a placeholder for it; not stated if None.
     own : int or None
         The same at the suite's own thresholds.
     moves : bool
@@ -67,7 +67,7 @@ def counts_html(
 
 
 def num_absorbed(info: dict[str, Any] | None) -> int | None:
-    """Return the number of absorbed tested tokens, without those of which only the number was published."""
+    """Return the number of absorbed tested tokens, without those for which only a count was published."""
     if info is None or info["n_tested_tokens"] is None or info["n_absorbed_tokens"] is None:
         return None
     return int(info["n_absorbed_tokens"]) - int(info["n_absorbed_published"] or 0)

@@ -1,6 +1,6 @@
-"""The tested tokens with their verdicts and what decided on them.
+"""The tested tokens with their verdicts and the reasons for them.
 
-A token opens its verdict by each metric, and the latents that were ranked on it.
+Opening a token shows its verdict by each metric, and the latents that were ranked on it.
 """
 
 from __future__ import annotations
@@ -85,12 +85,12 @@ class EvidenceTable(View):
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
-        #: The tokens, and the result with the number tested.
+        #: Names of two results: the tokens, and the number of tested tokens.
         self._answer, self._counts = self.answers
         self._opened: tuple[Any, ...] | None = None
         self._bars: list[dict[str, Any]] = []
         self._verdicts: list[dict[str, Any]] = []
-        #: The thresholds of these verdicts.
+        #: The thresholds at which these verdicts were computed.
         self._under: tuple[float, ...] = ()
         self._request = Request(model)
         self._layout = self._table = Markup(
@@ -213,7 +213,7 @@ class EvidenceTable(View):
         )
         counts = getattr(self._model, self._counts) or {}
         tested = counts.get("n_tested_tokens" if self._of_suite else "num_tested")
-        # A page beyond the last has no rows, and with a filter there may be none.
+        # If there are no rows, the page is beyond the last one or, with a filter, nothing matches.
         found = count_tested(self._num_found, 0 if is_filtered and tested else tested)
         offered = offered_columns(shown, of_suite=self._of_suite)
         optional = {name: title for name, title in offered.items() if name in _OPTIONAL}
@@ -319,7 +319,7 @@ def decided(frame: pd.DataFrame | None, shown: Snapshot) -> list[dict[str, Any]]
 
 
 def decided_rows(rows: list[dict[str, Any]], shown: Snapshot) -> list[dict[str, Any]]:
-    """Return the same for rows of the query."""
+    """Return the result of `decided` for rows as dictionaries."""
     thresholds = {"cosine_threshold": shown.cosine_threshold, "effect_margin": shown.effect_margin}
     return [row | {"why": why(row, **thresholds)} for row in rows] if len(rows) > 1 else []
 
@@ -332,13 +332,13 @@ def count_tested(found: int, tested: int | None) -> int | None:
 def ablated(frame: pd.DataFrame | None, metric: str | None) -> list[dict[str, Any]]:
     """Return each latent ranked on a token with its bar: start, width and zero in percent of a common scale.
 
-    The bars are effects, or where the metric is of projections or no effect is known, these, the largest first.
+    The bars are effects; if the metric uses projections or no effect is known, they are projections, largest first.
     """
     return ablated_rows([] if frame is None else records(frame), metric)
 
 
 def ablated_rows(latents: list[dict[str, Any]], metric: str | None) -> list[dict[str, Any]]:
-    """Give the same for rows of the query."""
+    """Return the result of `ablated` for rows as dictionaries."""
     known = {name for name in ("effect", "projection") if any(row[name] is not None for row in latents)}
     by_effect = "projection" not in known or ("effect" in known and decisive(metric) == "top_effect")
     by = "effect" if by_effect else "projection"

@@ -103,7 +103,7 @@ class Explanations(View):
 
     def _toggled(self, name: str, is_open: bool) -> None:  # noqa: FBT001 - a callback's signature
         self._opened = (self._opened | {name}) if is_open else (self._opened - {name})
-        # A point, because an empty value would look like a first visit.
+        # "none", because an empty value would look like a first visit.
         self._remember("open", ".".join(sorted(self._opened)) or "none")
         if is_open:
             self._model.act = f"open-{name}"

@@ -60,13 +60,13 @@ FORMATS = {
 class Export(pn.viewable.Viewer):
     """The dialog of all buttons "Export" (templates/export_button.html), one per session.
 
-    A button names the answers and the figures it offers; what it asks for is written when it is asked for.
+    A button names the results and figures that it offers; a file is written when the visitor requests it.
 
     Parameters
     ----------
     model : ExplorerModel
     shared : bool
-        Whether visitors may not be the owner of this machine; file paths of suites are hidden then.
+        Whether others than the owner of this machine may visit the page; file paths of suites are hidden then.
     """
 
     def __init__(self, model: ExplorerModel, *, shared: bool) -> None:
@@ -106,7 +106,7 @@ class Export(pn.viewable.Viewer):
         self._render()
 
     def _offer(self, name: str) -> dict[str, Any] | None:
-        """Describe a result: its name, what a row is, its SQL."""
+        """Describe a result: its name, the meaning of a row, and its SQL; None if the name is unknown."""
         try:
             query, sql = self._model.query(name), self._model.script(name, shared=self._shared)
         except KeyError:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from explorer.views.background import Caller
 
 _NAMED = ("duckdb", "panel", "holoviews", "bokeh")
-#: The search remains in the middle, as far as the parts beside it allow.
+#: The search field is centred if the parts on both sides leave enough room.
 _BAR_STYLE = """
 :host {
   display: grid; gap: 16px;
@@ -42,7 +42,7 @@ class Header(pn.viewable.Viewer):
     ----------
     model : ExplorerModel
     make_snapshot : callable
-        Takes the state by keyword, and `progress`; returns a snapshot, or raises ValueError with the reason.
+        Takes the state as keyword arguments, and `progress`; returns a snapshot or raises ValueError with the reason.
     on_page : bool
         Whether it is on the explorer's page, with an address to copy and a drawer to open.
     served : Served, optional
@@ -60,7 +60,7 @@ class Header(pn.viewable.Viewer):
         super().__init__()
         self._another = OpenAnother(served) if served and served.may_open is not MayOpen.NOTHING else None
         self._model, self._make_snapshot, self._on_page = model, make_snapshot, on_page
-        self._percent: int | None = None  # of the snapshot that is being made
+        self._percent: int | None = None  # progress of the snapshot that is being created
         state = model.state
         self._brand = Markup("brand", on={"suite": self._choose})
         self._tools = Markup(

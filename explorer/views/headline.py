@@ -1,4 +1,4 @@
-"""The headline sentence and the figures of main latent and linear probe below it."""
+"""The headline sentence and, below it, the scores of main latent and linear probe."""
 
 from __future__ import annotations
 

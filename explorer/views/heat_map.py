@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from explorer.state import ExplorerState, Snapshot
 
 _TABLED = 25
-#: In a family of at most this many concepts, those that were never measured have a row, too.
+#: Maximum number of concepts in a family for which all of them have a row, including those that were never measured.
 _ALWAYS_ALL = 40
 
 
@@ -59,7 +59,7 @@ class HeatMapView(View):
         return map_height(self._model)
 
     def drawing(self) -> partial[Plot]:
-        """Return the call that draws the state shown."""
+        """Return the call that draws the heat map for the state shown."""
         return map_drawing(self._model)
 
     def _brush(self, bounds: tuple[float, float] | None) -> None:
@@ -134,7 +134,7 @@ def map_head_html(model: ExplorerModel, *, orders: bool = True) -> str:
         cell=shown.cell,
         orders={name: f"by {TITLES[name] if name == 'l0' else name}" for name in by},
         noun=shown.noun,
-        # Ordering by an attribute that all share is the same as by the first attribute that distinguishes them.
+        # If all SAEs share the chosen attribute, they are ordered by the first attribute that distinguishes them.
         order=shown.cell_order if shown.cell_order in by else by[0],
         steps=steps_of(cells, shown.cell, theme(dark=shown.dark)),
     )

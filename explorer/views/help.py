@@ -56,7 +56,7 @@ def help_html(kind: str, pages: Sequence[str] = ()) -> str:
 
 
 def tours_part(store: Store, suite: str, exists: Callable[[RenderedStep], bool]) -> dict[str, Any]:
-    """Collect the tours of a suite for a page without a server: each step with its card, except those that it lacks.
+    """Collect the tours of a suite for a page without a server, with the cards of the steps that the page can show.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class Help(pn.viewable.Viewer):
             "help", on={"show": self._open, "close": self._close, "tour": self._begin, "learn": self._learn}
         )
         self._at: str | None = None  # the section that it was opened at; None while it is closed
-        self._tours: list[RenderedTour] | None = None  # None while they are asked for
+        self._tours: list[RenderedTour] | None = None  # None while they are being rendered
 
     def _open(self, section: str) -> None:
         self._at = section if section in SECTIONS else "tours"

@@ -45,14 +45,14 @@ class KSparseView(View):
             state.param.tau,
             "tau, the minimum F1 gain per split latent",
             format="0.000",
-            drives="",  # the model called tau is the sidebar's: a name belongs to one
+            drives="",  # names are unique, and the slider in the sidebar is named tau
         )
         self._plot = LivePlot(self.drawing, height=300, on_tap=self._tap)
         self._layout = pn.Column(self._head, self._plot.pane, self._tau, self._plot_table, sizing_mode="stretch_width")
         self._show()
 
     def drawing(self) -> partial[Plot]:
-        """Return the call that draws the state shown."""
+        """Return the call that draws the probes for the state shown."""
         shown, summary = self._model.shown, self._model.summary or {}
         return partial(
             k_sparse_plot,

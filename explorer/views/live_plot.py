@@ -32,13 +32,13 @@ class _Drawings(param.Parameterized):
 
 
 class LivePlot:
-    """The pane of a plot: HoloViews draws it when its looks change; when only its data does, its figures are patched.
+    """The pane of a plot: drawn by HoloViews if its appearance changes, and patched if only its data changes.
 
     Parameters
     ----------
     drawing : callable
-        Returns, for the state shown, a call that returns the plot; a changed function or argument updates it.
-        With `zoom`, the call also takes `x_range`.
+        Returns the call that draws the plot for the state shown; the plot is updated if the call's function or
+        arguments have changed. With `zoom`, the call also takes `x_range`.
     height : int
         Pixels.
     on_tap : callable, optional
@@ -121,7 +121,7 @@ class LivePlot:
         return self._plot.draw(partial(_note, ref(self)))
 
     def note(self, drawn: Any) -> None:
-        """Record the plot in the figure of a HoloViews plot."""
+        """Record that the figure of a HoloViews plot shows the current plot."""
         if self._plot is not None:
             self._figures[drawn.state] = self._plot
         # In a notebook, HoloViews sends the changes.
@@ -178,8 +178,8 @@ def _brushed(take: Callable[[Any], object], bounds: object) -> None:
 def _held(act: Callable[..., object], *values: Any) -> None:
     """Handle one event of the visitor, and send all changes in one message.
 
-    HoloViews (1.23) reports taps and selections without the document's lock. Since Bokeh 3.10 another act may run in
-    another thread at the time: then both hold the document, and Panel (1.10) releases neither hold.
+    HoloViews (1.23) reports taps and selections without the document's lock. Since Bokeh 3.10 another event may be
+    handled in another thread at the same time; then both hold the document, and Panel (1.10) releases neither hold.
     """
 
     def do() -> None:

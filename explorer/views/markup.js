@@ -1,10 +1,10 @@
 // Shows HTML rendered by the server, and reports the visitor's actions.
 //
 // An element with data-action reports {action, value} when it is clicked (buttons, links), submitted (forms) or
-// changed (inputs). Elements keep focus and scroll position over a re-render by their id or data-key.
+// changed (inputs). Elements with an id or data-key keep focus and scroll position over a re-render.
 
-// One style sheet for all components: parsed once by the page, or by cell.js where there is no page of the explorer's own,
-// and adopted by each shadow root, so nothing appears unstyled.
+// One style sheet for all components: parsed once by the page, or by cell.js in a notebook, and adopted by each shadow
+// root, so that nothing appears unstyled.
 function adopt(root) {
   window.axStyles ??= new CSSStyleSheet()
   root.adoptedStyleSheets = [...root.adoptedStyleSheets, window.axStyles]
@@ -62,8 +62,8 @@ function drawLegend(keys, width, font, colour) {
   return [group, keys.length ? y + 12 : 0]
 }
 
-// A figure as it stands in a document (a notebook has one for each cell), on its paper instead of on nothing, below its
-// legend, which the page says in HTML.
+// Saves a figure of a document (in a notebook, each cell has its own) on the page's background colour, below its legend,
+// which the page shows as HTML.
 async function saveFigure(name, as, file, keys, of) {
   const shown = ({ model, frame, el }) =>
     model.name === name && model.document === of && frame != null && el.checkVisibility()
@@ -104,8 +104,9 @@ function allowScripts(html) {
   return page.documentElement.outerHTML
 }
 
-// VS Code shows all outputs of a notebook in one frame, as tall as the notebook: its middle, where dialogs open, is seldom in
-// sight, and cells of code lie over it. There a dialog stands in what is seen of its output, which only an observer knows.
+// VS Code shows all outputs of a notebook in one frame that is as tall as the notebook. Its middle, where dialogs open, is
+// rarely visible, and code cells cover it. A dialog is therefore moved to the visible part of its output, which only an
+// observer reports.
 function bringIntoSight(dialog) {
   if (!document.body.dataset.vscodeThemeKind) return
   let output = dialog
@@ -160,7 +161,8 @@ export function render({ model, el }) {
     }).observe(element)
   }
 
-  // The opener of a dialog, which the browser loses if the dialog is rendered again or removed while open.
+  // The element that had the focus before a dialog opened. The browser does not return the focus to it if the dialog is
+  // rendered again or removed while it is open.
   let opener = null
   function handBack() {
     if (opener && document.activeElement === document.body) opener.focus({ preventScroll: true })
@@ -197,7 +199,7 @@ export function render({ model, el }) {
       target.focus({ preventScroll: true })
       if (typeof typed === "string" && target.matches("input[type=search], input[type=text], textarea")) target.value = typed
     }
-    window.dispatchEvent(new CustomEvent("ax:shown", { detail: box })) // static/guide.js, where there is one
+    window.dispatchEvent(new CustomEvent("ax:shown", { detail: box })) // for static/guide.js, if it is loaded
   }
 
   box.addEventListener("click", (event) => {
@@ -251,11 +253,11 @@ export function render({ model, el }) {
     if (!element || element.matches("form, input, select, textarea")) return
     if (element.disabled || element.getAttribute("aria-disabled") === "true") return
     event.preventDefault()
-    // VS Code opens every link whose click its window hears of.
+    // VS Code opens every link whose click event reaches its window.
     if (element.matches("a")) event.stopPropagation()
     send(element.dataset.action, element.dataset.value ?? null)
   })
-  // What most readers leave folded is written when it is unfolded.
+  // Content that most readers leave collapsed is rendered when it is opened.
   box.addEventListener("toggle", ({ target }) => {
     if (target.open && target.matches("details[data-unfold]")) send("unfold", null)
   }, true)
@@ -264,7 +266,7 @@ export function render({ model, el }) {
     const form = event.target.closest("[data-action]")
     if (form) send(form.dataset.action, Object.fromEntries(new FormData(form)))
   })
-  // What is typed counts at once, a moment after the last key.
+  // Text in such a field is reported without submitting it, shortly after the last key.
   let awaited = null
   box.addEventListener("input", (event) => {
     const field = event.target.closest("input[data-instant]")
@@ -278,8 +280,8 @@ export function render({ model, el }) {
     const element = event.target.closest("input[data-action], select[data-action]")
     if (element) send(element.dataset.action, element.type === "checkbox" ? [element.value, element.checked] : element.value)
   })
-  // Roving focus: in a group, the arrow keys walk to the next enabled element, up and down by rows where there are
-  // several, and stop at the ends.
+  // Roving focus: in a group, the arrow keys move to the next enabled element, up and down by rows if there are several,
+  // and stop at the ends.
   box.addEventListener("keydown", (event) => {
     const group = event.target.closest("[data-arrows]")
     const ahead = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key]
@@ -295,7 +297,7 @@ export function render({ model, el }) {
     all[place]?.click()
   })
 
-  // A notebook takes components away again: what listens beyond the box ends with it.
+  // A notebook may remove components; their listeners outside of the box are then removed, too.
   const life = new AbortController()
   model.on("remove", () => life.abort())
   window.addEventListener("ax:scroll-to", ({ detail }) => {
@@ -304,14 +306,14 @@ export function render({ model, el }) {
     }
   }, life)
 
-  // One dialog of a kind serves the buttons of all components of its page.
+  // One dialog of each kind serves all components of a page.
   for (const dialog of ["export", "cite", "help"]) {
     window.addEventListener(`ax:${dialog}`, ({ detail }) => {
       if (model.css_name === dialog && detail.of === model.document) send("show", detail.value)
     }, life)
   }
 
-  // A file comes in pieces, of which the server sends the next when one was taken.
+  // A file arrives in chunks; the server sends further ones as chunks are acknowledged.
   let pieces = []
   model.on("msg:custom", ({ nth, content, save: file, kind }) => {
     if (file) {
@@ -324,9 +326,10 @@ export function render({ model, el }) {
     send("taken", null)
   })
 
-  // What is built, and drawn again, only while it is in view is told when it comes and goes; a figure below it may be in
-  // sight when it is not. Not before the page is ready, for Panel drops what changes on the server earlier, and nothing
-  // lies yet where it will. What only peeps in at the bottom is not in view.
+  // Content that is built and redrawn only while it is in view: report when it scrolls into and out of view. The margin is
+  // large at the top, because a figure below this element may be visible when the element is not, and negative at the
+  // bottom, so that an element whose edge is just visible there does not count. Nothing is reported before the page is
+  // ready, because Panel discards earlier changes by the server, and the layout is not final.
   let inView = false
   let told = false
   const tellSeen = () => {
@@ -344,8 +347,8 @@ export function render({ model, el }) {
   if (!model.document.is_idle) model.document.idle.connect(watch)
   model.on("remove", () => observer.disconnect())
 
-  // A label names the handle of the slider that follows it, which is read out as it is shown: the library that draws it
-  // (noUiSlider, as Bokeh 3.9 calls it) reads two decimals, whatever its format.
+  // A label also labels the handle of the slider that follows it. The value is announced as it is shown, because noUiSlider,
+  // as used by Bokeh 3.9, announces two decimals whatever the format.
   let isNamed = null
   model.on("after_layout", () => {
     const label = box.querySelector("[data-names-next]")

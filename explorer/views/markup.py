@@ -52,8 +52,8 @@ def chip(token: str) -> Safe:
     return Safe('<code class="token">{}</code>').format(visible(token))
 
 
-#: A button and what it opens, in the reach of pointer, finger and keyboard; the browser does it without a script. An id
-#: is looked for in its own shadow root, or in a snapshot or site in the whole document.
+#: A button and the definition that it opens by mouse, touch or keyboard, without a script. The browser looks up the id
+#: in the button's shadow root or, in a snapshot or site, in the whole document.
 _TERM = Safe(
     '<button type="button" class="term{look}" data-key="{name}-term" popovertarget="{name}">{text}</button>'
     '<span class="definition" id="{name}" role="note" popover>{definition}</span>'
@@ -87,7 +87,7 @@ def _templates() -> Environment:
         loader=PackageLoader("explorer", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
-        auto_reload=False,  # else each rendering looks at the file's time
+        auto_reload=False,  # otherwise each rendering checks the file's modification time
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -117,10 +117,10 @@ def styles() -> str:
 
 @cache
 def math_font() -> str:
-    """Return the CSS rule with the font of formulas, which has the table of sizes and distances that MathML needs.
+    """Return the CSS rule with the font for formulas, which has the MATH table that MathML needs for its layout.
 
-    It goes into the style sheet of a document, for those of components cannot name fonts, and brings the file along:
-    nothing is fetched.
+    The rule belongs in the document's style sheet, because style sheets of components cannot declare fonts. It
+    contains the font file, so nothing is fetched.
     """
     font = base64.b64encode((STATIC / "math.woff2").read_bytes()).decode("ascii")
     return f'@font-face {{ font-family: "Noto Sans Math"; src: url(data:font/woff2;base64,{font}) format("woff2"); }}'
@@ -143,7 +143,7 @@ class Markup(JSComponent):
         CSS class of the content, and the name of the Bokeh model.
     html : str or a reference to one
     on : mapping of str to callable
-        Handlers by action; each takes the reported value, in the form that its annotation names.
+        Handlers by action; each takes the reported value, validated against the type of its annotation.
     """
 
     html = param.String(doc="The HTML shown; text in it must be escaped already.")
@@ -172,11 +172,11 @@ class Markup(JSComponent):
         caller.tell(partial(self._send_msg, {"save": name, "kind": kind}))
 
     def _note_taken(self, _: object) -> None:
-        with suppress(ValueError):  # of a browser that tells more than it was sent, or of a notebook's
+        with suppress(ValueError):  # a notebook, or a browser that acknowledges more than was sent
             self._under_way.release()
 
     def _send_event(self, Event: Any, **values: Any) -> None:  # noqa: N803 - Panel's name for it
-        """Send a message to the browser, also in a notebook, where Panel does not know the models' document."""
+        """Send a message to the browser, also in a notebook, where Panel does not find the models' document."""
         super()._send_event(Event, **values)
         for model, _ in self._models.values():
             if model.document is not None and model.document.session_context is None:

@@ -39,7 +39,7 @@ class OpenAnother(pn.viewable.Viewer):
         super().__init__()
         self._served = served
         self._is_open = False
-        self._stop: Event | None = None  # of what is being opened
+        self._stop: Event | None = None  # stops the import in progress; None if there is none
         self._doing = self._failure = self._found = self._source = ""
         self._entries: list[Entry] = []
         self._dialog = Markup(
@@ -49,7 +49,7 @@ class OpenAnother(pn.viewable.Viewer):
     def ask(self) -> None:
         """Open the dialog."""
         self._is_open = True
-        self._entries = self._served.catalogue()  # read once: what is being opened is drawn at every percent
+        self._entries = self._served.catalogue()  # read once, because progress renders the dialog often
         self._render()
 
     def _close(self) -> None:
@@ -76,7 +76,7 @@ class OpenAnother(pn.viewable.Viewer):
         def progress(what: str, done: int, total: int) -> None:
             nonlocal told
             if stop.is_set() or caller.token.is_cancelled:
-                raise KeyboardInterrupt  # which leaves what is begun to be gone on with
+                raise KeyboardInterrupt  # keeps the downloaded part for the next attempt
             doing = f"{what}: {100 * done // max(total, 1)}%"
             if doing != told:
                 told = doing
@@ -90,7 +90,7 @@ class OpenAnother(pn.viewable.Viewer):
             failure = str(error) if self._served.may_open is MayOpen.ANYTHING else _FAILED
         except KeyboardInterrupt:
             failure = "Stopped. The downloaded part is kept, and the next attempt continues from it."
-        except Exception as error:  # noqa: BLE001 - whatever it is, the reader is not left without an answer
+        except Exception as error:  # noqa: BLE001 - the visitor must be informed of any failure
             log_failure("A source could not be opened", error)
             failure = _FAILED
         finally:

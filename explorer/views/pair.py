@@ -72,7 +72,7 @@ class PairView(View):
             self._model.state.apply({"concept": concept})
 
     def drawing(self) -> partial[Plot]:
-        """Return the call that draws the rates of both."""
+        """Return the call that draws the rates of both SAEs."""
         return pair_drawing(self._model)
 
     def _show(self) -> None:

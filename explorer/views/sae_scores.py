@@ -79,7 +79,7 @@ class SaeScoresView(View):
         across, up = PANELS[name]
         extent = 1.0 if across == "recall" else float(scores["l0"].max())
         distance = np.hypot((scores[across] - x) / extent, scores[up] - y).to_numpy(float)
-        distance = np.nan_to_num(distance, nan=np.inf)  # an SAE without scores is nowhere
+        distance = np.nan_to_num(distance, nan=np.inf)  # an SAE without scores has no position
         nearest = int(np.argmin(distance))
         if distance[nearest] <= _REACH:
             self._model.state.apply({"sae": scores["sae"].iloc[nearest]})

@@ -1,13 +1,13 @@
 // The field of explorer/views/search.py: an ARIA combobox over the list that the server renders.
 //
-// The field is made once and never replaced, so that an answer disturbs nobody who types: of the HTML that comes later,
-// only the parts marked data-live are taken over.
+// The field is created once and never replaced, so that results do not disturb typing: of later HTML, only the parts marked
+// data-live are used.
 
-const PAUSE = 120 // ms without a key before the server is asked
+const PAUSE = 120 // ms without a key before a search is sent
 
 export function render({ model, el }) {
   const root = el.getRootNode()
-  window.axStyles ??= new CSSStyleSheet() // the page's, or one that cell.js fills
+  window.axStyles ??= new CSSStyleSheet() // created by the page, or filled by cell.js
   if (root instanceof ShadowRoot) root.adoptedStyleSheets = [...root.adoptedStyleSheets, window.axStyles]
   const box = document.createElement("div")
   box.className = `ax ${model.css_name}`
@@ -16,14 +16,14 @@ export function render({ model, el }) {
   const found = box.querySelector(".found")
   const list = box.querySelector("[role=listbox]")
 
-  let wanted = false // whether an answer is to be shown when it comes
-  let entered = false // whether the reader pressed Enter before it came
-  let text = "" // what was asked last, by its number, and whether that is still to be answered
+  let wanted = false // whether results are shown when they arrive
+  let entered = false // whether Enter was pressed before they arrived
+  let text = "" // text and number of the last search, and whether its results are pending
   let number = 0
   let waits = false
   let timer = null
 
-  // One question at a time: what is typed meanwhile is asked once it is answered.
+  // One search at a time: text that is typed meanwhile is searched for once the results arrive.
   function ask() {
     clearTimeout(timer)
     if (!input.value.trim()) return close()
@@ -98,7 +98,7 @@ export function render({ model, el }) {
   input.addEventListener("keydown", (event) => {
     const { key, isComposing } = event
     if (isComposing || !["Enter", "Escape", "ArrowDown", "ArrowUp"].includes(key)) return
-    event.preventDefault() // to Escape, a browser would empty the field
+    event.preventDefault() // on Escape, a browser would clear the field
     const options = [...list.children]
     if (key === "Escape") {
       if (wanted) close()
@@ -118,7 +118,7 @@ export function render({ model, el }) {
     }
   })
 
-  // A click on the list leaves the focus where it is; one anywhere else closes it, also where it moves no focus.
+  // A click on the list keeps the focus in the field; a click anywhere else closes it, even if no focus moves.
   box.addEventListener("mousedown", (event) => { if (event.target.closest(".found, [data-leave]")) event.preventDefault() })
   box.addEventListener("click", ({ target }) => {
     const option = target.closest("[role=option]")
@@ -128,7 +128,7 @@ export function render({ model, el }) {
   input.addEventListener("focus", () => input.select())
   input.addEventListener("blur", close)
 
-  // A notebook takes components away again: what listens beyond the box ends with it.
+  // A notebook may remove components; their listeners outside of the box are then removed, too.
   const life = new AbortController()
   model.on("remove", () => life.abort())
   window.addEventListener("pointerdown", (event) => { if (!event.composedPath().includes(box)) close() }, life)

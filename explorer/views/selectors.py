@@ -21,7 +21,7 @@ PAGE_TITLES = {name: name.capitalize() for name in PAGES}
 
 
 class Selectors(pn.viewable.Viewer):
-    """Chooses page and SAE, by each attribute with more than one value in the suite; each narrows the next.
+    """Chooses the page, and the SAE by each attribute with several values in the suite; each narrows the next.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def nav_html(page: str | None, pages: Iterable[str] = PAGES) -> str:
 
 
 def labels_of(state: ExplorerState, name: str) -> dict[str, Any]:
-    """Return the possible values of an attribute by their labels; the canonical SAE's L0 has a mark."""
+    """Return the possible values of an attribute by their labels; the L0 of a canonical SAE is marked."""
     marked = {sae.l0 for sae in state.alike if sae.canonical} if name == "l0" else set()
     values = state.options[name]
     return {label + "*" * (value in marked): value for value, label in value_labels(name, values).items()}

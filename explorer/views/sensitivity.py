@@ -47,7 +47,7 @@ class SensitivityView(View):
         self._show()
 
     def drawing(self) -> partial[Plot]:
-        """Return the call that draws the state shown."""
+        """Return the call that draws the rates for the state shown."""
         shown = self._model.shown
         of = shown.sensitivity_of
         return partial(

@@ -26,14 +26,15 @@ if TYPE_CHECKING:
     from explorer.plots.layers import Plot
     from explorer.theme import Theme
 
-#: Rows that fill a first screen, sent in one message, because each further message costs the browser a layout.
+#: Number of rows on a first screen; they are sent in one message, because the browser lays out the page after each.
 _ROWS_AT_ONCE = 3
 #: Pixels.
 _LEAST_WIDTH, _GAP = 320, 24
 _GRID = {"display": "grid", "gap": f"{_GAP}px", "grid-template-columns": "minmax(0, 1fr)"}
-#: A number of columns for which the last one would be alone in a row below three others.
+#: Number of columns for which the last one could be alone in a row below three others.
 _TWO_BY_TWO = 4
-#: A cell of the grid: the column of which its rows have one value, and that value, which its title puts into the state.
+#: A cell of the grid: a column of the results and the value that selects the cell's rows. A click on the cell's title
+#: sets the parameter of that name to this value.
 Cell = tuple[str, str]
 
 
@@ -49,7 +50,7 @@ class SmallMultiples(View):
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
-        #: The results with the reduced lines and marks of all cells, and with the numbers of marks.
+        #: Names of two results: the reduced lines and marks of all cells, and the numbers of marks.
         self._cosines, self._counts = self.answers
         self._shown: Mapping[str, list[Cell]] | None = None
         self._y_range = Range1d(*y_range(None))
@@ -60,7 +61,7 @@ class SmallMultiples(View):
         self._show()
 
     def _columns(self) -> Mapping[str, list[Cell]]:
-        """Return the title of each column, with its cells from the top down."""
+        """Return the cells of each column from top to bottom, by the column's title."""
         raise NotImplementedError
 
     def _title(self, cell: Cell) -> str:
@@ -74,7 +75,7 @@ class SmallMultiples(View):
         cosines = getattr(self._model, self._cosines)
         low, high = y_range(cosines)
         self._y_range.update(start=low, end=high, reset_start=low, reset_end=high)
-        columns = self._columns() if len(_lines_of(cosines)) else {}  # marks alone, of unknown cosine, are no plot
+        columns = self._columns() if len(_lines_of(cosines)) else {}  # marks without a line cannot be plotted
         if columns == self._shown:
             for plot in self._plots:
                 plot.update()
@@ -108,7 +109,7 @@ class SmallMultiples(View):
         )
 
     def _cell(self, cell: Cell, x_range: Range1d, *, at_once: bool) -> pn.Column:
-        """Create one cell, with its plot at once or when it comes into view."""
+        """Create one cell; its plot is built at once or when it scrolls into view."""
         body = pn.Column(sizing_mode="stretch_width", min_height=HEIGHT)
 
         def build(_: object = None) -> None:
@@ -156,11 +157,11 @@ class SmallMultiples(View):
 
 
 def _tracks(number: int) -> str:
-    """Return the CSS grid for that many columns: four become two per row if there is no room for all."""
+    """Return the CSS grid for that many columns; four columns are placed two per row if there is no room for all."""
     least = f"min(100%, {_LEAST_WIDTH}px)"
     if number == _TWO_BY_TWO:
         all_of_them = _TWO_BY_TWO * _LEAST_WIDTH + (_TWO_BY_TWO - 1) * _GAP
-        # Below that width, the difference is large and half of it applies; above, it is negative.
+        # Below that width, the multiplied difference is large, so half of the grid applies; above, it is negative.
         least = f"max({least}, min(50% - {_GAP}px, ({all_of_them}px - 100%) * 999))"
     return f"repeat(auto-fit, minmax({least}, 1fr))"
 

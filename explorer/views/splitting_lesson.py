@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 
 class SuiteKSparse(KSparseView):
-    """The k-sparse probes of the suite, beside those in the explanations of Explore, which stay on the page."""
+    """The k-sparse probes of the suite; its figure has another name than that of Explore, which stays on the page."""
 
     figure = "suite-k-sparse"
 
 
 class SplittingLesson(View):
-    """Shows which latents count as split latents: on the toy and, as far as the suite has them, on the SAE shown.
+    """Shows which latents count as split latents: on the toy and, if the suite stores the probes, on the SAE shown.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def toy_k_sparse(toy: Toy, absorption: float, tau: float) -> pd.DataFrame:
 
 
 def toy_k_sparse_plot(toy: Toy, absorption: float, tau: float, *, theme: Theme) -> Plot:
-    """Draw the k-sparse probes of the toy, whose linear probe has F1 1."""
+    """Draw the k-sparse probes of the toy, whose linear probe has an F1 of 1."""
     rows = toy_k_sparse(toy, absorption, tau)
     plot = k_sparse_plot(rows, score="f1", probe=1.0, selected=None, theme=theme, figure="toy-k-sparse")
     return plot._replace(y=(0.0, 1.05), options={**plot.options, "height": HEIGHT, "ylabel": "F1"})

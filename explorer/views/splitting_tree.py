@@ -1,4 +1,4 @@
-"""The tree of how a concept splits with the width of SAEs; a tap selects a latent."""
+"""The tree that shows how a concept splits as SAEs become wider; a tap selects a latent."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class SplittingTree(View):
         return self._arranged[2]
 
     def drawing(self) -> partial[Plot]:
-        """Return the call that draws the state shown."""
+        """Return the call that draws the tree for the state shown."""
         shown = self._model.shown
         return partial(
             splitting_tree_plot,
@@ -91,7 +91,7 @@ def saes_of(model: ExplorerModel) -> list[Sae]:
 
 
 def tree_html(model: ExplorerModel, tree: Tree, *, opens: bool) -> str:
-    """Render the description of the tree, or why there is none; `opens`: whether a tap opens a latent."""
+    """Render the description of the tree or the reason for its absence; `opens`: whether a tap opens a latent."""
     shown, saes = model.shown, saes_of(model)
     return render(
         "splitting_tree_head",
@@ -139,8 +139,8 @@ def levels_of(nodes: pd.DataFrame, saes: list[Sae]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        sae, former (the SAE before), has_kin (whether any are stored between the two), kin (their number); of these
-        split, absorbing and neither; num_split and num_absorbing (all of the SAE).
+        sae; former (the next narrower SAE); has_kin (whether kin are stored between the two); kin (their number), and
+        among them split, absorbing and neither; num_split and num_absorbing (totals of the SAE).
     """
     levels = []
     for place, (former, sae) in enumerate(itertools.pairwise(saes), start=2):

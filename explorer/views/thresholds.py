@@ -94,7 +94,7 @@ def head_html(
 
 
 def threshold_label(threshold: str, value: float) -> str:
-    """Return a threshold with its value as a text."""
+    """Return the name and the value of a threshold as text."""
     return f"{_name(threshold)} {number(value)}"
 
 

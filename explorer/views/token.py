@@ -50,7 +50,7 @@ _NOT_TESTED = {
     "not a test word": "not in the test split",
     "not tested": "not among the tested tokens; the suite stores no reason",
 }
-#: Reasons for which a token was not tested that leave its outcome unknown.
+#: Reasons for not testing a token that leave its outcome unknown.
 _UNKNOWN_ABSORBING = ("not measured", "undefined", "not stored")
 _ROLES = ("split", "absorbing", "other")
 
@@ -69,7 +69,7 @@ class TokenView(View):
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
         self._sorted_by, self._is_falling = "sae", False
-        self._all_of: str | None = None  # the token all of whose rows were asked for
+        self._all_of: str | None = None  # the token whose rows are all shown
         self._rows: list[dict[str, Any]] = []
         self._layout = self._page = Markup(
             "token-page",
@@ -192,7 +192,7 @@ def token_rows(
     Parameters
     ----------
     saes, latents : pandas.DataFrame or None
-        Answers of `token_saes` and `token_roles`.
+        Results of the queries `token_saes` and `token_roles`.
     shown : Snapshot
     by : str
         The attribute by which SAEs are coloured.
@@ -200,9 +200,10 @@ def token_rows(
     Returns
     -------
     list of dict
-        The rows of `saes`, each with its names (`explorer.naming.named`), `split`, `absorbing` and `other`: the rows of
-        `latents` of this role; `knows_split`, `knows_absorbing`: whether these are known; `is_bare`: nothing is
-        stored of the token there; `outcome`, a key of `OUTCOMES`; `why`; `value`, that of the attribute.
+        The rows of `saes`, each with its names (`explorer.naming.named`); `split`, `absorbing` and `other`: the rows of
+        `latents` with this role; `knows_split` and `knows_absorbing`: whether these are known; `is_bare`: whether
+        nothing is stored for the token on this SAE; `outcome`: a key of `OUTCOMES`; `why`: the reason for the verdict
+        or for not testing; `value`: the SAE's value of the attribute.
     """
     found: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
     for latent in [] if latents is None else records(latents):

@@ -1,4 +1,4 @@
-"""Step 2 of the page Learn: the toy trained from several starts, in a thread of its own."""
+"""Step 2 of the page Learn: the toy trained from several starts, in a separate thread."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MOST_SEED = 1_000_000
 class TrainingLesson(View):
     """Trains the toy of the sliders and shows the final absorption of each start.
 
-    A session trains one toy at a time; a change in the meantime is trained next.
+    A session trains one toy at a time; if the settings change meanwhile, the new toy is trained next.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class TrainingLesson(View):
 
     @property
     def _training(self) -> Training | None:
-        """The training result, if it is that of the settings shown."""
+        """The training result for the settings shown; None until it is available."""
         return self._trained[1] if self._trained and self._trained[0] == self._wanted else None
 
     def _start_again(self, _: object) -> None:

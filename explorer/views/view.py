@@ -30,7 +30,7 @@ class View(pn.viewable.Viewer):
     answers: ClassVar[tuple[str, ...]] = ()
     #: The attributes of `model.shown` that it uses.
     follows: ClassVar[tuple[str, ...]] = ()
-    #: The views of which it consists, visible when it is.
+    #: Its subviews, which are visible whenever it is.
     parts: ClassVar[tuple[type[View], ...]] = ()
 
     _layout: pn.viewable.Viewable

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-#: Hidden, but with its width: if a part were removed, each of its plots would be resized when it comes back,
-#: and each time the whole page laid out again. The second line is for browsers that do not know the first.
+#: Hides a part but keeps its width. If it were removed, each of its plots would be resized when it is shown again, and
+#: the whole page laid out each time. `visibility` is for browsers that do not support `content-visibility`.
 HIDDEN = {
     "content-visibility": "hidden",
     "visibility": "hidden",

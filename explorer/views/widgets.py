@@ -24,7 +24,7 @@ _SLIDER_STYLE = """
   .noUi-target { border: 1px solid !important; }
   .noUi-connect { forced-color-adjust: none; }
 }
-/* The suite's own value, where the owner tells it. */
+/* The suite's own value, if --own is set. */
 .noUi-base::before {
   content: ""; position: absolute; left: calc(var(--own, -99) * 100% - 1px); top: -5px; width: 2px; height: 14px;
   background: var(--ax-muted);
@@ -59,14 +59,14 @@ class Slider(pn.widgets.FloatSlider):
         return super()._get_properties(doc) | {"name": self._drives or None}
 
     def _process_events(self, events: dict[str, Any]) -> None:
-        # The browser adds up steps: 0.14 comes as 0.13999999999999999, and would stand so in the URL. A value that is
-        # rounded later than here, Panel sends back to the slider, which by then may have moved on.
+        # The browser adds up steps, so 0.14 arrives as 0.13999999999999999 and would appear like this in the URL. If
+        # the value were rounded later, Panel would send it back to the slider, which may have moved meanwhile.
         taken = {name: round(value, _DIGITS) for name, value in events.items() if self._takes(name, value)}
         with one_act():
             super()._process_events(taken)
 
     def _takes(self, name: str, value: object) -> bool:
-        """Return whether a visitor can choose that value, because a browser may send any value of any property."""
+        """Return whether a visitor can choose that value; a browser may send any value of any property."""
         return (
             name in ("value", "value_throttled") and isinstance(value, int | float) and self.start <= value <= self.end
         )
