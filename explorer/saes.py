@@ -232,15 +232,18 @@ def suggest_other(saes: Iterable[Sae], sae: Sae | None, *, in_layer: bool = True
         own = _first_training(sae)
         others = [other for other in others if other.layer == sae.layer and _first_training(other) != own]
 
-    def distance(other: Sae) -> tuple[bool, int, float]:
+    def distance(other: Sae) -> tuple[bool, int, bool, float]:
         differing = _differing(other, sae)
-        return in_layer and differing == 0, differing, l0_distance(other, sae)
+        return in_layer and differing == 0, differing, _of_other_seed(other, sae), l0_distance(other, sae)
 
     return min(others, key=distance, default=None)
 
 
 def counterparts(saes: Iterable[Sae], sae: Sae, name: str) -> list[Sae]:
-    """Return, for each value of an attribute, the SAE most similar to `sae` in all others, at the nearest L0."""
+    """Return, for each value of an attribute, the SAE most similar to `sae` in all others.
+
+    Of several, it is one of the same seed if possible, at the nearest L0.
+    """
     found: dict[Any, Sae] = {}
     for other in saes:
         value = getattr(other, name)
@@ -264,8 +267,12 @@ def are_of_one_sweep(other: Sae, sae: Sae) -> bool:
     return alike and (other.seed == sae.seed or may_share)
 
 
-def _unlike(other: Sae, sae: Sae, name: str) -> tuple[int, float]:
-    return _differing(other, sae, name), l0_distance(other, sae)
+def _unlike(other: Sae, sae: Sae, name: str) -> tuple[int, bool, float]:
+    return _differing(other, sae, name), name != "seed" and _of_other_seed(other, sae), l0_distance(other, sae)
+
+
+def _of_other_seed(other: Sae, sae: Sae) -> bool:
+    return None not in (other.seed, sae.seed) and other.seed != sae.seed
 
 
 def _first_training(sae: Sae) -> str:

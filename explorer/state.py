@@ -31,6 +31,7 @@ from explorer.saes import (
     by_width,
     choose,
     counterparts,
+    distinguishing_attributes,
     matches,
     suggest_other,
     value_label,
@@ -164,7 +165,9 @@ class ExplorerState(param.Parameterized):
     )
 
     compare_by = param.Selector(
-        default="l0", objects=[*ATTRIBUTES, "concept", "pair", "splitting"], doc="What Compare compares."
+        default=None,
+        objects=[None, *ATTRIBUTES, "concept", "pair", "splitting"],
+        doc="What Compare compares; None for a default.",
     )
     other_suite = param.String(
         default=None, allow_None=True, doc="Suite of the SAE compared with, or None for this one."
@@ -459,11 +462,24 @@ class ExplorerState(param.Parameterized):
     @property
     def compared(self) -> list[str]:
         """The ids of the compared SAEs: those of one sweep, or one per value of an attribute."""
-        sae, by = self.chosen_sae, self.compare_by
+        return self._compared_by(self.comparison)
+
+    @property
+    def comparison(self) -> str:
+        """What Compare compares: what was chosen, or two SAEs without cosines, or cosines of several SAEs."""
+        if self.compare_by is not None:
+            return str(self.compare_by)
+        if len(self.saes) > 1 and not any(sae.cosines for sae in self.saes):
+            return "pair"
+        varied = (name for name in distinguishing_attributes(self.saes) if name not in ("l0", "width"))
+        return next((by for by in ("l0", *varied) if len(self._compared_by(by)) > 1), "l0")
+
+    def _compared_by(self, comparison: str) -> list[str]:
+        sae = self.chosen_sae
         if sae is None:
             return []
-        if by in ATTRIBUTES and by not in ("l0", "width"):
-            return [other.id for other in counterparts(self.saes, sae, by)]
+        if comparison in ATTRIBUTES and comparison not in ("l0", "width"):
+            return [other.id for other in counterparts(self.saes, sae, comparison)]
         return [other.id for other in self.saes if are_of_one_sweep(other, sae)]
 
     @property

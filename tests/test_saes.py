@@ -232,6 +232,14 @@ def test_each_value_of_an_attribute_has_its_counterpart() -> None:
     assert [sae.id for sae in found] == ["this", "3-22", "7"]
     assert [sae.id for sae in counterparts(saes, saes[0], "width")] == ["this", "3-other width"]
     assert counterparts(saes[:1], saes[0], "hook") == saes[:1]
+    # Further seeds of another architecture may be nearer in L0, but need not have cosines.
+    seeds = [
+        made("own", l0=20, seed=0),
+        *(made(f"topk-{seed}", architecture="TopK", l0=22 - seed, seed=seed) for seed in (0, 1, 2)),
+    ]
+    assert [sae.id for sae in counterparts(seeds, seeds[0], "architecture")] == ["own", "topk-0"]
+    assert [sae.id for sae in counterparts(seeds, seeds[3], "architecture")] == ["own", "topk-2"]
+    assert suggest_other(seeds, seeds[0]) == seeds[1]
     for name in ATTRIBUTES:
         for sae in saes:
             beside = counterparts(saes, sae, name)

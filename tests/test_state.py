@@ -619,3 +619,26 @@ def test_every_parameter_says_what_it_is() -> None:
     undocumented = [name for name in ExplorerState.param if name != "name" and not ExplorerState.param[name].doc]
     assert undocumented == []
     assert set(ExplorerState.URL_KEYS) <= set(ExplorerState.param)
+
+
+# --- Compare -------------------------------------------------------------------------------------------------------
+
+
+def test_compare_starts_with_what_several_saes_can_be_compared_by() -> None:
+    def start(saes: list[Sae]) -> ExplorerState:
+        return ExplorerState({"one": SuiteChoices(saes, CONCEPTS, FAMILIES)})
+
+    sweep = [sae._replace(cosines=True) for sae in ALPHA[:3]]
+    assert start(sweep).comparison == "l0"
+    assert start(sweep).compared == [sae.id for sae in sweep]
+    others = [sweep[0], sweep[0]._replace(id="topk", architecture="TopK")]
+    assert start(others).comparison == "architecture"
+    assert start(others).compared == [sae.id for sae in others]
+    assert start([sweep[0], sweep[0]._replace(id="deep", layer=9)]).comparison == "layer"
+    # Two SAEs can be compared without cosines, and there is always something to show.
+    assert start(ALPHA).comparison == "pair"
+    assert start(sweep[:1]).comparison == "l0"
+    chosen = start(others)
+    chosen.apply({"compare_by": "l0"})
+    assert (chosen.comparison, chosen.compared) == ("l0", [chosen.sae])
+    assert "compare_by=l0" in chosen.to_query()

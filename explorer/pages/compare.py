@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class Comparison(Switch):
-    """The comparison chosen by `compare_by`."""
+    """The current comparison."""
 
-    follows = ("compare_by",)
+    follows = ("comparison",)
     options: ClassVar[Mapping[str, type[View]]] = {
         **dict.fromkeys(ATTRIBUTES, SaeMultiples),
         "concept": ConceptMultiples,

@@ -22,7 +22,7 @@ class CompareHead(View):
     model : ExplorerModel
     """
 
-    follows = ("suite", "sae", "concept", "compare_by", "compared_concepts", "has_kin")
+    follows = ("suite", "sae", "concept", "comparison", "compared_concepts", "has_kin")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -35,7 +35,7 @@ class CompareHead(View):
 
 def head_html(shown: Snapshot, *, only: str = "") -> str:
     """Render the description of the comparison, with the switch unless `only` one comparison is available."""
-    part = only or shown.compare_by
+    part = only or shown.comparison
     return render(
         "compare_head",
         parts={} if only else parts_of(shown),
@@ -52,11 +52,11 @@ def head_html(shown: Snapshot, *, only: str = "") -> str:
 def parts_of(shown: Snapshot) -> dict[str, str]:
     """Return the possible comparisons: SAEs that differ in an attribute, concepts, two SAEs, or widths."""
     told = [name for name in distinguishing_attributes(shown.saes) if name not in ("l0", "width")]
-    told += [shown.compare_by] * (shown.compare_by in ATTRIBUTES and shown.compare_by not in (*told, "l0", "width"))
+    told += [shown.comparison] * (shown.comparison in ATTRIBUTES and shown.comparison not in (*told, "l0", "width"))
     return {
         "l0": "all SAEs of this layer",
         **{name: plural(TITLES[name].lower()) for name in told},
         "concept": f"all {shown.nouns} of this SAE",
         "pair": "two SAEs",
-        **({"splitting": "splitting over widths"} if shown.has_kin or shown.compare_by == "splitting" else {}),
+        **({"splitting": "splitting over widths"} if shown.has_kin or shown.comparison == "splitting" else {}),
     }

@@ -46,7 +46,7 @@ class SmallMultiples(View):
     model : ExplorerModel
     """
 
-    follows = ("suite", "sae", "concept", "compare_by", "compared", "compared_concepts", "dark")
+    follows = ("suite", "sae", "concept", "comparison", "compared", "compared_concepts", "dark")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -198,8 +198,8 @@ class SaeMultiples(SmallMultiples):
         shown = self._model.shown
         compared = set(shown.compared)
         saes = [sae for sae in shown.saes if sae.id in compared]
-        if shown.compare_by not in ("l0", "width"):
-            name = shown.compare_by
+        if shown.comparison not in ("l0", "width"):
+            name = shown.comparison
             ordered = dict.fromkeys(values_of(shown.saes, name))
             return {
                 value_label(name, value): [("sae", sae.id) for sae in saes if getattr(sae, name) == value]
