@@ -289,7 +289,7 @@ class ExplorerModel(param.Parameterized):
         return {part for view in self._views for part in view.on_show(at)}
 
     def _refresh(self, *_: param.parameterized.Event) -> None:
-        """Run the queries that changed; cancel those of a former change."""
+        """Run the queries whose parameters changed; cancel those of an earlier change."""
         self._latest = self.state.snapshot()
         needed = {name for view in self._on_show(self._latest) for name in view.answers}
         wanted = {name: self._params(question, self._latest) for name, question in QUESTIONS.items() if name in needed}
@@ -311,7 +311,7 @@ class ExplorerModel(param.Parameterized):
         values: dict[str, Any] = {}
         for name, answer in answers.items():
             if isinstance(answer, QueryError):
-                # Remove the former result too, so that its query runs again when the state returns to it.
+                # Forget the parameters of the earlier result, so that its query runs again when the state returns.
                 self._answered.pop(name, None)
                 values[name], error = None, str(answer)
             else:

@@ -282,7 +282,7 @@ class SaeParts:
 
 
 def _by_token(frame: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """Group the rows of a query by token; a data frame for each token would take most of the time of a publish."""
+    """Group the rows of a query by token; creating a data frame per token would take most of the publishing time."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in records(frame):
         groups.setdefault(row["token"], []).append(row)

@@ -130,7 +130,7 @@ def publish_site(store: Store, folder: Path, *, force: bool = False, progress: P
     sizes: list[int] = []
     try:
         folder = folder.resolve()
-        # Within an existing folder, because it may be a mount point in a folder that is not writable.
+        # If the folder exists, inside it, because it may be a mount point in a folder that is not writable.
         within, outside = folder / _PARTIAL, folder.with_name(f".{folder.name}{_PARTIAL}")
         _clear_left(within, outside)
         _check(folder, force=force)
@@ -158,7 +158,7 @@ def publish_site(store: Store, folder: Path, *, force: bool = False, progress: P
 
 
 def _clear_left(*places: Path) -> None:
-    """Remove the files of publishes that were killed; a running one holds a lock on its own."""
+    """Remove the folders left by publishes that were killed; a running publish holds a lock on its folder."""
     found = [each for place in places for each in place.parent.glob(f"{glob.escape(place.name)}.*")]
     for left in found:
         if not left.suffix[1:].isdecimal() or left.is_symlink() or not left.is_dir():
@@ -174,7 +174,7 @@ def _clear_left(*places: Path) -> None:
 
 
 def _check(folder: Path, *, force: bool, but: Path | None = None) -> set[str]:
-    """Reject a folder with other files; return the names of those that an earlier publish wrote."""
+    """Reject a folder that is not from an earlier publish; return the names of the files that this wrote."""
     if folder.exists() and not folder.is_dir():
         raise PublishError(f"{folder}: is not a folder; give one that is empty or does not exist yet")
     if not folder.exists() or not any(path != but for path in folder.iterdir()):
@@ -191,14 +191,14 @@ def _check(folder: Path, *, force: bool, but: Path | None = None) -> set[str]:
 
 
 def _take_place(beside: Path, folder: Path, *, force: bool) -> None:
-    """Move a complete site to its place, or nothing; other files in the folder, such as .git or CNAME, are kept."""
+    """Move a site to its place completely or not at all; other files there, such as .git or CNAME, are kept."""
     names = sorted([*(path.name for path in beside.iterdir()), _MARK])
     made = {"made_by": f"absorption-explorer {version('absorption-explorer')}", "written": names}
     (beside / _MARK).write_text(json.dumps(made, indent=1), encoding="utf-8")
     if not folder.exists():
         beside.rename(folder)
         return
-    former = _check(folder, force=force, but=beside)  # another may have published meanwhile
+    former = _check(folder, force=force, but=beside)  # another process may have published meanwhile
     for name in names:
         if name not in former and os.path.lexists(folder / name):
             raise PublishError(f"{folder / name}: is not part of the site, which would replace it; move it elsewhere")
@@ -254,7 +254,7 @@ def _model(store: Store, suite: str, *views: Any, **state: Any) -> ExplorerModel
 
 
 def _other_metric(shown: Snapshot) -> str | None:
-    """Return the metric if it is not the suite's own; the parts that it changes have a folder of their own."""
+    """Return the metric if it is not the suite's own; the parts that depend on it have a separate folder."""
     return None if shown.metric in shown.metrics[:1] else shown.metric
 
 
@@ -266,7 +266,7 @@ def _sae_files(model: ExplorerModel, figures: dict[str, Draw]) -> Iterator[tuple
     for cell in parts.cells:
         part, cosines = parts.concept(cell["concept"])
         yield f"{at}/{cell['concept']}.bin", packed(part)
-        if other is None:  # cosines are the same by any metric
+        if other is None:  # cosines are the same for any metric
             yield f"{at}/{cell['concept']}.cos", cosines
     yield f"{at}/cards.bin", packed(parts.cards())
     if movable(model.state):
@@ -274,7 +274,7 @@ def _sae_files(model: ExplorerModel, figures: dict[str, Draw]) -> Iterator[tuple
 
 
 def _chooser(state: ExplorerState) -> dict[str, Any]:
-    """Render the selectors of an SAE, with the SAE of each option."""
+    """Render the selectors of an SAE, with the SAE that each option selects."""
     tell = distinguishing_attributes(state.saes)
     html = {name: attribute_html(state, name) for name in tell} | {"same": same_html(state), "badge": badge_html(state)}
     return {
@@ -325,7 +325,7 @@ def _atlas(model: ExplorerModel, figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sweeps(model: ExplorerModel) -> dict[str, list[int]]:
-    """Return, for each SAE, the numbers of its training (shared by seeds) and of its sweep of L0s."""
+    """Return, for each SAE, the number of its training (shared by its seeds) and of its L0 sweep."""
     means = model.sae_means
     if means is None or means.empty:
         return {"training": [], "sweep": []}
@@ -406,7 +406,7 @@ def _has_step(step: RenderedStep, *, metrics: Collection[str]) -> bool:
 
 
 def _search(model: ExplorerModel) -> dict[str, Any]:
-    """Collect all possible search results of a suite as they are listed, and the texts of the search."""
+    """Render all possible search results of a suite, and the texts of the search."""
     shown = model.shown
     found = model.store.fetch("tested_words", **{name: getattr(shown, name) for name in _DECIDING})
     labels = {one.id: one.label for one in shown.concepts.values()}
@@ -477,7 +477,7 @@ def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[
     for name in _SCRIPTS:
         yield f"assets/{name}.js", (STATIC / f"{name}.js").read_bytes()
     yield "assets/search.js", (STATIC.parent / "views" / "search.js").read_bytes()
-    yield ".nojekyll", b""  # GitHub Pages would look through all files for templates
+    yield ".nojekyll", b""  # otherwise GitHub Pages searches all files for templates
 
 
 def _start(store: Store, suite: str) -> dict[str, Any]:
@@ -489,7 +489,7 @@ def _start(store: Store, suite: str) -> dict[str, Any]:
         "repeats": [place for place, sae in enumerate(state.saes) if sae.repeat_of is not None],
         "own": state.thresholds_of_suite._asdict(),
         "attributes": {name: [getattr(sae, name) for sae in state.saes] for name in ATTRIBUTES},
-        # By metric, the suite's own first, and by threshold that moves its verdicts: the suite's value, and the limits.
+        # By metric (the suite's own first) and threshold on which its verdicts depend: the suite's value, the limits.
         "metrics": {
             metric: {
                 name: (getattr(state.thresholds_of_suite, name), *state.param[name].softbounds)

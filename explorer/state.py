@@ -466,7 +466,7 @@ class ExplorerState(param.Parameterized):
 
     @property
     def comparison(self) -> str:
-        """What Compare compares: what was chosen, or two SAEs without cosines, or cosines of several SAEs."""
+        """The chosen comparison or, by default, cosines of several SAEs; without cosines, two SAEs."""
         if self.compare_by is not None:
             return str(self.compare_by)
         if len(self.saes) > 1 and not any(sae.cosines for sae in self.saes):

@@ -1,4 +1,4 @@
-// Atlas under moved thresholds: means, heat map and plots from the numbers of all SAEs, as queries/views/50_sae_means.sql,
+// Atlas at moved thresholds: means, heat map and plots from the numbers of all SAEs, as queries/views/50_sae_means.sql,
 // explorer/plots/sweeps.py and explorer/plots/heat_map.py compute them.
 import { numbersOf } from "./numbers.js";
 

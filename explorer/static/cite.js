@@ -4,7 +4,7 @@
 {
   const { acts, find, labelOf, readPart } = reader;
 
-  // An address as BibTeX takes it (explorer.cite).
+  // Encodes an address for BibTeX, as explorer.cite does.
   const plain = (address) => address.replace(/[^!#-;=?-\]_a-z~]/gi, encodeURIComponent);
 
   async function show(name) {

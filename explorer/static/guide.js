@@ -1,11 +1,11 @@
-// Guides for pages, served or static: the card of a tour, which it places beside the view that the step
-// points at, and the search of the help. The card is drawn by explorer/templates/tour.html.
+// Guides for served and static pages: places the card of a tour (explorer/templates/tour.html) beside the view that its
+// step points at, and searches the help.
 "use strict";
 
 const guide = (() => {
   const GAP = 12, EDGE = 8; // pixels between the card and the view that it points at, and to the window's edge
   const LOOK = 100; // ms between two checks for a view that is still being built
-  const MOST_LOOKS = 50; // checks while the page is at rest, after which the step is shown without a view to point at
+  const MOST_LOOKS = 50; // checks while the page is not busy, after which the step is shown without a view to point at
   const PHONE = matchMedia("(max-width: 720px)");
   const NAMES = { latents: "lists", concept: "concepts", pair: "pair-head" }; // ids of these parts on a page without a server
   const root = document.documentElement;
@@ -37,7 +37,7 @@ const guide = (() => {
     return part?.el ?? [NAMES[name] ?? name, `${name}-plot`].map((id) => document.getElementById(id)).find(isSeen);
   }
 
-  // Handles the box of the card after each rendering.
+  // Called with the box of the card after each rendering.
   function show(box) {
     const former = card;
     card = box.querySelector("[data-tour]");

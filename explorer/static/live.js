@@ -171,7 +171,7 @@ const live = (() => {
     return asHtml(page);
   }
 
-  // The tested tokens with their verdicts; those by other metrics are not recomputed, and omitted.
+  // The tested tokens with their verdicts; verdicts by other metrics are not recomputed and are omitted.
   function evidenceOf(part, reasons, tokens, place) {
     const page = parsed(part.evidence);
     const { whys, verdicts } = ofSuite;
@@ -249,7 +249,7 @@ const live = (() => {
 
   function showSliders(former) {
     const { place } = reader;
-    const box = find("thresholds"), isChosen = document.activeElement?.id === "metric"; // which is written again
+    const box = find("thresholds"), isChosen = document.activeElement?.id === "metric"; // it is replaced below
     if (former.suite !== place.suite || former.metric !== place.metric) {
       box.innerHTML = `<div class="ax thresholds" id="thresholds-head"></div>${Object.values(ofSuite.sliders).map(({ html }) => html).join("")}`;
     }

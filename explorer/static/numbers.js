@@ -9,7 +9,7 @@ export const movedIn = (place, suite = place.suite) => {
   return Object.keys(movableOf({ ...place, suite })).filter((name) => thresholds[name] !== data.suites[suite].own[name]);
 };
 
-// Whether the numbers of a suite are known at the thresholds of a place in another suite, and by its metric.
+// Whether the numbers of a suite are known at the thresholds and by the metric of a place, which may be in another suite.
 export const isKnownIn = (place, suite) => {
   const there = data.suites[suite];
   const thresholds = thresholdsOf(place);
@@ -17,7 +17,7 @@ export const isKnownIn = (place, suite) => {
   return metricsOf(suite).includes(place.metric) && (canMove || Object.keys(there.own).every((name) => there.own[name] === thresholds[name]));
 };
 
-// By concept; `absorbed` has, by token, its latent and effect.
+// Returns the numbers by concept; `absorbed` maps each absorbed token to its latent and effect.
 export async function numbersOf(place, suite, sae) {
   const at = { suite, family: place.family, sae, metric: place.metric };
   const isMoved = movedIn(place, suite).length > 0;

@@ -5,7 +5,7 @@ import { difference } from "./statistics.js";
 const { acts, data, dressers, draw, embed, familyFolder, figures, find, go, isDark, readPart, remove, saeFolder } = reader;
 const { fill, parsed, asHtml, written } = live;
 const NAME = "pair-rates";
-const AIR = [-0.02, 1.06]; // of the rates, beside the plot (explorer.plots.dumbbell)
+const AIR = [-0.02, 1.06]; // margins of the axis of rates (explorer.plots.dumbbell)
 const POLICIES = { with_candidates: 2, all_concepts: 1 }; // minimum number of policies that must include a concept
 
 let words = null; // texts on pairs of the family
@@ -169,7 +169,7 @@ async function showTable(place) {
   keepFocus(() => { find("pair-table").replaceChildren(page); });
 }
 
-// A cell whose number is unknown has a dash.
+// The row of a concept; a cell shows a dash if its number is unknown.
 function rowOf(row, pattern) {
   const copy = pattern.cloneNode(true);
   for (const cell of copy.cells) {

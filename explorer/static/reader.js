@@ -57,10 +57,11 @@ const reader = (() => {
     return cosines;
   });
 
-  // A site has BokehJS as a part, which its policy knows by its hash, so that it is small on hosts that compress nothing.
+  // A site contains BokehJS as a compressed part, so that it is small on hosts without compression, too; the site's policy
+  // allows it by its hash.
   let bokeh = isWhole ? Promise.resolve() : null;
   const loadBokeh = () => (bokeh ??= insertBokeh().catch((error) => {
-    bokeh = null; // to be loaded again with the next place
+    bokeh = null; // so that it is loaded again for the next place
     throw error;
   }));
   async function insertBokeh() {
@@ -68,7 +69,7 @@ const reader = (() => {
     script.textContent = new TextDecoder().decode(await unpack("assets/bokeh.bin"));
     document.head.append(script);
   }
-  loadBokeh().catch(() => {}); // `embed` waits for it, and tells of a failure
+  loadBokeh().catch(() => {}); // `embed` waits for it and reports a failure
 
   // The folders of the parts, as explorer.parts names them.
   const metricsOf = (suite) => Object.keys(data.suites[suite].metrics ?? {}); // the suite's own first
@@ -76,7 +77,7 @@ const reader = (() => {
   const suiteFolder = ({ suite, metric }) => (metricsOf(suite).slice(1).includes(metric) ? `metrics/${suite}/${metric}` : `suites/${suite}`);
   const familyFolder = (place) => `${suiteFolder(place)}/${place.family}`;
   const saeFolder = (place) => `${familyFolder(place)}/${place.sae}`;
-  const cosinesOf = (place, concept) => readCosines(`${saeFolder({ ...place, metric: null })}/${concept}.cos`); // the same by any metric
+  const cosinesOf = (place, concept) => readCosines(`${saeFolder({ ...place, metric: null })}/${concept}.cos`); // the same for any metric
 
   // --- The address --------------------------------------------------------------------------------------------------
 
@@ -93,7 +94,7 @@ const reader = (() => {
   };
   const ATTRIBUTES = ["layer", "hook", "architecture", "width", "l0", "seed"]; // as in explorer.saes
   const FORMER_KEYS = { width: "sae_width", l0: "sae_l0" }; // as in explorer.former_links
-  let shown = {}; // what an address names and is not there; suite, family, sae, concept, latent, each of the choices, and the thresholds that can be moved
+  let shown = {}; // suite, family, sae, concept, latent, each of the choices, the thresholds that can be moved, and the rejected values of the address
   let ahead = null; // the place that is being loaded, to which the next choice refers
   let settled = {}; // the place that was shown completely; after a failure everything is rendered again
   let part = null; // of the concept shown, its SAE and its family
@@ -255,7 +256,7 @@ const reader = (() => {
     find("failed").hidden = true;
     if (!isOf("suite", "metric", "family", "sae")) find("concepts").innerHTML = ofSae.strip;
     if (isNew) showConcept();
-    if (!isOf("suite", "metric", "family")) await embedAll(["cosine"]); // the others while a reader looks at it
+    if (!isOf("suite", "metric", "family")) await embedAll(["cosine"]); // the others are embedded while a reader looks at this one
     if (isNew) drawCosines();
     if (!isOf("suite", "metric", "family")) await embedAll(["k-sparse", ...PLOTS]);
     if (isNew) drawPlots();
@@ -408,7 +409,7 @@ const reader = (() => {
     }
   }
 
-  // Hides rows with another beginning or another verdict.
+  // Hides rows whose token does not begin with the typed text, and rows with another verdict.
   function filter(chosen = verdict) {
     verdict = chosen;
     for (const choice of document.querySelectorAll("#evidence [data-action=evidence_verdict]")) {
@@ -466,7 +467,7 @@ const reader = (() => {
     return model;
   }
 
-  // Embeds figures of the family in place of those of another family.
+  // Replaces the figures of another family by those of the family shown.
   async function embedAll(names) {
     for (const name of names) {
       remove(name);

@@ -19,7 +19,7 @@ function showPage() {
   const { refused } = reader.place;
   find("refused").hidden = !refused.length;
   find("refused-names").textContent = refused.join(", ");
-  // The table of tested tokens is on two pages.
+  // The table of tested tokens is shown on two pages.
   const table = find("evidence");
   if (page === "evidence") find("evidence-head").after(table);
   else find("card").after(table);
@@ -285,10 +285,10 @@ acts.dark = () => {
   turn();
   try {
     localStorage.setItem("ax_theme", root.dataset.theme);
-  } catch { /* nothing may be kept here */ }
+  } catch { /* the browser may not allow storage */ }
 };
 
-// A choice is marked once it is shown, because it may fail to load, or another choice may follow.
+// A new choice is marked only once it is shown, because it may fail to load, or another choice may follow.
 document.addEventListener("change", ({ target }) => {
   if (target.id === "suite") target.value = reader.place.suite;
   else if (target.matches("#choose select, #concepts select")) {

@@ -1,6 +1,6 @@
-// The confidence interval of a difference of mean rates: the bootstrap of explorer/statistics.py, which explains it. It draws
-// the same numbers as numpy.random.default_rng(0) there (PCG-64 by O'Neill, bounded numbers by Lemire, gamma by Marsaglia and
-// Tsang over their ziggurat), so that site and page show the same interval.
+// The confidence interval of a difference of mean rates, by the bootstrap that explorer/statistics.py explains. It uses the
+// same random numbers as numpy.random.default_rng(0) there (PCG-64 by O'Neill, bounded integers by Lemire, gamma by Marsaglia
+// and Tsang with their ziggurat), so that site and page show the same interval.
 const RESAMPLES = 4000;
 const AT_ONCE = 4_000_000;
 const LEVELS = { low: 0.025, high: 0.975, sure: 0.95, often: 0.6 };
@@ -59,7 +59,7 @@ class Generator {
     return (higher * 2 ** 21 + (lower >>> 11)) / 2 ** 53;
   }
 
-  // That many integers below `bound`.
+  // Returns `count` integers below `bound`.
   integers(bound, count) {
     const found = new Uint32Array(count);
     if (bound === 1) return found;
@@ -149,7 +149,8 @@ function product(a, b) {
   return [lower, ah * bh + Math.floor(middle / 65536) + Math.floor(other / 65536)];
 }
 
-// 256 layers of one area under a falling curve, from the highest down; the first is the lowest, which reaches from `end` on.
+// 256 layers of equal area under a decreasing curve: layer 0 is the lowest and includes the tail from `end` on; the others
+// are numbered from the top down.
 function ziggurat(end, area, bits, curve, inverse) {
   const scale = 2 ** bits, edges = new Float64Array(256);
   edges[255] = end;

@@ -1,4 +1,4 @@
-// What Evidence and the search count over all SAEs and families of a suite, under moved thresholds.
+// The counts of Evidence and of the search over all SAEs and families of a suite at moved thresholds.
 import { movedIn, thresholdsOf } from "./numbers.js";
 
 const { data, readPart, saeFolder } = reader;
@@ -6,7 +6,8 @@ const NEVER_SMALL = 600; // as in atlas.js
 
 let latest = { key: null, totals: null };
 
-// null at the suite's own thresholds. `absorbed`: by concept and token, on how many SAEs.
+// Returns null at the suite's own thresholds. `absorbed`: the number of SAEs on which a token is absorbed, by concept and
+// token.
 export function totalsOf(place) {
   if (!movedIn(place).length) return null;
   const key = JSON.stringify([place.suite, place.metric, thresholdsOf(place)]);

@@ -1,4 +1,4 @@
-"""Handling of user events: values are checked against the handler's annotation; one event gives one message."""
+"""Handling of user events: values are checked against the handler's annotation; one event causes one message."""
 
 from __future__ import annotations
 

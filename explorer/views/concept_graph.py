@@ -96,7 +96,7 @@ class ConceptGraphView(View):
 
     def _show(self) -> None:
         self._layout.visible = self._model.shown.sae is not None
-        # A style, because a change of Bokeh's property `visible` makes it lay out the whole page.
+        # A style, because Bokeh lays out the whole page after a change of its property `visible`.
         size = {"min-height": f"{self._graph.height}px", "background": "none" if self._plot else "var(--ax-panel)"}
         self._place.styles = VISIBLE | size if self._is_drawn else HIDDEN
         self._catch_up()

@@ -1,4 +1,4 @@
-"""The roles of the latent with a given number on every SAE, for all concepts."""
+"""The roles of a latent number on every SAE, for all concepts."""
 
 from __future__ import annotations
 

@@ -139,8 +139,8 @@ def levels_of(nodes: pd.DataFrame, saes: list[Sae]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        sae; former (the next narrower SAE); has_kin (whether kin are stored between the two); kin (their number), and
-        among them split, absorbing and neither; num_split and num_absorbing (totals of the SAE).
+        sae; former (the next narrower SAE); has_kin (whether kin are stored for the two); kin (number of kin); split,
+        absorbing and neither (numbers of kin by role); num_split and num_absorbing (totals of the SAE).
     """
     levels = []
     for place, (former, sae) in enumerate(itertools.pairwise(saes), start=2):
