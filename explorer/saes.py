@@ -242,7 +242,7 @@ def suggest_other(saes: Iterable[Sae], sae: Sae | None, *, in_layer: bool = True
 def counterparts(saes: Iterable[Sae], sae: Sae, name: str) -> list[Sae]:
     """Return, for each value of an attribute, the SAE most similar to `sae` in all others.
 
-    Of several, it is one of the same seed if possible, at the nearest L0.
+    Among several, SAEs of the same seed come first, then those at the nearest L0.
     """
     found: dict[Any, Sae] = {}
     for other in saes:
