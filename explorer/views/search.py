@@ -33,7 +33,7 @@ _ALL_EVIDENCE: Mapping[str, object] = {
 }
 
 
-class QueryCall(NamedTuple):
+class SearchRequest(NamedTuple):
     """The searched text, and the number by which the browser identifies the results."""
 
     number: int
@@ -72,7 +72,7 @@ class Search(pn.viewable.Viewer):
         state.param.watch(self._empty, "suite")
         self._empty()
 
-    def _search(self, asked: QueryCall) -> None:
+    def _search(self, asked: SearchRequest) -> None:
         # The browser's limit of the field's length cannot be trusted.
         text = asked.text[:SEARCH_CHARACTERS].strip()
         if text:
