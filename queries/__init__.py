@@ -1,4 +1,4 @@
-"""The only package that uses DuckDB: a locked, read-only store of suites, and its queries."""
+"""The store of Absorption Explorer: locked and read-only, with named queries; the only package that uses DuckDB."""
 
 from queries.catalog import Query, catalog
 from queries.check import Problem, check_suite
