@@ -51,7 +51,7 @@ CHROMIUM_ARGS = (
     "--disable-sync",
     "--no-first-run",
     # Pages reach no other host. To route each request through the test instead would switch off the browser's cache.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 )
 
 

@@ -111,7 +111,7 @@ def test_what_is_named_is_there(store: Store) -> None:
         assert known.keys() >= set(view.follows), view
     assert {name for view in classes() for name in view.answers} == QUESTIONS.keys()
     assert list(Pages.options) == state.param.page.objects
-    assert list(Comparison.options) == state.param.compare_by.objects
+    assert [None, *Comparison.options] == state.param.compare_by.objects
     shown = set()
     for values in every_page():
         state.param.update(**values)

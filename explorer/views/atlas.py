@@ -159,10 +159,15 @@ class Atlas(View):
         self._show_table()
 
     def _has_data(self, name: str) -> bool:
-        """Return whether a panel has points, and its x-axis was chosen by the visitor or distinguishes SAEs."""
+        """Return whether a panel has points.
+
+        The second is not shown on an axis that nobody chose and that distinguishes no SAEs, unless the first is empty.
+        """
         means, panel = self._model.sae_means, self._panel(name)
-        is_chosen = self._is_alone or getattr(self._model.shown, name) is not None
-        return (is_chosen or _x_of(panel) in _offered(means)) and not saes_with_values(means, panel).empty
+        is_second = name == "other_x" and not self._is_alone and self._model.shown.other_x is None
+        if is_second and _x_of(panel) not in _offered(means) and self._has_data("rate_x"):
+            return False
+        return not saes_with_values(means, panel).empty
 
     def _show_table(self) -> None:
         self._table.html = means_html(self._model, self._sorted_by, is_falling=self._is_falling)
