@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import holoviews as hv
 import numpy as np
 import pytest
-from bokeh.models import GlyphRenderer
+from bokeh.models import GlyphRenderer, HoverTool
 
 from explorer.figures import FIGURES
 from explorer.model import ExplorerModel, choices_of
@@ -101,6 +101,15 @@ def expect_same(patched: Any, drawn: Any) -> None:
                     np.testing.assert_equal(list(found), list(column), err_msg=f"{renderer.name}, {name}")
 
 
+def expect_known_fields(figure: Any) -> None:
+    """Check that tooltips name columns; HoloViews writes "@l0_label" as "@{l0}_label" beside a column "l0"."""
+    for tool in figure.select(HoverTool):
+        fields = re.findall(r"@\{?(\w+)\}?(\w*)", str(tool.tooltips))
+        assert {rest for _, rest in fields} <= {""}, tool.tooltips
+        for renderer in () if tool.renderers == "auto" else tool.renderers:
+            assert {name for name, _ in fields} <= renderer.data_source.data.keys(), renderer.name
+
+
 def drawing_of(view: Any, panel: tuple[str, ...]) -> Plot:
     plot: Plot = view.drawing(*panel)()
     return plot
@@ -115,6 +124,7 @@ def test_a_patched_figure_is_the_one_that_would_be_drawn(
     view = kind(model)
     plot = drawing_of(view, panel)
     figure = hv.render(plot.draw())
+    expect_known_fields(figure)
     alike = [name for name, (view_of, _) in VIEWS.items() if view_of is kind]
     number = NUM_OF_MANY if len(alike) > NUM_OF_MANY else NUM_CHANGES
     # Each takes up the walk where the one before left off.

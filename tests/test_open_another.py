@@ -94,7 +94,7 @@ def test_who_comes_through_a_proxy_or_by_another_name_opens_nothing(
         found.append(served)
         raise SuiteError("no page is needed")
 
-    monkeypatch.setattr("explorer.app._requested", note)
+    monkeypatch.setattr("explorer.app._requested_page", note)
     prepare_process()
     own: list[dict[str, str]] = [{}, {"Host": "127.0.0.1:5006"}, {"Host": "[::1]:5006"}]
     others = [

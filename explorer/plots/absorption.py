@@ -38,16 +38,16 @@ PANELS = {f"{word}-vs-{x.replace('_', '-')}": (x, y) for word, y in Y_AXES.items
 #: Attributes whose ticks are integers.
 _WHOLE = ("layer", "width")
 _COLUMNS = [
-    *("suite", "sae", "name", "x", "y", "l0", "l0_text", "absorption_rate", "absorption_sd", "num_split_latents"),
+    *("suite", "sae", "name", "x", "y", "l0", "formatted_l0", "absorption_rate", "absorption_sd", "num_split_latents"),
     *("variance_explained", "loss_recovered", "seeds", "colour", "marker", "shown", "size"),
 ]
-_TEXT = {"suite", "sae", "name", "l0_text", "seeds", "colour", "marker"}
+_TEXT = {"suite", "sae", "name", "formatted_l0", "seeds", "colour", "marker"}
 _FADED = 0.12
 #: Marker size of an SAE with one seed, and of one with several, where a line passes through their mean.
 _SIZE, _SIZE_OF_SEED = 9, 7
 _FACTS = (
     ("SAE", "@name"),
-    ("L0", "@l0_text"),
+    ("L0", "@formatted_l0"),
     ("mean", "@absorption_rate{0.0%}"),
     ("standard deviation", "@absorption_sd{0.0%}"),
     ("split latents, mean", "@num_split_latents{0.00}"),
@@ -189,7 +189,7 @@ def _points(
     x, y = PANELS[panel]
     styled_means = styled(means, saes, by, theme).loc[placed.index]
     return styled_means.assign(
-        l0_text=placed["l0"].map(l0_label),
+        formatted_l0=placed["l0"].map(l0_label),
         x=placed[x].astype(float),
         y=placed[y].astype(float),
         seeds=values_by_seed(means, y, percent if y == "absorption_rate" else partial(number, decimals=2)),

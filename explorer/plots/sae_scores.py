@@ -27,12 +27,12 @@ PANELS = {
 _LABELS = {"l0": "L0, active latents per token", "precision": "precision", "recall": "recall"}
 _TOOLTIPS = tooltip(
     ("SAE", "@name"),
-    ("L0", "@l0_text"),
+    ("L0", "@formatted_l0"),
     ("precision", "@precision{0.000}"),
     ("recall", "@recall{0.000}"),
 )
-_COLUMNS = ("suite", "sae", "name", "l0_text", "l0", "precision", "recall", "colour", "marker")
-_TEXT = ("suite", "sae", "name", "l0_text", "colour", "marker")
+_COLUMNS = ("suite", "sae", "name", "formatted_l0", "l0", "precision", "recall", "colour", "marker")
+_TEXT = ("suite", "sae", "name", "formatted_l0", "colour", "marker")
 
 
 def sae_scores_plot(
@@ -102,4 +102,4 @@ def _points(scores: pd.DataFrame | None, saes: Mapping[tuple[str, str], Sae], th
     if scores is None or scores.empty:
         return pd.DataFrame({name: pd.Series([], dtype="object" if name in _TEXT else "float64") for name in _COLUMNS})
     styled_scores = styled(scores, saes, distinguishing_attribute(scores), theme)
-    return styled_scores.assign(l0_text=scores["l0"].map(l0_label))[list(_COLUMNS)]
+    return styled_scores.assign(formatted_l0=scores["l0"].map(l0_label))[list(_COLUMNS)]
