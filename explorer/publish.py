@@ -306,7 +306,8 @@ def _atlas(model: ExplorerModel, figures: dict[str, Any]) -> dict[str, Any]:
     rows = listed(model)
     panels = {name: panel_drawing(model, name) for name in _PANELS if not saes_with_values(model.sae_means, name).empty}
     for name, draw in panels.items():
-        figures.setdefault(name, _figure(draw))
+        if name not in figures:
+            figures[name] = _figure(draw)
     return {
         "head": _in_both(model, partial(head_html, brushes=False)),
         "titles": panel_titles(model),
@@ -336,7 +337,8 @@ def _map(model: ExplorerModel, cell: str, figures: dict[str, Any]) -> dict[str, 
     """Collect the contents of the heat map for one kind of cells."""
     model.state.cell = cell
     draw = map_drawing(model)
-    figures.setdefault("absorption-heatmap", _figure(draw))
+    if "absorption-heatmap" not in figures:
+        figures["absorption-heatmap"] = _figure(draw)
     return {
         "head": _in_both(model, partial(map_head_html, orders=False)),
         "table": table_html(highest_cells(model)),

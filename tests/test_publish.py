@@ -74,7 +74,7 @@ def test_bad_input_gets_one_line(site_suites: list[Path], tmp_path: Path, argume
             OSError(errno.ENOSPC, "No space left on device"),
             r"written \(No space left on device\); make",
         ),
-        (PermissionError(errno.EACCES, "Permission denied"), r"site: cannot be written \(Permission denied\); name"),
+        (PermissionError(errno.EACCES, "Permission denied"), r"site: cannot be written \(Permission denied\); give"),
         (KeyboardInterrupt(), None),
     ],
 )
