@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from explorer.format import metric_label
+from explorer.format import metric_label, percent
 from explorer.model import ExplorerModel, choices_of
 from explorer.parts import SHOWN
 from explorer.state import ExplorerState
@@ -15,6 +15,7 @@ from explorer.views.atlas import Atlas, means_html
 from explorer.views.evidence_head import EvidenceHead, counts_html, num_absorbed
 from explorer.views.evidence_table import judged
 from explorer.views.headline import figures_html, sentence_html
+from queries.schema import FRACTIONS
 from tests.sites import plain, wait_shown
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ _SAID = """() => {
   return {
     headline: text(document.getElementById("headline")), figures: text(document.getElementById("figures")),
     totals: text(document.getElementById("evidence-head")),
-    rows: within("evidence", "tr[data-token]").map((row) => [row.dataset.token, text(row.querySelector(".of-why"))]),
+    rows: within("evidence", "tr[data-token]").map((row) => [
+      row.dataset.token, text(row.querySelector(".of-why, .of-fraction")),
+    ]),
     means: text(document.getElementById("atlas-table")),
   };
 }"""
@@ -62,7 +65,8 @@ def test_a_reader_chooses_a_metric(open_site: Callable[..., Page], site_store: S
         )
         assert said["totals"] == plain(totals)
         tested = judged(explored.whole("concept_evidence"), explored.shown)
-        assert dict(said["rows"]) == {row["token"]: row["why"] for row in tested}
+        told = {row["token"]: percent(row["fraction"]) if metric in FRACTIONS else row["why"] for row in tested}
+        assert dict(said["rows"]) == told
         page.evaluate("reader.acts.page('atlas')")
         wait_shown(page)
         assert page.evaluate(_SAID)["means"] == plain(means_html(means))
