@@ -469,7 +469,7 @@ class ExplorerState(param.Parameterized):
         """The chosen comparison or, by default, cosines of several SAEs; without cosines, two SAEs."""
         if self.compare_by is not None:
             return str(self.compare_by)
-        if len(self.saes) > 1 and not any(sae.cosines for sae in self.saes):
+        if sum(sae.repeat_of is None for sae in self.saes) > 1 and not any(sae.cosines for sae in self.saes):
             return "pair"
         varied = (name for name in distinguishing_attributes(self.saes) if name not in ("l0", "width"))
         return next((by for by in ("l0", *varied) if len(self._compared_by(by)) > 1), "l0")

@@ -192,7 +192,7 @@ def test_totals_and_search_follow_thresholds(open_site: Callable[..., Page], sit
             expect(page.locator("#found [data-action=token]")).to_have_text(
                 [
                     f"{visible(row.token)} {state.concepts[row.concept].label}"
-                    f" tested on {count(row.num_saes, 'SAE')}, absorbed on {row.num_absorbed}"
+                    f" tested on {count(int(row.num_saes), 'SAE')}, absorbed on {int(row.num_absorbed)}"
                     for row in found[found["kind"] == "token"].itertuples()
                 ]
             )

@@ -638,6 +638,7 @@ def test_compare_starts_with_what_several_saes_can_be_compared_by() -> None:
     # Two SAEs can be compared without cosines, and there is always something to show.
     assert start(ALPHA).comparison == "pair"
     assert start(sweep[:1]).comparison == "l0"
+    assert start([ALPHA[0], ALPHA[0]._replace(id="seed", seed=1, repeat_of=ALPHA[0].id)]).comparison == "l0"
     chosen = start(others)
     chosen.apply({"compare_by": "l0"})
     assert (chosen.comparison, chosen.compared) == ("l0", [chosen.sae])
