@@ -203,7 +203,7 @@ def test_a_full_disk_ends_the_measurement_whatever_it_was_at(
     with monkeypatch.context() as patched:
         patched.setattr(quality, "run", fail)
         result = measured(folder, {"few": ""}, work=tmp_path)
-    assert (result.exit_code, "free space there" in result.stderr) == (2, True)
+    assert (result.exit_code, "make room there" in result.stderr) == (2, True)
     assert not (tmp_path / "tiny").exists()
     assert measured(folder, {"few": ""}, work=tmp_path).exit_code == 0
 
