@@ -471,8 +471,10 @@ class ExplorerState(param.Parameterized):
             return str(self.compare_by)
         if sum(sae.repeat_of is None for sae in self.saes) > 1 and not any(sae.cosines for sae in self.saes):
             return "pair"
-        varied = (name for name in distinguishing_attributes(self.saes) if name not in ("l0", "width"))
-        return next((by for by in ("l0", *varied) if len(self._compared_by(by)) > 1), "l0")
+        if len(self._compared_by("l0")) > 1:  # read for every change of the state, and enough for most suites
+            return "l0"
+        varied = [name for name in distinguishing_attributes(self.saes) if name not in ("l0", "width")]
+        return next((by for by in varied if len(self._compared_by(by)) > 1), "l0")
 
     def _compared_by(self, comparison: str) -> list[str]:
         sae = self.chosen_sae

@@ -1,11 +1,10 @@
 // Atlas at moved thresholds: means, heat map and plots from the numbers of all SAEs, as queries/views/50_sae_means.sql,
 // explorer/plots/sweeps.py and explorer/plots/heat_map.py compute them.
-import { numbersOf } from "./numbers.js";
+import { MAX_PARTS, numbersOf } from "./numbers.js";
 
 const { fixed, parsed, asHtml, written } = live;
 const POLICIES = { with_candidates: 2, all_concepts: 1 }; // as in pair.js
 const LINE = 0.5, MEAN = 0.9, BAND = 0.16; // opacity of lines, means and bands
-const NEVER_SMALL = 600; // maximum parts of a suite's SAEs in the cache; a slider needs all of them at each step
 
 const percent = (value) => (value === null ? "–" : `${written(100 * value, "z,.1f")}%`);
 const number = (value, digits) => written(value, `z,.${digits}f`);
@@ -14,7 +13,7 @@ const mean = (values) => (values.length ? values.reduce((sum, value) => sum + va
 const rounded = (value) => (value === null ? null : Number(value.toFixed(4)));
 
 export async function moved(atlas, place) {
-  reader.keep(Math.min(NEVER_SMALL, 2 * atlas.saes.length + 40));
+  reader.keep(Math.min(MAX_PARTS, 2 * atlas.saes.length + 40));
   const all = await Promise.all(atlas.saes.map((sae) => numbersOf(place, place.suite, sae)));
   const means = all.map(({ rows }) => meansOf([...rows.values()], POLICIES[place.mean_policy]));
   withSeeds(means, atlas.training);

@@ -1,4 +1,8 @@
 // The numbers of an SAE by concept at the thresholds of a place, as queries/views/40_rates.sql computes them.
+
+// Maximum parts of a suite's SAEs in the cache; a slider needs all of them at each step.
+export const MAX_PARTS = 600;
+
 const { data, metricsOf, movableOf, readPart, saeFolder } = reader;
 
 // The thresholds of a place, including those without effect in its suite.

@@ -1,8 +1,7 @@
 // The counts of Evidence and of the search over all SAEs and families of a suite at moved thresholds.
-import { movedIn, thresholdsOf } from "./numbers.js";
+import { MAX_PARTS, movedIn, thresholdsOf } from "./numbers.js";
 
 const { data, readPart, saeFolder } = reader;
-const NEVER_SMALL = 600; // as in atlas.js
 
 let latest = { key: null, totals: null };
 
@@ -23,7 +22,7 @@ async function count(place) {
   const { suite, metric } = place;
   const { saes, families } = data.suites[suite];
   const thresholds = { ...thresholdsOf(place), suite, metric };
-  reader.keep(Math.min(NEVER_SMALL, saes.length * Object.keys(families).length + 40));
+  reader.keep(Math.min(MAX_PARTS, saes.length * Object.keys(families).length + 40));
   const absorbed = new Map();
   let [numAbsorbed, numAbsorbing] = [0, 0];
   await Promise.all(saes.map(async (sae) => {
