@@ -36,6 +36,8 @@ WAIT_SECONDS = 60
 #: Milliseconds between two looks at a page; to look at each of its frames would cost it a tenth of a processor.
 LOOK_EVERY = 20
 
+#: What Playwright gives as the reason when a content security policy has blocked a request.
+_BLOCKED_BY_POLICY = "csp"
 #: What the console says while a page whose server has gone tries to reconnect.
 _RECONNECTING = (r"/ws\?again=1' failed", "Failed to connect to Bokeh server: Could not open websocket")
 
@@ -204,7 +206,8 @@ class PageOpener:
     Attributes
     ----------
     external : list of str
-        Addresses on other hosts that pages requested; no other host can be reached.
+        Addresses on other hosts that pages requested and their content security policy allowed; no other host can be
+        reached.
     problems : list of str
         Errors on the console and uncaught exceptions that no ``allow`` pattern covers.
     """
@@ -266,7 +269,13 @@ class PageOpener:
             if urlsplit(request.url).netloc not in ("", netloc):
                 self.external.append(request.url)
 
+        def forget(request: Request) -> None:
+            # Chromium also reports images that the policy blocks as requests, which it never sends.
+            if request.failure == _BLOCKED_BY_POLICY and request.url in self.external:
+                self.external.remove(request.url)
+
         context.on("request", note)
+        context.on("requestfailed", forget)
         return context
 
     def _on_console(self, message: ConsoleMessage, allow: Sequence[str]) -> None:
