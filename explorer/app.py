@@ -441,7 +441,7 @@ def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer], *, cho
         "dark": css_variables(DARK),
         "styles": styles(),
         "math_font": math_font(),
-        "guide": (STATIC / "guide.js").read_text(encoding="utf-8"),
+        **{name: (STATIC / f"{name}.js").read_text(encoding="utf-8") for name in ("drawer", "guide")},
         "frame": (STATIC / "frame.css").read_text(encoding="utf-8"),
     }
     for name, value in variables.items():

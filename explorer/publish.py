@@ -84,7 +84,7 @@ _NUMBERS = (
 _PANELS = ("absorption-vs-l0", "splits-vs-l0")
 _PAGES = ("explore", "compare", "atlas", "evidence")
 _SCRIPTS = (
-    *("reader", "cite", "live", "guide", "reader_guide", "site"),
+    *("reader", "cite", "live", "drawer", "guide", "reader_guide", "site"),
     *("numbers", "pair", "statistics", "atlas", "totals"),
 )
 #: Views of tour steps that a site does not have.

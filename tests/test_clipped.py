@@ -169,10 +169,17 @@ def test_the_sidebar_is_read_from_top_to_bottom_and_the_title_on_phones(open_pag
     to_tasks = page.get_by_role("link", name="Discovery tasks")
     expect(to_tasks).to_be_hidden()
     resized(page, 390)
-    page.locator("[data-menu]").click()
+    # While the drawer is open, the keyboard reaches it and not the page behind it.
+    menu, main = page.locator("[data-menu]"), page.locator(".ax-main")
+    menu.click()
+    page.keyboard.press("Tab")
+    expect(to_tasks).to_be_focused()
+    assert main.evaluate("(it) => it.inert")
     to_tasks.click()
     expect(part(page, "tasks").locator("summary").first).to_be_in_viewport()
     page.keyboard.press("Escape")
+    expect(menu).to_be_focused()
+    assert not main.evaluate("(it) => it.inert")
     name = part(page, "brand").locator(".name")
     for width in (720, 390, 360, 320):
         resized(page, width)

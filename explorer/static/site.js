@@ -253,13 +253,12 @@ const lengthOf = (token) => [...token.replace(/^ +/, "")].length;
 const asListed = ([one, its, , number], [other, others, , count]) => lengthOf(one) - lengthOf(other) || count - number
   || (one === other ? (its < others ? -1 : 1) : one < other ? -1 : 1);
 
-// --- Keys, the drawer, and stored settings --------------------------------------------------------------------------
+// --- Keys and stored settings ---------------------------------------------------------------------------------------
 
 const PAGE_KEYS = { e: "explore", c: "compare", a: "atlas", v: "evidence" };
 let awaited = false; // the second key after g
 addEventListener("keydown", (event) => {
   if (event.key === "Tab") root.classList.add("ax-by-keyboard");
-  if (event.key === "Escape") root.classList.remove("ax-drawer-open");
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest?.("input, select, textarea") || document.querySelector("dialog[open]")) return;
   if (event.key === "/") {
@@ -274,11 +273,6 @@ addEventListener("keydown", (event) => {
   stepL0(ahead);
 });
 addEventListener("pointerdown", () => root.classList.remove("ax-by-keyboard"), { capture: true });
-
-document.addEventListener("click", ({ target }) => {
-  if (target.closest?.("[data-menu]")) root.classList.toggle("ax-drawer-open");
-  else if (target.closest?.(".ax-scrim, #nav a")) root.classList.remove("ax-drawer-open");
-});
 
 const turn = acts.dark;
 acts.dark = () => {

@@ -166,7 +166,6 @@ export function render({ model }) {
   const pages = { e: "explore", c: "compare", a: "atlas", v: "evidence", t: "token", l: "learn" }
   let awaited = false // the second key after g
   window.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") root.classList.remove("ax-drawer-open")
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || taken(event)) return
     if (event.composedPath().some((each) => each instanceof Element && each.matches("dialog[open]"))) return
     if (event.key === "Escape" && model.present) send("present", false)
@@ -188,8 +187,6 @@ export function render({ model }) {
   // Bokeh always frames a focused figure, but the frame is meant for keyboard users only.
   window.addEventListener("keydown", ({ key }) => { if (key === "Tab") root.classList.add("ax-by-keyboard") }, captured)
   window.addEventListener("pointerdown", () => root.classList.remove("ax-by-keyboard"), captured)
-
-  document.querySelector(".ax-scrim")?.addEventListener("click", () => root.classList.remove("ax-drawer-open"), life)
 
   // The busy line is shown from a message to the server, which is followed by a ping, until the last ping is answered. A
   // ping makes the server handle the changes that it has collected, such as the values of a slider that is dragged, so

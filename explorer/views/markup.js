@@ -212,10 +212,6 @@ export function render({ model, el }) {
       navigator.clipboard?.writeText(window.location.href)
       return tell(link)
     }
-    if (event.target.closest("[data-menu]")) {
-      document.documentElement.classList.toggle("ax-drawer-open")
-      return
-    }
     const copy = event.target.closest("[data-copy]")
     if (copy) {
       navigator.clipboard?.writeText(copy.dataset.copy)
