@@ -505,10 +505,10 @@ class ExplorerState(param.Parameterized):
     @property
     def facet_saes(self) -> list[str] | None:
         """The ids of the SAEs whose tested tokens are listed; None for all."""
-        wish = {name: getattr(self, f"facet_{name}") for name in ATTRIBUTES}
-        wish = {name: value for name, value in wish.items() if value is not None}
-        fitting = [sae.id for sae in self.saes if all(getattr(sae, name) == value for name, value in wish.items())]
-        return fitting if wish else None
+        requested = {name: getattr(self, f"facet_{name}") for name in ATTRIBUTES}
+        requested = {name: value for name, value in requested.items() if value is not None}
+        fitting = [sae.id for sae in self.saes if all(getattr(sae, name) == value for name, value in requested.items())]
+        return fitting if requested else None
 
     @property
     def own_saes(self) -> list[str]:
@@ -663,12 +663,12 @@ class ExplorerState(param.Parameterized):
         attributes = {name: value for name, value in attributes.items() if value is not None}
         if named is not None and named not in by_id:
             refused.append(refusal_of("sae", named, by_id))
-        wish = self._attributes()
+        requested = self._attributes()
         if named in by_id:
-            wish = {name: getattr(by_id[named], name) for name in ATTRIBUTES} | {"sae": named}
-        elif attributes and any(not matches(wish.get(name), value) for name, value in attributes.items()):
-            wish.pop("sae", None)
-        sae, options = choose(saes, wish | attributes)
+            requested = {name: getattr(by_id[named], name) for name in ATTRIBUTES} | {"sae": named}
+        elif attributes and any(not matches(requested.get(name), value) for name, value in attributes.items()):
+            requested.pop("sae", None)
+        sae, options = choose(saes, requested | attributes)
         refused += [
             refusal_of(name, value, [value_label(name, option) for option in options[name]])
             for name, value in attributes.items()

@@ -180,17 +180,17 @@ def test_a_browser_that_takes_nothing_is_not_waited_for(monkeypatch: pytest.Monk
     visitor: Any = Visitor()
     caller = background.Caller(visitor)
     (leave,) = visitor.told
-    caller.tell(print, after=Semaphore(1))
+    caller.run_in_session(print, after=Semaphore(1))
     assert visitor.told == [leave, print]
     for name in ("PIECE_SECONDS", "FILE_SECONDS"):
         with monkeypatch.context() as patched:
             patched.setattr(background, name, 0)
             with pytest.raises(background.SlowBrowserError):
-                caller.tell(print, after=Semaphore(0))
+                caller.run_in_session(print, after=Semaphore(0))
     leave(None)
     assert caller.token.is_cancelled
     with pytest.raises(background._SessionGoneError):
-        caller.tell(print, after=Semaphore(0))
+        caller.run_in_session(print, after=Semaphore(0))
     assert visitor.told == [leave, print]
 
 

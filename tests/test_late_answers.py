@@ -130,9 +130,9 @@ class Held:
         self.explorer.model.runner = self._hold
         self._out: list[tuple[Callable[[], Any], Callable[[Any], None]]] = []
 
-    def _hold(self, ask: Callable[[], Any], take: Callable[[Any], None], say_so: Callable[[], None]) -> None:
+    def _hold(self, ask: Callable[[], Any], take: Callable[[Any], None], on_delay: Callable[[], None]) -> None:
         self._out.append((ask, take))
-        say_so()
+        on_delay()
 
     def act(self, act: Callable[[], object]) -> None:
         with set_curdoc(self.document), one_act():

@@ -42,7 +42,7 @@ TREE = [
 
 
 @pytest.mark.parametrize(
-    ("wish", "chosen"),
+    ("requested", "chosen"),
     [
         ({}, "a"),
         ({"layer": 5}, "g"),
@@ -58,8 +58,8 @@ TREE = [
         ({"layer": 99, "width": 7}, "a"),
     ],
 )
-def test_each_attribute_narrows_the_next(wish: dict[str, Any], chosen: str) -> None:
-    sae, options = choose(TREE, wish)
+def test_each_attribute_narrows_the_next(requested: dict[str, Any], chosen: str) -> None:
+    sae, options = choose(TREE, requested)
     assert sae is not None
     assert sae.id == chosen
     assert tuple(options) == (*ATTRIBUTES, "sae")
@@ -82,13 +82,13 @@ def test_nothing_is_chosen_from_nothing() -> None:
 
 def test_an_l0_that_is_not_there_gives_way_to_the_canonical_one_else_the_nearest() -> None:
     saes = [made(str(l0), l0=l0) for l0 in (10, 40, 160)]
-    for wish, nearest in ((12, "10"), (19, "10"), (22, "40"), (70, "40"), (90, "160"), (9999, "160"), (0, "10")):
+    for requested, nearest in ((12, "10"), (19, "10"), (22, "40"), (70, "40"), (90, "160"), (9999, "160"), (0, "10")):
         # Near is what is near on a scale of ratios: 22 is nearer to 40 than to 10.
-        assert choose(saes, {"l0": wish})[0] == saes[[10, 40, 160].index(int(nearest))], wish
+        assert choose(saes, {"l0": requested})[0] == saes[[10, 40, 160].index(int(nearest))], requested
     hosted = [sae._replace(canonical=sae.id == "160") for sae in saes]
     assert choose(hosted, {"l0": 12})[0] == hosted[2]
     assert choose(hosted, {})[0] == hosted[2]
-    assert choose(hosted, {"l0": 40})[0] == hosted[1], "what was wished for goes first"
+    assert choose(hosted, {"l0": 40})[0] == hosted[1], "the requested L0 takes precedence"
     assert choose(saes, {})[0] == saes[0]
 
 

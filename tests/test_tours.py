@@ -265,7 +265,7 @@ def test_a_whole_tour(
         _at_step(page, len(steps) - 1)
         page.go_back()
         _at_step(page, len(steps))
-    expect(page.locator(".ax-tour-said")).to_contain_text(steps[-1].title)
+    expect(page.locator(".ax-tour-announcement")).to_contain_text(steps[-1].title)
     page.keyboard.press("Escape")
     expect(page.locator("[data-tour]")).to_have_count(0)
     expect(page.locator(".ax-tour-ring")).to_have_count(0)

@@ -11,9 +11,9 @@ const guide = (() => {
   const root = document.documentElement;
   const ring = document.createElement("div");
   ring.className = "ax-tour-ring";
-  const said = document.createElement("div");
-  said.className = "ax-tour-said";
-  said.setAttribute("role", "status");
+  const announcement = document.createElement("div");
+  announcement.className = "ax-tour-announcement";
+  announcement.setAttribute("role", "status");
 
   let card = null; // the dialog of the step that is shown
   let step = ""; // its number
@@ -42,12 +42,12 @@ const guide = (() => {
     const former = card;
     card = box.querySelector("[data-tour]");
     if (!card) return former && leave();
-    document.body.append(ring, said);
+    document.body.append(ring, announcement);
     root.classList.add("ax-on-tour");
     if (!former) opener = inFocus();
     if (step === card.dataset.step) return arrange();
     step = card.dataset.step;
-    said.textContent = `${card.querySelector("h2").textContent}. ${card.querySelector("#tour-text").textContent.trim()}`;
+    announcement.textContent = `${card.querySelector("h2").textContent}. ${card.querySelector("#tour-text").textContent.trim()}`;
     view = null;
     hasMoved = false;
     ring.hidden = true;
@@ -61,7 +61,7 @@ const guide = (() => {
     card = view = observer = null;
     step = "";
     ring.remove();
-    said.remove();
+    announcement.remove();
     root.classList.remove("ax-on-tour");
     root.style.removeProperty("--ax-tour-room");
     if (opener?.isConnected && document.activeElement === document.body) opener.focus({ preventScroll: true });

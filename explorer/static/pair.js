@@ -111,19 +111,19 @@ function showHead() {
   page.querySelector("#other").append(...data.suites[suite].saes.filter((sae) => suite !== place.suite || sae !== place.sae)
     .map((sae) => new Option(labels[sae], sae, sae === other, sae === other)));
   for (const option of page.querySelector("#other-suite")?.options ?? []) if (option.value === suite) option.setAttribute("selected", "");
-  find("pair-head").innerHTML = asHtml(page) + (nothing ?? said());
+  find("pair-head").innerHTML = asHtml(page) + (nothing ?? summary());
 }
 
-function said() {
+function summary() {
   const { difference: found, rows, drawn } = pair;
   if (!found) return `<p class="summary">${words.none}</p>`;
   const { mean, low, high, num_seeds: seeds, num_other_seeds: others } = found;
   const sign = mean > 0 ? "higher" : mean < 0 ? "lower" : "same";
-  const ends = low === null ? "none" : low <= 0 && high >= 0 ? "open" : "told";
+  const ends = low === null ? "none" : low <= 0 && high >= 0 ? "open" : "clear";
   const sum = (name) => (rows.some((row) => row[name] !== null) ? rows.reduce((total, row) => total + (row[name] ?? 0), 0) : null);
   const [gained, lost] = [sum("num_gained"), sum("num_lost")];
   const moved = gained === null ? "" : ` ${fill(words.moved[gained === 1 ? "1" : "n"], { num_gained: gained, num_lost: lost })}`;
-  const over = words.over[`${reader.place.mean_policy} ${Math.min(seeds, 2)} ${Math.min(others, 2)} ${found.detectable ? "told" : "none"}`];
+  const over = words.over[`${reader.place.mean_policy} ${Math.min(seeds, 2)} ${Math.min(others, 2)} ${found.detectable ? "detectable" : "none"}`];
   const most = drawn.length === words.heights.length - 1 ? ` ${words.drawn}` : "";
   return `<p class="summary">${fill(words.mean[`${sign} ${ends}`], found)}${moved}</p>\n<p class="small muted">${fill(over, found)}${most}</p>`;
 }

@@ -183,8 +183,8 @@ async function showPair() {
 const search = {
   css_name: "search",
   html: data.search,
-  tell: null,
-  on: (what, tell) => { if (what === "html") search.tell = tell; },
+  onShown: null,
+  on: (what, listener) => { if (what === "html") search.onShown = listener; },
   send_msg: ({ action, value }) => (action === "search" ? answer(value) : found[action]?.(value)),
 };
 find("search-place").replaceWith(render({ model: search, el: find("search-place") }));
@@ -210,12 +210,12 @@ async function answer({ number, text }) {
   box.hidden = !wanted;
   box.querySelector("[data-live=list]").innerHTML = list.html.join("");
   all("[role=option]", box).forEach((option, at) => { option.id = `found-${at}`; });
-  const said = box.querySelector("[data-live=said]");
-  said.className = list.html.length && !list.isCut ? "sr" : "";
-  if (!slots) said.textContent = "The search could not be loaded.";
-  else said.innerHTML = list.isCut ? known.cut : list.html.length ? known.results[list.html.length] : known.nothing.replaceAll(slots.text, escaped(wanted));
+  const status = box.querySelector("[data-live=status]");
+  status.className = list.html.length && !list.isCut ? "sr" : "";
+  if (!slots) status.textContent = "The search could not be loaded.";
+  else status.innerHTML = list.isCut ? known.cut : list.html.length ? known.results[list.html.length] : known.nothing.replaceAll(slots.text, escaped(wanted));
   search.html = page.body.innerHTML;
-  search.tell();
+  search.onShown();
 }
 
 const escaped = (text) => Object.assign(document.createElement("span"), { textContent: text }).innerHTML;

@@ -203,14 +203,14 @@ export function render({ model, el }) {
   }
 
   box.addEventListener("click", (event) => {
-    const tell = (element) => {
+    const markDone = (element) => {
       element.classList.add("is-done")
       setTimeout(() => element.classList.remove("is-done"), 1200)
     }
     const link = event.target.closest("[data-copy-link]")
     if (link) {
       navigator.clipboard?.writeText(window.location.href)
-      return tell(link)
+      return markDone(link)
     }
     if (event.target.closest("[data-menu]")) {
       document.documentElement.classList.toggle("ax-drawer-open")
@@ -219,7 +219,7 @@ export function render({ model, el }) {
     const copy = event.target.closest("[data-copy]")
     if (copy) {
       navigator.clipboard?.writeText(copy.dataset.copy)
-      return tell(copy)
+      return markDone(copy)
     }
     const scroll = event.target.closest("[data-scroll-to]")
     if (scroll) {
@@ -246,7 +246,7 @@ export function render({ model, el }) {
     const figure = event.target.closest("[data-save-figure]")
     if (figure) {
       const { saveFigure: name, as, file, legend } = figure.dataset
-      saveFigure(name, as, file, JSON.parse(legend), model.document).then((saved) => { if (saved) tell(figure); else figure.disabled = true })
+      saveFigure(name, as, file, JSON.parse(legend), model.document).then((saved) => { if (saved) markDone(figure); else figure.disabled = true })
       return
     }
     const element = event.target.closest("[data-action]")
@@ -331,16 +331,16 @@ export function render({ model, el }) {
   // bottom, so that an element whose edge is just visible there does not count. Nothing is reported before the page is
   // ready, because Panel discards earlier changes by the server, and the layout is not final.
   let inView = false
-  let told = false
-  const tellSeen = () => {
+  let reported = false
+  const reportSeen = () => {
     const marker = box.querySelector("[data-seen]")
-    if (!marker || inView === told) return
-    told = inView
-    send(marker.dataset.seen, told)
+    if (!marker || inView === reported) return
+    reported = inView
+    send(marker.dataset.seen, reported)
   }
   const observer = new IntersectionObserver((entries) => {
     inView = entries[entries.length - 1].isIntersecting
-    tellSeen()
+    reportSeen()
   }, { rootMargin: "1200px 0px -80px" })
   const watch = () => { if (box.querySelector("[data-seen]")) observer.observe(box) }
   model.on("after_layout", () => { if (model.document.is_idle) watch() })
@@ -365,7 +365,7 @@ export function render({ model, el }) {
     readAsShown()
   })
 
-  model.on("html", () => { show(); tellSeen() })
+  model.on("html", () => { show(); reportSeen() })
   model.on("after_layout", reveal)
   show()
   return box
