@@ -151,10 +151,10 @@ def _label(sae: Sae, distinguishing: Collection[str]) -> str:
 
 
 def choose(saes: Sequence[Sae], requested: Mapping[str, Any]) -> tuple[Sae | None, dict[str, list[Any]]]:
-    """Return the SAE that matches a requested best, and the options of each attribute.
+    """Return the SAE that best matches the requested values, and the options of each attribute.
 
-    Each attribute narrows the next. A requested that cannot be met is replaced by the first option; for L0 by that of the
-    canonical SAE, else to the nearest.
+    Each attribute narrows the next. A requested value that does not exist is replaced by the first option; for L0 by
+    that of the canonical SAE, else by the nearest.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def choose(saes: Sequence[Sae], requested: Mapping[str, Any]) -> tuple[Sae | Non
 
 
 def matches(value: Any, requested: Any) -> bool:
-    """Return whether a value matches a requested; an L0 may be rounded, and a negative one matches an unknown L0."""
+    """Return whether a value matches a requested one; an L0 may be rounded, and a negative one matches an unknown L0."""
     if value == requested:
         return True
     return isinstance(requested, float | int) and (
@@ -191,7 +191,7 @@ def matches(value: Any, requested: Any) -> bool:
 
 
 def _nearest(saes: Sequence[Sae], name: str, requested: Any) -> Any:
-    """Return the value closest to a requested; `...` means no requested, and None the unknown value."""
+    """Return the value closest to the requested one; `...` means none, and None the unknown value."""
     values = values_of(saes, name)
     met = [] if requested is ... else [value for value in values if value == requested]
     met = met or [value for value in values if requested is not ... and matches(value, requested)]

@@ -83,7 +83,7 @@ def refused(answer: Answer) -> tuple[int, str | None, str]:
 # --- Answers ---------------------------------------------------------------------------------------------------------
 
 
-def test_every_question_is_answered_in_every_format_as_the_store_does(url: str, store: Store) -> None:
+def test_every_query_returns_the_stores_rows_in_every_format(url: str, store: Store) -> None:
     concepts = store.fetch("concepts").query("suite == 'tiny'")["concept"].tolist()
     values = question_values(store, sae=PLACE["sae"], compared_concepts=concepts)
     description = json.loads(get(url, "openapi.json").body)
@@ -119,7 +119,7 @@ def test_every_question_is_answered_in_every_format_as_the_store_does(url: str, 
                 )
 
 
-def test_an_answer_comes_in_pages_that_make_up_the_whole(url: str, store: Store) -> None:
+def test_pages_of_an_answer_contain_all_rows(url: str, store: Store) -> None:
     whole = store.fetch("cosines", **PLACE)["latent"].tolist()
     path, found = f"cosines.json?{urlencode({**PLACE, 'limit': 300})}", []
     while path:
@@ -135,7 +135,7 @@ def test_an_answer_comes_in_pages_that_make_up_the_whole(url: str, store: Store)
     assert json.loads(get(url, "cosines.json", **PLACE, offset=10**6).body)["rows"] == []
 
 
-def test_an_sae_and_a_letter_are_named_as_in_links_and_thresholds_start_as_the_suite_has_them(url: str) -> None:
+def test_sae_and_letter_are_given_as_in_links_and_thresholds_default_to_the_suites(url: str) -> None:
     named = json.loads(get(url, "absorbing_latents.json", suite="tiny", layer=3, width=4000, l0=40, letter="S").body)
     assert named["parameters"] == {
         **PLACE,
@@ -149,7 +149,7 @@ def test_an_sae_and_a_letter_are_named_as_in_links_and_thresholds_start_as_the_s
     assert alone["parameters"]["sae"] == "l0-w1000-l0-10"
 
 
-def test_head_and_prefix(url: str) -> None:
+def test_head_requests_and_prefix(url: str) -> None:
     answer = get(url, "cosines.csv", "HEAD", **PLACE)
     assert (answer.status, answer.body) == (200, b"")
     assert int(answer.headers["X-Total-Count"]) > 0
@@ -223,7 +223,7 @@ _REFUSED: list[tuple[str, dict[str, Any], int, str | None, str]] = [
 
 
 @pytest.mark.parametrize("case", _REFUSED)
-def test_what_cannot_be_asked_is_refused_in_one_line(
+def test_invalid_queries_are_refused_in_one_line(
     url: str, case: tuple[str, dict[str, Any], int, str | None, str]
 ) -> None:
     path, values, status, parameter, why = case
@@ -232,14 +232,14 @@ def test_what_cannot_be_asked_is_refused_in_one_line(
     assert why in told[2]
 
 
-def test_other_methods_and_addresses_that_are_no_text_are_refused_in_one_line(url: str) -> None:
+def test_other_methods_and_undecodable_addresses_are_refused_in_one_line(url: str) -> None:
     assert refused(get(url, "saes.json", "OPTIONS"))[0] == 405
     assert refused(visitors.ask(url, "/api/saes.json", "POST", Content_Length="0"))[0] == 405
     assert refused(visitors.ask(url, "/api/search.json?search=%ff"))[::2] == (400, "Address that is not UTF-8")
     assert refused(visitors.ask(url, "/api/saes%00.json"))[0] == 400
 
 
-def test_texts_mean_nothing_but_themselves(url: str) -> None:
+def test_texts_are_matched_literally(url: str) -> None:
     for text in ("' OR 1=1 --", "\x00", "%", "$suite", "🦁", "\u202e", "; DROP TABLE saes"):
         told = json.loads(get(url, "token_latents.json", **PLACE, token=text).body)
         assert (told["parameters"]["token"], told["rows"]) == (text, [])
@@ -261,7 +261,7 @@ class Held:
         return named_questions.fetch(store, name, values)
 
 
-def test_too_many_questions_at_once_are_refused_and_the_server_goes_on(
+def test_too_many_simultaneous_queries_are_refused_and_the_server_continues(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = Held(monkeypatch)
@@ -283,7 +283,7 @@ def test_too_many_questions_at_once_are_refused_and_the_server_goes_on(
     assert not api._OPEN_QUERIES
 
 
-def test_a_question_that_fails_is_told_and_one_that_nobody_waits_for_is_given_up(
+def test_failed_queries_are_reported_and_abandoned_ones_cancelled(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -317,7 +317,7 @@ class _Token:
     is_cancelled = False
 
 
-def test_a_flood_is_answered_or_refused_each_time(url: str) -> None:
+def test_every_request_of_a_flood_is_answered_or_refused(url: str) -> None:
     paths = [
         f"/api/cosines.csv?{urlencode(PLACE)}",
         "/api/nothing.json",
@@ -336,7 +336,7 @@ def test_a_flood_is_answered_or_refused_each_time(url: str) -> None:
 # --- OpenAPI ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_description_is_openapi_and_says_of_every_question_what_it_takes(url: str, store: Store) -> None:
+def test_description_is_openapi_and_lists_the_parameters_of_every_query(url: str, store: Store) -> None:
     answer = get(url, "openapi.json")
     assert answer.headers.get_content_type() == "application/json"
     document = json.loads(answer.body)
@@ -358,7 +358,7 @@ def test_the_description_is_openapi_and_says_of_every_question_what_it_takes(url
 # --- Python and the command ------------------------------------------------------------------------------------------
 
 
-def test_tables_list_the_questions_and_ask_answers_them(store: Store) -> None:
+def test_tables_lists_the_queries_and_ask_runs_them(store: Store) -> None:
     listed = explorer.tables(store)
     assert list(listed.index) == list(catalog())
     assert listed.loc["cosines", "needs"] == "suite, sae, concept"
@@ -395,7 +395,7 @@ def run(*arguments: object) -> Any:
     return CliRunner().invoke(app, ["query", *map(str, arguments)])
 
 
-def test_the_command_answers_as_the_server_does(url: str, suites: tuple[Path, Path], tmp_path: Path) -> None:
+def test_command_returns_what_the_server_returns(url: str, suites: tuple[Path, Path], tmp_path: Path) -> None:
     named = ("--layer", 3, "--width", 4000, "--l0=40", "--letter", "s")
     for form in ("csv", "json"):
         there = get(url, f"absorbing_latents.{form}", **PLACE)
@@ -428,7 +428,7 @@ def test_the_command_answers_as_the_server_does(url: str, suites: tuple[Path, Pa
         (("saes", "{suite}", "-o", "{suite}/none/file.csv"), "cannot be written"),
     ],
 )
-def test_the_command_refuses_in_one_line(suites: tuple[Path, Path], arguments: tuple[str, ...], why: str) -> None:
+def test_command_reports_errors_in_one_line(suites: tuple[Path, Path], arguments: tuple[str, ...], why: str) -> None:
     result = run(*(argument.format(suite=suites[0]) for argument in arguments))
     assert result.exit_code == 2
     assert result.stderr.startswith("absorption-explorer: ")

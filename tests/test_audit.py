@@ -32,7 +32,7 @@ _UNKNOWN = {"name": "param", "skip_reason": "not found"}
         (None, "", 0, "Not audited: ConnectionError: no network."),
     ],
 )
-def test_audit_fails_for_what_is_known_only(
+def test_audit_fails_only_for_known_vulnerabilities(
     tmp_path: Path, packages: list[dict[str, Any]] | None, excused: str, code: int, said: str
 ) -> None:
     shutil.copytree(ROOT / ".ci", tmp_path / ".ci")

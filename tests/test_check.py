@@ -139,7 +139,7 @@ def copies(suite: Path) -> Iterator[list[Copy]]:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_spoilt_value_is_found_where_it_is(suite: Path, seed: int) -> None:
+def test_invalid_values_are_located(suite: Path, seed: int) -> None:
     random = Random(seed)  # noqa: S311 - the same each time
     with copies(suite) as tables:
         spoilt: list[tuple[Copy, str, int]] = []
@@ -220,7 +220,7 @@ def test_headers_and_damaged_files_are_found(suite: Path, seed: int) -> None:
     texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), unique=True, max_size=5),
     seed=st.randoms(use_true_random=False),
 )
-def test_whatever_the_writer_writes_has_no_problems(
+def test_written_suites_have_no_problems(
     saes: list[tuple[int, int, int]], letters: set[str], texts: list[str], seed: Any
 ) -> None:
     records = [
@@ -258,7 +258,7 @@ def _nothing() -> pa.Table:
     return pa.table({name: pa.array([], "string") for name in ("sae", "concept")})
 
 
-def test_what_lies_there_and_is_not_listed_is_found(suite: Path, tmp_path: Path) -> None:
+def test_unlisted_files_and_wrong_counts_are_found(suite: Path, tmp_path: Path) -> None:
     root = shutil.copytree(suite, tmp_path / "suite")
     (root / "more").mkdir()
     (root / "more" / "measurements.parquet").write_bytes((root / "measurements.parquet").read_bytes())
@@ -281,7 +281,7 @@ def test_what_lies_there_and_is_not_listed_is_found(suite: Path, tmp_path: Path)
     assert "more rows like this" in of_latents[-1].message
 
 
-def test_damage_that_no_value_shows_is_found(suite: Path, tmp_path: Path) -> None:
+def test_damage_is_found_by_checksum(suite: Path, tmp_path: Path) -> None:
     copy = Copy(shutil.copytree(suite, tmp_path / "suite"), TABLES["tested_tokens"])
     copy.set("top_effect", 0, -2.5)
     (problem,) = check_suite(copy.root)

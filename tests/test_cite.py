@@ -54,7 +54,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 # --- References ------------------------------------------------------------------------------------------------------
 
 
-def test_a_reference_says_what_of_what_by_what_where_and_when() -> None:
+def test_citation_contains_view_program_suite_address_and_date() -> None:
     address = "http://localhost:5006/dashboard?sae=l3&concept=first-letter.s"
     cited = cite("Cosines: letter S", SUITE, program="0.1.0", on=ON, address=address, name="cosine")
     assert cited.text == (
@@ -77,7 +77,7 @@ def test_a_reference_says_what_of_what_by_what_where_and_when() -> None:
 @pytest.mark.parametrize(
     "address", [None, "", "javascript:alert(1)", "http://x/}, note={", "http://x/\n", "http://x/ y"]
 )
-def test_what_is_no_address_is_left_out_and_texts_cannot_end_their_field(address: str | None) -> None:
+def test_invalid_addresses_are_omitted_and_texts_escaped(address: str | None) -> None:
     suite = SUITE._replace(version=None)
     cited = cite("~^ 50% of {x} & $y_1 #\\", suite, program="0.1.0", on=ON, address=address, name="cosine")
     assert "url  " not in cited.bibtex
@@ -95,7 +95,7 @@ def test_what_is_no_address_is_left_out_and_texts_cannot_end_their_field(address
         assert (min(depths[len("@misc{") - 1 : -1]), depths[-1]) == (1, 0), text
 
 
-def test_the_dialog_cites_the_view_in_its_state(store: Store) -> None:
+def test_dialog_cites_the_view_in_its_state(store: Store) -> None:
     explorer = Explorer(store, letter="s", tau=0.05)
     dialog: Any = Cite(explorer.model, has_address=True).__panel__()
     dialog._handle_msg({"action": "show", "value": {"view": "cosine", "page": "https://x.example/dashboard"}})
@@ -123,7 +123,7 @@ def test_the_dialog_cites_the_view_in_its_state(store: Store) -> None:
 # --- Views by themselves ---------------------------------------------------------------------------------------------
 
 
-def test_each_view_stands_by_itself_says_what_it_is_about_and_offers_to_be_cited(store: Store) -> None:
+def test_every_view_can_be_embedded_and_cited(store: Store) -> None:
     offered = set()
     for name, embed in EMBEDS.items():
         state = ExplorerState(choices_of(store), letter="s", latent=0, token=" short")  # noqa: S106 - a word
@@ -152,7 +152,7 @@ def test_each_view_stands_by_itself_says_what_it_is_about_and_offers_to_be_cited
     assert set(FIGURES) <= EMBEDS.keys()
 
 
-def test_addresses_of_views_are_read_as_they_are_written() -> None:
+def test_embed_addresses_are_parsed_as_written() -> None:
     assert parse_address("page=explore&latent=3") == (None, None, "page=explore&latent=3")
     for dark in (None, False, True):
         query = f"sae=l3-w4&latent=3&{embed_query('cosine', dark=dark)}"
@@ -161,7 +161,7 @@ def test_addresses_of_views_are_read_as_they_are_written() -> None:
     assert parse_address("embed=cosine&dark=black").dark is None
 
 
-def test_a_view_by_itself_is_served_without_the_page_around_it(own_command: Server) -> None:
+def test_embedded_view_is_served_without_header_and_sidebar(own_command: Server) -> None:
     page = ask(own_command.url, "/dashboard?letter=s&embed=cosine&dark=1")
     assert page.status == 200
     assert b'class="ax-main ax-alone"' in page.body
@@ -190,7 +190,7 @@ def test_a_view_by_itself_is_served_without_the_page_around_it(own_command: Serv
         "https://x.example:65536",
     ],
 )
-def test_what_is_no_origin_does_not_get_into_the_policy(origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_origins_do_not_enter_the_policy(origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(EMBED_IN, "")
     with pytest.raises(ValueError, match="is not an origin; give scheme, host and port only"):
         allow_embedding(["https://course.example", origin])
@@ -205,7 +205,7 @@ def test_what_is_no_origin_does_not_get_into_the_policy(origin: str, monkeypatch
 
 
 @pytest.mark.browser
-def test_in_a_frame_a_view_reacts_and_leads_to_the_whole_page(open_page: PageOpener) -> None:
+def test_embedded_view_reacts_and_links_to_the_full_page(open_page: PageOpener) -> None:
     page = open_page("/dashboard?sae=l12-w8192-l0-7&letter=l&embed=cosine&dark=1", width=390)
     wait_ready(page)
     wait_figure(page, "cosine")
@@ -230,7 +230,7 @@ def test_in_a_frame_a_view_reacts_and_leads_to_the_whole_page(open_page: PageOpe
 
 
 @pytest.mark.browser
-def test_cite_has_the_address_of_the_page(open_page: PageOpener) -> None:
+def test_cite_dialog_contains_the_address_of_the_page(open_page: PageOpener) -> None:
     page = open_page("/dashboard?sae=l12-w8192-l0-7&letter=l")
     wait_ready(page)
     page.get_by_label("Cite the cosines").click()

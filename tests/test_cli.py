@@ -89,7 +89,7 @@ def test_import_reports_what_it_did(results: Path, tmp_path: Path) -> None:
     assert read("info", target)["n_saes"] == len(SAES)
 
 
-def test_a_killed_import_goes_on(results: Path, tmp_path: Path) -> None:
+def test_killed_import_is_resumed(results: Path, tmp_path: Path) -> None:
     target = tmp_path / "suite"
     command = [sys.executable, "-m", "explorer.cli", "import", str(results), "--to", str(target)]
     done = tmp_path / ".suite.partial/.done"
@@ -130,7 +130,7 @@ def test_check_lists_every_problem(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [["info"], ["serve"]])
-def test_what_is_no_suite_is_named_in_one_line(command: list[str], tmp_path: Path) -> None:
+def test_missing_suite_is_reported_in_one_line(command: list[str], tmp_path: Path) -> None:
     result = run(*command, tmp_path / "none")
     assert result.exit_code == 2
     assert result.stderr.startswith(f"absorption-explorer: {tmp_path / 'none'}: no such folder")

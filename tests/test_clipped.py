@@ -145,7 +145,7 @@ def _expect_all_is_read(page: Page) -> None:
     assert clipped == {}
 
 
-def test_a_slider_reads_out_what_it_shows(open_page: PageOpener) -> None:
+def test_slider_announces_the_displayed_value(open_page: PageOpener) -> None:
     page = open_page("/dashboard?letter=s&tau=0.035&effect_margin=1.05")
     wait_ready(page)
     for label, read, step in (
@@ -159,7 +159,7 @@ def test_a_slider_reads_out_what_it_shows(open_page: PageOpener) -> None:
         expect(slider).to_have_attribute("aria-valuetext", f"{float(read) + step:.{len(read) - 2}f}")
 
 
-def test_the_sidebar_is_read_from_top_to_bottom_and_the_title_on_phones(open_page: PageOpener) -> None:
+def test_sidebar_order_is_visual_and_the_title_is_visible_on_phones(open_page: PageOpener) -> None:
     page = open_page("/dashboard?letter=s")
     wait_ready(page)
     tops = [box["y"] for each in page.locator(".ax-sidebar > *").all() if (box := each.bounding_box())]

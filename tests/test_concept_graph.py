@@ -65,7 +65,7 @@ def _draw(graph: Graph, theme: Theme = LIGHT, **options: Any) -> hv.Overlay:
 # --- Places --------------------------------------------------------------------------------------------------------
 
 
-def test_all_of_a_small_concept_is_placed() -> None:
+def test_small_concepts_are_drawn_completely() -> None:
     graph = arrange(SPLITS, TAKEN)
     assert graph.split["f1"].tolist() == [0.5, 0.25], "what each brings"
     assert graph.absorbing["num_tokens"].tolist() == [4, 2, 1]
@@ -79,7 +79,7 @@ def test_all_of_a_small_concept_is_placed() -> None:
 
 
 @pytest.mark.parametrize("counts", [(200,), (1,) * 70, (15, 11, *range(9, 0, -1), *(1,) * 60), (39,), (41,), (3,) * 14])
-def test_a_large_concept_is_cut_and_says_so(counts: tuple[int, ...]) -> None:
+def test_large_concepts_are_truncated_with_a_note(counts: tuple[int, ...]) -> None:
     graph = arrange(SPLITS, _absorbing(*counts))
     kept = counts[:MOST_LATENTS]
     assert graph.absorbing["num_tokens"].tolist() == list(kept)
@@ -98,7 +98,7 @@ def test_a_large_concept_is_cut_and_says_so(counts: tuple[int, ...]) -> None:
     assert 100 < graph.height < 950
 
 
-def test_tap_finds_the_latent_that_was_meant() -> None:
+def test_tap_selects_the_latent_of_the_nearest_node() -> None:
     graph = arrange(SPLITS, TAKEN)
     for nodes, x in ((graph.split, SPLIT), (graph.absorbing, ABSORBING), (graph.tokens, TOKEN), (graph.tokens, 1.3)):
         for latent, y in zip(nodes["latent"], nodes["y"], strict=True):
@@ -119,7 +119,7 @@ def _of(edges: pd.DataFrame, start: float, end: float) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("shown", ["count", "effect"])
-def test_widths_are_in_proportion(shown: str) -> None:
+def test_edge_widths_are_proportional(shown: str) -> None:
     graph = arrange(SPLITS, _absorbing(30, 20, 10))
     edges = graph_edges(graph, "S", shown)
     for joined, nodes in (
@@ -134,7 +134,7 @@ def test_widths_are_in_proportion(shown: str) -> None:
         assert joined["width"].max() <= 14
 
 
-def test_tokens_add_up_from_silence_to_the_right() -> None:
+def test_edge_widths_of_tokens_add_up() -> None:
     graph = arrange(SPLITS, _absorbing(30, 20, 10))
     edges = graph_edges(graph, "S", "count")
     taken, shared = _of(edges, SILENT, ABSORBING), _of(edges, ABSORBING, TOKEN)
@@ -146,7 +146,7 @@ def test_tokens_add_up_from_silence_to_the_right() -> None:
     assert taken["y"].mean() == pytest.approx(graph.middle, abs=0.2)
 
 
-def test_edges_say_what_they_join() -> None:
+def test_edges_name_their_ends() -> None:
     edges = graph_edges(arrange(SPLITS, _absorbing(3, 1)), "S", "count")
     said = edges[["role", "latent", "start", "end", "text"]].to_numpy().tolist()
     quiet = "fires on none of the tokens to the right"
@@ -165,7 +165,7 @@ def test_edges_say_what_they_join() -> None:
     ]
 
 
-def test_what_is_unknown_is_not_made_up() -> None:
+def test_unknown_values_are_not_drawn() -> None:
     graph = arrange(None, _absorbing(2, 1, effect=None))
     for shown in ("count", "effect"):
         edges = graph_edges(graph, "S", shown)
@@ -184,7 +184,7 @@ def _drawn(overlay: hv.Overlay) -> pd.DataFrame:
     return list(overlay)[1].dframe().query("alpha > 0").reset_index(drop=True)
 
 
-def test_empty_frames_give_the_same_elements() -> None:
+def test_empty_frames_produce_the_same_elements() -> None:
     full = _draw(arrange(SPLITS, TAKEN))
     kinds = "Contours Segments Segments Rectangles Points Points Points Labels Labels Labels Labels Labels Labels"
     assert " ".join(type(element).__name__ for element in full) == kinds
@@ -213,7 +213,7 @@ def test_figure_has_its_name_theme_and_height() -> None:
     assert not colours["light"] & colours["dark"]
 
 
-def test_a_label_has_its_room_beside_the_first_column() -> None:
+def test_label_fits_beside_the_first_column() -> None:
     figure = hv.render(_draw(arrange(SPLITS, TAKEN)))
     figure.trigger("inner_width", 0, 600)
     start, end = figure.x_range.start, figure.x_range.end
@@ -221,7 +221,7 @@ def test_a_label_has_its_room_beside_the_first_column() -> None:
     assert 600 * -start / (end - start) >= 4 * 12 + 8
 
 
-def test_everything_named_on_hovering_is_there() -> None:
+def test_tooltips_use_existing_columns() -> None:
     figure = hv.render(_draw(arrange(SPLITS, TAKEN)))
     tokens, edges = sorted(figure.select(HoverTool), key=lambda tool: "start" in tool.tooltips)
     for tool in (edges, tokens):
@@ -239,7 +239,7 @@ def test_everything_named_on_hovering_is_there() -> None:
 
 
 @pytest.mark.parametrize("edges", ["count", "effect"])
-def test_drawn_width_is_that_of_the_edge(edges: str) -> None:
+def test_edges_are_drawn_with_their_width(edges: str) -> None:
     graph = arrange(SPLITS, _absorbing(30, 20, 10))
     wanted = graph_edges(graph, "S", edges).query("role != 'silent'")["width"].clip(1)
     assert sorted(_drawn(_draw(graph, edges=edges))["width"].unique()) == pytest.approx(sorted(wanted.unique()))
@@ -309,7 +309,7 @@ def _shown(view: ConceptGraphView) -> tuple[str, list[list[str]], bool]:
     )
 
 
-def test_words_and_table_hold_what_the_concept_has(tiny: Store) -> None:
+def test_heading_and_table_describe_the_concept(tiny: Store) -> None:
     model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"), ConceptGraphView)
     head, rows, is_drawn = _shown(ConceptGraphView(model))
     assert is_drawn
@@ -336,7 +336,7 @@ def test_words_and_table_hold_what_the_concept_has(tiny: Store) -> None:
     ]
 
 
-def test_plot_is_built_when_it_is_seen_and_there_is_something_to_draw(tiny: Store) -> None:
+def test_plot_is_built_once_visible_and_not_empty(tiny: Store) -> None:
     model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="b"), ConceptGraphView)
     view = ConceptGraphView(model)
     head, plot, _ = _parts(view)
@@ -353,7 +353,7 @@ def test_plot_is_built_when_it_is_seen_and_there_is_something_to_draw(tiny: Stor
     assert built.height == arrange(model.split_latents, model.absorbing_latents).height
 
 
-def test_plot_is_drawn_anew_only_while_it_is_in_view(tiny: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plot_is_redrawn_only_while_in_view(tiny: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[tuple[str, int | None]] = []
 
     def draw(graph: Any, *, label: str, selected: int | None, **options: Any) -> hv.Overlay:
@@ -380,7 +380,7 @@ def test_plot_is_drawn_anew_only_while_it_is_in_view(tiny: Store, monkeypatch: p
     assert len(drawn) == so_far + 1
 
 
-def test_nothing_to_draw_is_explained(tiny: Store) -> None:
+def test_empty_graph_is_explained(tiny: Store) -> None:
     model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="b"), ConceptGraphView)
     view = ConceptGraphView(model)
     title = "How {} splits and what absorbs it"
@@ -411,7 +411,7 @@ def test_nothing_to_draw_is_explained(tiny: Store) -> None:
     )
 
 
-def test_switch_and_selection_show_in_the_head(tiny: Store) -> None:
+def test_heading_follows_switch_and_selection(tiny: Store) -> None:
     model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"), ConceptGraphView)
     view = ConceptGraphView(model)
     head, *_ = _parts(view)
@@ -455,7 +455,7 @@ def test_taps_select_latents(open_page: PageOpener, home: View, width: int) -> N
 
 
 @pytest.mark.browser
-def test_width_of_the_edges_is_switched_and_concepts_change_the_height(open_page: PageOpener, home: View) -> None:
+def test_edge_widths_are_switched_and_the_height_follows_the_concept(open_page: PageOpener, home: View) -> None:
     view = home.but(letter="s", width=8192, l0=7)
     page = open_view(open_page, view, height=2400)  # in view from the first
     wait_figure(page, NAME)
@@ -480,7 +480,7 @@ def test_width_of_the_edges_is_switched_and_concepts_change_the_height(open_page
 
 
 @pytest.mark.browser
-def test_hovering_tells_both_ends_and_no_token_becomes_markup(
+def test_tooltips_name_both_ends_and_escape_tokens(
     open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path
 ) -> None:
     folder = write_hostile_suite(tmp_path / "hostile")
@@ -501,7 +501,7 @@ def test_hovering_tells_both_ends_and_no_token_becomes_markup(
     expect(tooltip).to_contain_text(f"absorbing latent {node['latent']:.0f}")
 
 
-def test_the_graph_is_drawn_once_a_concept(tiny: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_graph_is_drawn_once_per_concept(tiny: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
 
     def noted(graph: Any, **how: Any) -> Any:

@@ -54,7 +54,7 @@ def listening(server: HTTPServer) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("half", HALVES.values(), ids=HALVES)
-def test_a_half_open_connection_is_closed(half: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_open_connections_are_closed(half: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     # The server stands before the limits, as under `panel serve`.
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.1)
     monkeypatch.setattr(connections, "BODY_SECONDS", 0.1)
@@ -70,7 +70,7 @@ def test_a_half_open_connection_is_closed(half: bytes, monkeypatch: pytest.Monke
     asyncio.run(asyncio.wait_for(visit(), SECONDS))
 
 
-def test_without_descriptors_the_server_rests_and_goes_on(
+def test_server_recovers_from_running_out_of_descriptors(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(connections, "_AGAIN_SECONDS", 0.2)
@@ -105,7 +105,7 @@ def test_without_descriptors_the_server_rests_and_goes_on(
 
 
 @pytest.mark.parametrize("own_command", [True, False], ids=["command", "panel serve"])
-def test_more_connections_than_descriptors(tmp_path: Path, own_command: bool) -> None:  # noqa: FBT001
+def test_server_survives_more_connections_than_descriptors(tmp_path: Path, own_command: bool) -> None:  # noqa: FBT001
     suite, port = write_tiny_suite(tmp_path / "tiny", saes=((0, 1000, 10),)), free_port()
     served = ["explorer.cli", "serve", str(suite)] if own_command else ["panel", "serve", "dashboard.py"]
     command = ["sh", "-c", 'ulimit -n 200 && exec "$@"', "sh", sys.executable, "-m", *served, "--port", str(port)]

@@ -53,7 +53,7 @@ def suite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return Opened(root, read_manifest(root), "".join(TINY_LETTERS))
 
 
-def test_files_are_what_manifest_and_contract_say(suite: Opened) -> None:
+def test_files_match_manifest_and_contract(suite: Opened) -> None:
     assert {path.stem for path in suite.root.glob("*.parquet")} | {"cosines"} == set(suite.manifest.tables)
     for name, entry in suite.manifest.tables.items():
         table = TABLES[name]
@@ -77,7 +77,7 @@ def test_files_are_what_manifest_and_contract_say(suite: Opened) -> None:
         assert rows == entry.rows, name
 
 
-def test_every_letter_of_every_sae_has_its_row(suite: Opened) -> None:
+def test_every_letter_of_every_sae_has_a_row(suite: Opened) -> None:
     rows = suite.ask("SELECT sae, string_agg(concept[14:], '' ORDER BY concept) FROM {measurements} GROUP BY ALL")
     assert sorted(rows) == sorted((sae.id, suite.letters) for sae in suite.manifest.saes)
 
@@ -113,7 +113,7 @@ def test_verdicts_follow_from_the_stored_scores(suite: Opened) -> None:
     assert all((~verdict & ~condition).any() for condition in conditions[1:])
 
 
-def test_tested_tokens_are_those_that_letters_count(suite: Opened) -> None:
+def test_tested_tokens_match_the_counts_of_their_letters(suite: Opened) -> None:
     rows = suite.ask(
         "SELECT sae, concept, num_tested, count(tested.token), sample_portion, num_candidates,"
         "   num_split_silent, num_probe_true_positives - num_true_positives,"
@@ -162,7 +162,7 @@ def test_row_groups_of_large_tables_lie_within_one_sae(suite: Opened, name: str)
         assert statistics.min == statistics.max
 
 
-def test_embedded_suite_may_be_passed_on() -> None:
+def test_embedded_suite_is_redistributable() -> None:
     manifest = read_manifest(SWEEPS)
     shipped = {record["source"] for record in manifest.provenance.corpus if record["contexts_shipped"]}
     with duckdb.connect() as connection:

@@ -63,7 +63,7 @@ def test_the_highest_cosines_unfold_and_follow_the_concept(open_page: PageOpener
     expect(table.locator("tbody")).to_be_hidden()
 
 
-def test_tap_opens_the_card_of_the_latent_tapped(open_page: PageOpener, home: View) -> None:
+def test_tap_opens_the_card_of_the_tapped_latent(open_page: PageOpener, home: View) -> None:
     view = home.but(letter="s", width=8192, l0=13)
     page = open_view(open_page, view)
     cosines = view.cosines
@@ -88,7 +88,7 @@ def test_tap_opens_the_card_of_the_latent_tapped(open_page: PageOpener, home: Vi
     expect_view(page, view)
 
 
-def test_zoom_samples_anew(open_page: PageOpener, home: View) -> None:
+def test_zooming_resamples_the_line(open_page: PageOpener, home: View) -> None:
     view = home.but(letter="s", width=8192, l0=13)
     page = open_view(open_page, view)
     assert _span(page) == pytest.approx((-0.04 * 8192, 1.04 * 8192))
@@ -120,7 +120,7 @@ def test_zoom_samples_anew(open_page: PageOpener, home: View) -> None:
     assert max(_drawn(page)) > 8000
 
 
-def test_wheel_ends_at_the_whole(open_page: PageOpener, home: View) -> None:
+def test_zooming_out_stops_at_the_full_range(open_page: PageOpener, home: View) -> None:
     view = home.but(letter="s")
     page = open_view(open_page, view)
     whole = _span(page)
@@ -169,7 +169,7 @@ def _drawn(page: Page) -> list[int]:
     return drawn
 
 
-def test_a_point_of_several_layers_has_one_tooltip_which_hides_what_is_below(open_page: PageOpener, home: View) -> None:
+def test_overlapping_marks_show_one_tooltip(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home.but(letter="s"))
     part(page, "section").get_by_role("radio", name="rank").click()
     wait_query(page, {"cosine_view": "rank"})
@@ -185,7 +185,7 @@ def test_a_point_of_several_layers_has_one_tooltip_which_hides_what_is_below(ope
     expect(tooltips.filter(visible=True)).to_have_css("opacity", "1")
 
 
-def test_rank_and_distribution_are_tapped_and_brushed(open_page: PageOpener, home: View) -> None:
+def test_rank_and_distribution_support_taps_and_selections(open_page: PageOpener, home: View) -> None:
     view = home.but(letter="s")
     page = open_view(open_page, view)
     cosines = view.cosines

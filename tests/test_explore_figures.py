@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 
-def test_k_sparse_plot_and_tau(open_page: PageOpener, home: View) -> None:
+def test_k_sparse_plot_shows_and_sets_tau(open_page: PageOpener, home: View) -> None:
     view = home.but(letter="c")
     page = open_view(open_page, view)
     with pytest.raises(LookupError):
@@ -55,7 +55,7 @@ def test_k_sparse_plot_and_tau(open_page: PageOpener, home: View) -> None:
     wait_query(page, {"k_sparse_score": "precision"})
 
 
-def test_panels_over_all_saes(open_page: PageOpener, home: View) -> None:
+def test_panels_show_all_saes(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home)
     unfold(page, "scores")
     panels = ("precision-vs-l0", "recall-vs-l0", "precision-vs-recall")

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 
-def test_first_paint_shows_the_whole_view(open_page: PageOpener, home: View) -> None:
+def test_first_paint_shows_the_complete_view(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, "/dashboard")
     expect_view(page, home)
     expect(page.locator("[data-concept]")).to_have_count(26)
@@ -61,7 +61,7 @@ def test_first_paint_shows_the_whole_view(open_page: PageOpener, home: View) -> 
     assert open_page.external == []
 
 
-def test_page_is_ready_when_the_server_has_heard_so(open_page: PageOpener, chromium: Browser) -> None:
+def test_page_is_ready_once_the_server_has_been_notified(open_page: PageOpener, chromium: Browser) -> None:
     """Panel discards changes before that, so nothing can be chosen so early."""
     context = chromium.new_context()
     context.add_init_script(_NOTE_READY)
@@ -81,7 +81,7 @@ new MutationObserver((_, observer) => {
 """
 
 
-def test_url_restores_the_view_and_history_walks_through_it(open_page: PageOpener, home: View) -> None:
+def test_url_restores_the_view_and_history_navigates(open_page: PageOpener, home: View) -> None:
     start = home.but(layer=8, width=8192, l0=14, letter="s", tau=0.01)
     start = start.but(latent=start.absorbing[-1])
     page = open_view(
@@ -126,7 +126,7 @@ def test_url_restores_the_view_and_history_walks_through_it(open_page: PageOpene
     wait_figure(page, "k-sparse")
 
 
-def test_a_drag_of_a_slider_is_one_step_of_the_history(open_page: PageOpener, home: View) -> None:
+def test_slider_drag_is_one_history_step(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home)
     before, steps = query_of(page), page.evaluate("history.length")
     handle = page.get_by_role("slider", name="Minimum effect margin")
@@ -219,7 +219,7 @@ def test_bad_values_of_a_url_are_named(
     expect_view(page, home.but(**view | {"letter": "t"}))
 
 
-def test_tasks_tick_and_stay(open_page: PageOpener, home: View) -> None:
+def test_completed_tasks_are_ticked_and_remembered(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home)
     tasks = part(page, "tasks")
     expect(tasks.locator("summary").first).to_contain_text("0 of 10")
@@ -259,7 +259,7 @@ def test_tasks_tick_and_stay(open_page: PageOpener, home: View) -> None:
     expect(tasks.locator("input:checked")).to_have_count(0)
 
 
-def test_lost_server_is_told(open_page: PageOpener, home: View, tmp_path: Path) -> None:
+def test_lost_connection_is_reported(open_page: PageOpener, home: View, tmp_path: Path) -> None:
     server = start_server(tmp_path / "log", SWEEPS)
     try:
         page = open_view(open_page, f"{server.url}{home.path}", allow=["not connected"])
@@ -278,7 +278,7 @@ def test_lost_server_is_told(open_page: PageOpener, home: View, tmp_path: Path) 
         notice.get_by_role("button", name="Reload").click()
 
 
-def test_readers_do_not_share_their_state(open_page: PageOpener, home: View) -> None:
+def test_visitors_do_not_share_their_state(open_page: PageOpener, home: View) -> None:
     one = open_view(open_page, home)
     two = open_view(open_page, home)
     cell(one, "s").click()

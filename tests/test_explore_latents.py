@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 
-def test_rows_and_concepts_of_a_card_lead_on(open_page: PageOpener, home: View) -> None:
+def test_rows_and_concepts_of_a_card_are_links(open_page: PageOpener, home: View) -> None:
     """From the list to the card, and from the card to another concept in which the same latent has a role."""
     home = home.but(width=8192, l0=7)
     view, other = next(
@@ -59,7 +59,7 @@ def test_rows_and_concepts_of_a_card_lead_on(open_page: PageOpener, home: View) 
 
 
 @pytest.mark.parametrize("width", [1440, 390])
-def test_a_card_opens_in_view_under_the_lists(open_page: PageOpener, home: View, width: int) -> None:
+def test_card_opens_in_view_below_the_lists(open_page: PageOpener, home: View, width: int) -> None:
     """However the latent is selected; its heading is below the contents that stick to the top of the page."""
     view = home.but(letter="s")
     page = open_view(open_page, view, width=width, height=844)
@@ -96,7 +96,7 @@ def test_a_card_opens_in_view_under_the_lists(open_page: PageOpener, home: View,
     wait_card_seen(page)
 
 
-def test_of_a_latent_without_data_what_there_is_comes_first(
+def test_neuronpedias_page_comes_first_without_data(
     open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path
 ) -> None:
     """Neuronpedia's page is below the heading; one line states that the suite stores nothing."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 
-def test_dark_and_light(open_page: PageOpener, home: View) -> None:
+def test_theme_is_switched_and_remembered(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home.but(letter="s"))
     expect_theme(page, LIGHT)
     page.get_by_role("button", name="Dark mode").click()
@@ -61,7 +61,7 @@ def test_dark_and_light(open_page: PageOpener, home: View) -> None:
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
-def test_figures_wear_the_page(open_page: PageOpener, home: View, theme: Theme) -> None:
+def test_figures_follow_the_page_theme(open_page: PageOpener, home: View, theme: Theme) -> None:
     view = home.but(letter="s")
     page = open_view(open_page, view, dark=theme is DARK)
     latent = view.split[0]
@@ -102,7 +102,7 @@ def test_every_control_has_a_name(open_page: PageOpener, home: View) -> None:
     assert len(re.findall(r"^ *- '?(?:button|radio|checkbox) \"", said, re.MULTILINE)) > 60
 
 
-def test_phone(open_page: PageOpener, chromium: Browser, home: View) -> None:
+def test_page_fits_a_phone(open_page: PageOpener, chromium: Browser, home: View) -> None:
     context = chromium.new_context(has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844})
     view = home.but(letter="s")
     page = open_view(open_page, view, width=390, height=844, context=context)

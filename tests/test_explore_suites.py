@@ -65,7 +65,7 @@ def _expect_no_plot(page: Page) -> None:
     assert lists["y"] - (message["y"] + message["height"]) < 100
 
 
-def test_suite_without_saes(open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path) -> None:
+def test_suite_without_saes_is_shown(open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path) -> None:
     url = serve(write_tiny_suite(tmp_path / "empty", name="empty", saes=())).url
     page = open_page(f"{url}/dashboard?latent=5")
     wait_ready(page)
@@ -93,7 +93,7 @@ def test_suite_without_saes(open_page: PageOpener, serve: Callable[..., Server],
     assert "brush" not in part(page, "atlas-table").inner_text()
 
 
-def test_what_a_suite_lacks_is_explained(open_page: PageOpener, pair: Pair) -> None:
+def test_missing_tables_are_explained(open_page: PageOpener, pair: Pair) -> None:
     view = pair.bare.but(letter="s")
     page = open_page(f"{pair.url}{view.path}")
     wait_ready(page)

@@ -48,7 +48,7 @@ TEMPLATES = Path(explorer.__file__).parent / "templates"
 _BUTTON = re.compile(r"""export\("([a-z_ ]+)\"""")
 
 
-def test_files_give_the_frame_back() -> None:
+def test_exported_files_read_back_as_the_frame() -> None:
     frame = pd.DataFrame(
         {
             "token": [" a\"b'c", "d,e\nf", "\N{GRINNING FACE}<b>"],
@@ -70,7 +70,7 @@ def test_files_give_the_frame_back() -> None:
     assert back["activations"][0].tolist() == [0.5, 2.0]
 
 
-def test_what_is_no_number_is_null_in_json_and_in_lists() -> None:
+def test_missing_numbers_are_null_in_json_and_in_lists() -> None:
     lists = np.empty(3, object)
     lists[:] = [np.array([0.1, np.nan], np.float32), None, {"trainer": "x"}]
     frame = pd.DataFrame({"rate": [0.5, np.nan, np.inf], "n": pd.array([1, None, 3], "Int64"), "lists": lists})
@@ -87,7 +87,7 @@ def test_what_is_no_number_is_null_in_json_and_in_lists() -> None:
     assert b'"[0.1, null]"' in b"".join(as_csv(frame))
 
 
-def test_pieces_are_the_file_that_pandas_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_make_up_the_file_that_pandas_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Export in several pieces gives the same bytes as at once, for all types of columns."""
     monkeypatch.setattr(files, "_PIECE_BYTES", 2**15)
     rows = 3001
@@ -118,7 +118,7 @@ def test_pieces_are_the_file_that_pandas_writes(monkeypatch: pytest.MonkeyPatch)
     assert max(map(len, as_csv(frame))) < 2**17
 
 
-def test_every_answer_is_offered_by_some_button() -> None:
+def test_every_query_has_an_export_button() -> None:
     templates = "".join(file.read_text(encoding="utf-8") for file in TEMPLATES.glob("*.html"))
     offered = {name for names in _BUTTON.findall(templates) for name in names.split()} | {
         "suite_evidence",
@@ -152,7 +152,7 @@ def test_all_pages_of_an_answer_are_written(model: ExplorerModel) -> None:
         model.whole("word_activations")
 
 
-def test_a_notebook_gets_a_file_in_pieces(model: ExplorerModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notebook_receives_a_file_in_chunks(model: ExplorerModel, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[dict[str, Any]] = []
     monkeypatch.setattr(files, "_PIECE_BYTES", 2**10)
     monkeypatch.setattr(Markup, "_send_msg", lambda _, message: sent.append(message))
@@ -176,7 +176,7 @@ class Visitor:
         self.on_session_destroyed = self.told.append
 
 
-def test_a_browser_that_takes_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unresponsive_browser_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     visitor: Any = Visitor()
     caller = background.Caller(visitor)
     (leave,) = visitor.told
@@ -220,7 +220,7 @@ def test_a_file_is_named_after_the_state(model: ExplorerModel) -> None:
 
 
 @pytest.mark.browser
-def test_table_figure_and_sql_are_taken_from_the_dialog(
+def test_dialog_exports_table_figure_and_sql(
     open_page: PageOpener, home: View, model: ExplorerModel, tmp_path: Path
 ) -> None:
     page = open_view(open_page, home.but(letter="s"))
@@ -273,7 +273,7 @@ def test_table_figure_and_sql_are_taken_from_the_dialog(
 @pytest.mark.parametrize(
     "query", ["letter=s&latent=47", "page=compare", "page=compare&compare_by=pair", "page=atlas", "page=evidence"]
 )
-def test_every_button_of_a_page_offers_what_it_says(open_page: PageOpener, home: View, query: str) -> None:
+def test_every_export_button_offers_its_contents(open_page: PageOpener, home: View, query: str) -> None:
     state = ExplorerState(choices_of(home.store))
     state.from_query(query)
     model = ExplorerModel(home.store, state, Concepts, Pages)

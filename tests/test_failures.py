@@ -35,7 +35,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.mark.parametrize("place", ["make", "render", "write", "request"])
-def test_a_page_that_fails_says_so_in_one_sentence(served: tuple[Server, str], place: str) -> None:
+def test_failed_page_shows_one_sentence(served: tuple[Server, str], place: str) -> None:
     server, path = served
     before = len(server.output)
     for _ in range(2):

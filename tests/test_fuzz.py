@@ -106,7 +106,7 @@ def _address(random: Random) -> str:
     return random.choice(("", "?", "??")) + random.choice(("&", "&", "&&", ";")).join(pairs)
 
 
-def test_any_address_gives_a_view_that_has_an_address(store: Store) -> None:
+def test_any_address_gives_a_valid_state_with_its_own_address(store: Store) -> None:
     random, choices = Random(0), choices_of(store)  # noqa: S311 - the same each time
     state, other = ExplorerState(choices), ExplorerState(choices)
     for number in range(ADDRESSES):
@@ -187,7 +187,7 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     made.clear()
 
 
-def test_any_message_is_taken_or_passed_over(tmp_path: Path, parts: list[Any]) -> None:
+def test_any_message_is_handled_or_ignored(tmp_path: Path, parts: list[Any]) -> None:
     suite = write_tiny_suite(tmp_path / "tiny", saes=[(0, 1000, 10), (3, 4000, 40)], dashboards=True, neuronpedia=True)
     with Store(suite) as store:
         place = {"concept": "first-letter.s", "sae": "l3-w4000-l0-40"}
@@ -211,7 +211,7 @@ def test_any_message_is_taken_or_passed_over(tmp_path: Path, parts: list[Any]) -
         assert state.chosen_sae is not None
 
 
-def test_widgets_take_what_a_reader_can_choose(store: Store) -> None:
+def test_widgets_accept_only_available_values(store: Store) -> None:
     state = ExplorerState(choices_of(store))
     layout: Any = Selectors(state).__panel__()
     (chooser,) = (part for part in layout if part.css_name == "layer")
@@ -230,7 +230,7 @@ def test_widgets_take_what_a_reader_can_choose(store: Store) -> None:
     assert (state.chosen_sae.layer, state.tau) == (state.options["layer"][1], 0.1)
 
 
-def test_plots_take_taps_and_brushes_of_numbers_only() -> None:
+def test_plots_accept_only_numbers_for_taps_and_selections() -> None:
     told: list[Any] = []
     zoom = hv.streams.RangeX()
     drawn: list[Any] = []

@@ -65,7 +65,7 @@ def test_candidates_on_which_a_split_latent_fires_are_not_called_silent() -> Non
     assert "On 308 of the L words that only the probe finds, it does not fire at all" in headline(row, "L", "letter")
 
 
-def test_the_sentence_is_true_of_every_combination() -> None:
+def test_headline_is_true_for_every_combination() -> None:
     count = 0
     for row in summaries():
         count += 1
@@ -127,7 +127,7 @@ def expect_numbers(row: dict[str, Any], said: str, about: str) -> None:
     assert set(re.findall(r"\d+(?:\.\d+)?", said)) <= true, about
 
 
-def test_why_nothing_absorbs_is_true_of_every_combination() -> None:
+def test_reason_for_no_absorption_is_true_for_every_combination() -> None:
     for row in summaries():
         if row["num_absorbing_latents"]:
             continue

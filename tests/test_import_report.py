@@ -91,7 +91,7 @@ def spoilt(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_what_check_refuses_is_rejected(tmp_path: Path, name: str) -> None:
+def test_values_that_check_refuses_are_rejected(tmp_path: Path, name: str) -> None:
     """All columns of all tables have an invalid value, each in a different row."""
     root = FORMATS[name][0](tmp_path / "results")
     for file in root.rglob("*.parquet"):
@@ -104,7 +104,7 @@ def test_what_check_refuses_is_rejected(tmp_path: Path, name: str) -> None:
     assert pq.read_metadata(suite / "measurements.parquet").num_rows > 0
 
 
-def test_a_latent_that_no_sae_has_is_rejected(tmp_path: Path) -> None:
+def test_latents_out_of_range_are_rejected(tmp_path: Path) -> None:
     root = FORMATS["published"][0](tmp_path / "results")
     edit(root / "sae_split_feats.parquet", lambda frame: frame.assign(split_feats=[[-1]] * len(frame)))
     edit(
@@ -116,7 +116,7 @@ def test_a_latent_that_no_sae_has_is_rejected(tmp_path: Path) -> None:
     assert "less than the SAE's number of latents" in report.rejected[0][1]
 
 
-def test_whole_numbers_that_became_floats_are_integers(tmp_path: Path) -> None:
+def test_whole_floats_are_imported_as_integers(tmp_path: Path) -> None:
     root = FORMATS["published"][0](tmp_path / "results")
     _, before = import_results(root, tmp_path / "before", format="published")
     edit(

@@ -80,13 +80,13 @@ def take(document: Document, *events: Any) -> list[dict[str, Any]]:
     return [event for patch in patches for event in patch["events"]]
 
 
-def test_events_that_pages_ask_for_are_in_the_list(document: Document) -> None:
+def test_subscribed_events_are_in_the_list(document: Document) -> None:
     asked = {name for model in document.models for name in model.subscribed_events}
     # Panel's components also offer events of the DOM; the explorer's report by data events alone.
     assert asked - {"dom_event"} == set(inbound.EVENTS) - {"document_ready", "client_reconnected"}
 
 
-def test_nothing_else_of_any_model_can_be_changed(document: Document) -> None:
+def test_other_properties_cannot_be_changed(document: Document) -> None:
     values = (0, "/etc/hostname", None, {"type": "object", "name": "Span", "id": "new"}, {"id": document.roots[0].id})
     refused = 0
     for model in document.models:
@@ -112,7 +112,7 @@ _NO_NUMBERS: tuple[Any, ...] = (
 )
 
 
-def test_values_have_the_form_that_pages_send(document: Document) -> None:
+def test_values_of_another_form_are_refused(document: Document) -> None:
     for of, name in inbound.PROPERTIES:
         model = one(document, of)
         for value in _NO_NUMBERS:
@@ -159,7 +159,7 @@ def test_values_have_the_form_that_pages_send(document: Document) -> None:
             take(document, event)
 
 
-def test_what_comes_to_nothing_is_omitted(document: Document) -> None:
+def test_ineffective_changes_are_omitted(document: Document) -> None:
     slider: Any = one(document, Slider)
     assert take(document, changed(slider, "value", slider.end))
     assert take(document, changed(slider, "value", slider.end + slider.step)) == []
@@ -175,7 +175,7 @@ def test_what_comes_to_nothing_is_omitted(document: Document) -> None:
         take(document, changed("p0", "inner_width", 5))
 
 
-def test_a_whole_model_stands_for_its_name(document: Document) -> None:
+def test_serialized_model_is_read_as_its_reference(document: Document) -> None:
     component = one(document, "ReactiveESM")
     event = told(component)
     whole = {"type": "object", "name": "panel.models.esm.ReactiveESM", "id": component.id, "attributes": {"esm": "x"}}
@@ -195,13 +195,13 @@ def test_a_whole_model_stands_for_its_name(document: Document) -> None:
     ],
     ids=lambda text: text[:20],
 )
-def test_no_other_json_is_read(document: Document, text: str) -> None:
+def test_other_json_is_refused(document: Document, text: str) -> None:
     with pytest.raises(inbound.RefusedError) as refused:
         inbound.read_patch(text, document)
     assert len(str(refused.value)) < 80
 
 
-def test_only_what_is_set_at_once_comes_together(document: Document) -> None:
+def test_only_simultaneous_changes_are_accepted_in_one_message(document: Document) -> None:
     """Otherwise one message could request many actions, and block all others."""
     plot, component = one(document, Plot), one(document, "ReactiveESM")
     sizes = [changed(plot, name, 100) for name in ("inner_width", "inner_height", "outer_width", "outer_height")]
@@ -211,7 +211,7 @@ def test_only_what_is_set_at_once_comes_together(document: Document) -> None:
             inbound.read_patch(json.dumps({"events": events}), document)
 
 
-def test_mutations_of_messages_are_refused_or_understood(document: Document) -> None:
+def test_mutated_messages_are_refused_or_handled(document: Document) -> None:
     random = Random(0)  # noqa: S311 - the same each time
     plot, component, slider = one(document, Plot), one(document, "ReactiveESM"), one(document, Slider)
     corners = dict.fromkeys(("sx0", "sx1", "sy0", "sy1", "x0", "x1", "y0", "y1"), 0.5)
@@ -327,7 +327,7 @@ _ATTACKS: tuple[Callable[[Visitor], Any], ...] = (
 )
 
 
-def test_an_attack_ends_its_connection_and_nothing_else(either: Server) -> None:
+def test_attack_closes_only_its_own_connection(either: Server) -> None:
     async def endure(attack: Callable[[Visitor], Any], bystander: Visitor) -> None:
         async with visiting(either.url) as visitor:
             held = _memory(either, forget=True)
@@ -368,7 +368,7 @@ def _memory(server: Server, *, forget: bool = False) -> int:
     return int(line)
 
 
-def test_a_long_token_is_not_read(either: Server) -> None:
+def test_long_token_is_refused(either: Server) -> None:
     async def act() -> None:
         request = HTTPRequest(f"{either.url.replace('http', 'ws', 1)}/dashboard/ws", headers={"Origin": either.url})
         with pytest.raises(HTTPClientError) as refused:
@@ -385,7 +385,7 @@ async def _ping(visitor: Visitor) -> Any:
     return await visitor.answer(await visitor.send("PATCH-DOC", {"events": [event]}))
 
 
-def test_a_flood_of_messages_lets_others_have_their_turn(either: Server) -> None:
+def test_flood_of_messages_does_not_block_others(either: Server) -> None:
     many = 20
 
     async def act() -> None:
@@ -403,7 +403,7 @@ def test_a_flood_of_messages_lets_others_have_their_turn(either: Server) -> None
     asyncio.run(act())
 
 
-def test_an_error_is_answered_without_a_word_of_it(here: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_responses_reveal_nothing(here: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError("/secret/place")
 
@@ -513,7 +513,7 @@ def wait_until_noted(page: Page, entries: Noted, name: str) -> None:
 
 
 @pytest.mark.browser
-def test_pages_send_what_is_in_the_list_and_all_of_it(
+def test_pages_send_exactly_the_listed_messages(
     here: str, noted: tuple[Noted, Noted], open_page: PageOpener, caplog: pytest.LogCaptureFixture
 ) -> None:
     page = open_page(f"{here}/dashboard?page=compare&sae=l8-w8192-l0-14&concept=first-letter.s")

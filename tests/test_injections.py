@@ -158,7 +158,7 @@ def test_tokens_stay_text_on_every_page(
 
 
 @pytest.mark.browser
-def test_tooltips_and_figures_take_no_token_for_markup_or_placeholder(
+def test_tooltips_and_figures_show_tokens_as_text(
     visit: Callable[[dict[str, str]], Page], tmp_path: Path
 ) -> None:
     name = "split-absorb-graph"
@@ -237,7 +237,7 @@ _FOUND = """([search, typed, visible]) => {
 # --- Files, notebooks, terminals -------------------------------------------------------------------------------------
 
 
-def test_files_hold_the_texts_as_they_are() -> None:
+def test_exported_files_contain_texts_unchanged() -> None:
     frame = pd.DataFrame({"token": [text for text in TEXTS if "\0" not in text and "\r" not in text]})
     texts = frame["token"].tolist()
     table, parquet = (io.BytesIO(b"".join(write(frame))) for write in (as_csv, as_parquet))
@@ -245,7 +245,7 @@ def test_files_hold_the_texts_as_they_are() -> None:
     assert pd.read_parquet(parquet)["token"].tolist() == texts
 
 
-def test_files_for_spreadsheets_hold_no_formula() -> None:
+def test_files_for_spreadsheets_contain_no_formulas() -> None:
     signs = ("=", "+", "-", "@", "\t", "\r", "\n")
     texts = [*TEXTS, *(f"{sign}1+1" for sign in signs), *signs, "", "'=1", " =1"]
     cells = np.array([None, *texts[1:]], object)
@@ -281,7 +281,7 @@ def test_snapshot_keeps_texts_as_text(open_page: PageOpener, store: Store, tmp_p
     assert open_page.external == []
 
 
-def test_cells_of_a_notebook_keep_texts_as_text(store: Store) -> None:
+def test_notebook_cells_keep_texts_as_text(store: Store) -> None:
     explorer = Explorer(store, letter="s")
     explorer.state.latent = int(explorer.model.absorbing_latents["latent"].iloc[0])
     for view in (explorer.layout, explorer.evidence, explorer.card):
@@ -290,7 +290,7 @@ def test_cells_of_a_notebook_keep_texts_as_text(store: Store) -> None:
         assert not re.search(r"<(script|img|svg on|object|base|style)", written)
 
 
-def test_messages_of_any_text_are_answered(store: Store) -> None:
+def test_messages_with_any_text_are_answered(store: Store) -> None:
     explorer = Explorer(store)
     search: Any = Search(explorer.model)
     for text in (*TEXTS, "\ud800", "x" * 100_000):
@@ -300,7 +300,7 @@ def test_messages_of_any_text_are_answered(store: Store) -> None:
         assert explorer.model.whole("suite_evidence") is not None
 
 
-def test_lines_for_terminals_and_logs_stay_lines(tmp_path: Path) -> None:
+def test_terminal_and_log_lines_stay_single_lines(tmp_path: Path) -> None:
     for text in TEXTS:
         assert len(printable(text).splitlines()) <= 1
         assert "\x1b" not in printable(text)
@@ -311,7 +311,7 @@ def test_lines_for_terminals_and_logs_stay_lines(tmp_path: Path) -> None:
     assert "\x1b" not in shown.stderr
 
 
-def test_what_a_suite_says_of_itself_is_no_markup_of_the_terminal(suite: tuple[Path, list[str]]) -> None:
+def test_suite_texts_are_not_terminal_markup(suite: tuple[Path, list[str]]) -> None:
     shown = CliRunner().invoke(app, ["info", str(suite[0])])
     assert shown.exit_code == 0
     assert "\x1b" not in shown.stdout

@@ -65,7 +65,7 @@ def words(places: Sequence[int]) -> list[str]:
 
 
 @pytest.mark.parametrize("pieces", [1, 7, 10**6])
-def test_nearest_latents_are_those_of_all_in_whatever_pieces(pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nearest_latents_do_not_depend_on_the_chunk_size(pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     directions, others = rng.normal(size=(9, 6)).astype(np.float32), rng.normal(size=(40, 6)).astype(np.float32)
     others[3] = 0  # a dead latent may have no direction
@@ -79,7 +79,7 @@ def test_nearest_latents_are_those_of_all_in_whatever_pieces(pieces: int, monkey
     assert few.shape == (9, 2)
 
 
-def test_overlap_is_the_share_of_the_words_on_which_either_fires() -> None:
+def test_overlap_is_the_share_of_words_on_which_both_fire() -> None:
     def overlap(words: list[int], others: list[int]) -> tuple[float | None, int, list[int]]:
         strengths = np.array(others) % 4 + 1.0
         share, number, strongest = kin.overlap_of(np.array(words), np.array(others), strengths)
@@ -117,7 +117,7 @@ class Drawn(kin._Layer):
         return {(0, letter): letter + 2 + place for letter in self.letters}
 
 
-def test_kin_reach_as_far_as_the_tree_of_five_widths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_kin_suffice_for_trees_of_five_widths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tree from stored kin equals that from all kin, for all choices of one SAE per width."""
     layer = Drawn()
     monkeypatch.setattr(kin, "_Layer", Drawn)
@@ -160,7 +160,7 @@ def test_kin_reach_as_far_as_the_tree_of_five_widths(tmp_path: Path, monkeypatch
 # --- Questions, a second way ---------------------------------------------------------------------------------------
 
 
-def test_kin_of_a_latent_with_what_they_are_for_the_concept(related: Store) -> None:
+def test_kin_of_a_latent_have_roles_for_the_concept(related: Store) -> None:
     rows = pd.DataFrame(kin_of(draw()))
     for latent in (3, 1, 7):  # split, silent, absorbing
         found = related.fetch("latent_kin", sae="w16", latent=latent, **OF_CONCEPT)
@@ -197,7 +197,7 @@ def tree_of(rows: pd.DataFrame, saes: Sequence[str]) -> dict[tuple[str, int], tu
     return tree
 
 
-def test_a_tree_by_a_metric_that_names_no_absorbing_latents_does_not_say_that_there_are_none(related: Store) -> None:
+def test_tree_without_known_absorbing_latents_does_not_claim_none(related: Store) -> None:
     model = Explorer(related, concept=CONCEPT, page="compare", compare_by="splitting").model
     for metric, said in (("ig_ablation", "of its 2 absorbing latents"), ("fraction", "absorb is unknown")):
         found = related.fetch("splitting_tree", tree_saes=[*SAES], **OF_TREE | {"metric": metric})
@@ -207,7 +207,7 @@ def test_a_tree_by_a_metric_that_names_no_absorbing_latents_does_not_say_that_th
 
 
 @pytest.mark.parametrize("saes", [["w16", "w64", "w200"], ["w16", "w200"], ["w200", "w64"], ["w64"]])
-def test_the_splitting_tree_follows_from_the_kin(related: Store, saes: list[str]) -> None:
+def test_splitting_tree_follows_from_the_kin(related: Store, saes: list[str]) -> None:
     found = related.fetch("splitting_tree", tree_saes=saes, **OF_TREE)
     rows = pd.DataFrame(kin_of(draw()))
     expected = tree_of(rows, saes)
@@ -230,7 +230,7 @@ def test_the_splitting_tree_follows_from_the_kin(related: Store, saes: list[str]
             assert list(row.shared_words) == words(near["shared_words"])
 
 
-def test_a_tree_ends_where_no_kin_are_stored(tmp_path: Path) -> None:
+def test_tree_ends_where_no_kin_are_stored(tmp_path: Path) -> None:
     some = [row for row in kin_of(draw()) if row["other_sae"] != "w200"]
     with Store(write_related_saes(tmp_path / "related", kin=some)) as store:
         found = store.fetch("splitting_tree", tree_saes=[*SAES], **OF_TREE)
@@ -261,7 +261,7 @@ def parts(view: SplittingTree) -> tuple[Any, Any, Any]:
     return head, plot, table
 
 
-def test_every_latent_has_its_place_beside_its_parent(related: Store) -> None:
+def test_latents_are_placed_beside_their_parent(related: Store) -> None:
     model = shown(related, SplittingTree, sae="w16")
     tree = arrange_tree(model.splitting_tree, model.state.saes)
     nodes = tree.nodes
@@ -286,7 +286,7 @@ def test_every_latent_has_its_place_beside_its_parent(related: Store) -> None:
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
-def test_edges_grow_with_the_cosine_and_roles_have_their_marks(related: Store, theme: Theme) -> None:
+def test_edges_widen_with_the_cosine_and_roles_have_marks(related: Store, theme: Theme) -> None:
     model = shown(related, SplittingTree, sae="w64", latent=11)
     tree = arrange_tree(model.splitting_tree, model.state.saes)
     plot = splitting_tree_plot(tree, selected=("w64", 11), chosen="w64", theme=theme)
@@ -305,7 +305,7 @@ def test_edges_grow_with_the_cosine_and_roles_have_their_marks(related: Store, t
     assert sorted(numbers, key=int) == [*map(str, sorted(tree.nodes["latent"]))]
 
 
-def test_the_page_says_which_are_kin_and_leads_to_them(related: Store) -> None:
+def test_page_lists_and_links_the_kin(related: Store) -> None:
     model = shown(related, Pages, page="compare", compare_by="splitting", sae="w200")
     view = SplittingTree(model)
     head, plot, table = parts(view)
@@ -329,7 +329,7 @@ def test_the_page_says_which_are_kin_and_leads_to_them(related: Store) -> None:
     assert model.state.concept == CONCEPT
 
 
-def test_a_tree_that_cannot_be_drawn_is_explained(tmp_path: Path) -> None:
+def test_missing_tree_is_explained(tmp_path: Path) -> None:
     def said(store: Store, **values: Any) -> str:
         head, plot, _ = parts(SplittingTree(shown(store, SplittingTree, **values)))
         assert not plot.visible
@@ -362,7 +362,7 @@ def test_a_tree_that_cannot_be_drawn_is_explained(tmp_path: Path) -> None:
         assert unknown in shown_text(head.html)
 
 
-def test_the_tree_takes_the_sae_of_each_width_that_is_most_alike() -> None:
+def test_tree_uses_the_most_similar_sae_of_each_width() -> None:
     def sae(name: str, **attributes: Any) -> Sae:
         values: dict[str, Any] = {"layer": 2, "hook": "resid_post", "architecture": "TopK", "l0": 10.0}
         return Sae(name, **values | attributes)
@@ -378,7 +378,7 @@ def test_the_tree_takes_the_sae_of_each_width_that_is_most_alike() -> None:
     assert by_width(saes, saes[5]) == []
 
 
-def test_a_card_lists_kin_that_a_click_leads_to(related: Store) -> None:
+def test_card_lists_and_links_the_kin(related: Store) -> None:
     model = shown(related, Pages, page="explore", sae="w16", latent=3)
     card = LatentCard(model)._card
     rows = model.latent_kin
@@ -405,7 +405,7 @@ def test_a_card_lists_kin_that_a_click_leads_to(related: Store) -> None:
 
 
 @pytest.mark.browser
-def test_the_tree_is_a_figure_and_part_of_a_snapshot(related: Store, chromium: Browser, tmp_path: Path) -> None:
+def test_tree_is_a_figure_and_part_of_snapshots(related: Store, chromium: Browser, tmp_path: Path) -> None:
     explorer = Explorer(related, sae="w64")
     explorer.save_figure("splitting-tree", tmp_path / "tree.svg", size=(6, 5), font="serif")
     drawn = (tmp_path / "tree.svg").read_text("utf-8")
@@ -434,7 +434,7 @@ def test_the_tree_is_a_figure_and_part_of_a_snapshot(related: Store, chromium: B
 
 
 @pytest.mark.browser
-def test_a_tap_leads_from_the_tree_to_the_latent_and_its_kin(
+def test_tap_on_the_tree_opens_the_latent_and_its_kin(
     open_page: PageOpener, serve: Callable[..., Server], related: Store
 ) -> None:
     server = serve(related.suites["related"].root)
