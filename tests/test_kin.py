@@ -79,7 +79,7 @@ def test_nearest_latents_do_not_depend_on_the_chunk_size(pieces: int, monkeypatc
     assert few.shape == (9, 2)
 
 
-def test_overlap_is_the_share_of_words_on_which_both_fire() -> None:
+def test_overlap_is_the_jaccard_index_of_the_words() -> None:
     def overlap(words: list[int], others: list[int]) -> tuple[float | None, int, list[int]]:
         strengths = np.array(others) % 4 + 1.0
         share, number, strongest = kin.overlap_of(np.array(words), np.array(others), strengths)

@@ -172,7 +172,7 @@ def _written(figure: Any) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_what_is_drawn_belongs_to_one_state(page: str, store: AsideStore) -> None:
+def test_displayed_contents_belong_to_one_state(page: str, store: AsideStore) -> None:
     held = Held(store, **PAGES[page])
     store.page = threading.current_thread()
     for change in (*WALK, PAGES[page]):
@@ -189,7 +189,7 @@ def test_what_is_drawn_belongs_to_one_state(page: str, store: AsideStore) -> Non
     assert [*(at_once.drawn() - held.drawn())] == []
 
 
-def test_a_view_that_fails_leaves_no_page_waiting(store: AsideStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_view_does_not_leave_the_page_waiting(store: AsideStore, monkeypatch: pytest.MonkeyPatch) -> None:
     held = Held(store)
 
     def fail(_: Headline) -> None:
@@ -203,7 +203,7 @@ def test_a_view_that_fails_leaves_no_page_waiting(store: AsideStore, monkeypatch
     assert not held.explorer.model.waiting
 
 
-def test_what_a_view_asks_when_it_is_used_is_asked_aside(store: AsideStore) -> None:
+def test_queries_of_used_views_run_in_the_background(store: AsideStore) -> None:
     sae = sae_id(*SAES[-1])  # the one with dashboards
     evident = store.fetch("cosines", suite="tiny", sae=sae, concept=concept_id("s")).nlargest(1, "cosine")
     held = Held(store, sae=sae, latent=int(evident["latent"].iloc[0]))
@@ -238,7 +238,7 @@ def test_what_a_view_asks_when_it_is_used_is_asked_aside(store: AsideStore) -> N
     assert store.asked_here == []
 
 
-def test_a_tour_is_told_aside(store: AsideStore) -> None:
+def test_tours_are_rendered_in_the_background(store: AsideStore) -> None:
     held = Held(store)
     card = TourCard(held.explorer.model, lambda _: None).__panel__()
     assert isinstance(card, Markup)
@@ -259,7 +259,7 @@ def test_a_tour_is_told_aside(store: AsideStore) -> None:
     assert store.asked_here == []
 
 
-def test_plots_that_have_left_the_page_are_not_drawn(store: AsideStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_removed_plots_are_not_drawn(store: AsideStore, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: Counter[str] = Counter()
 
     def noted(*frames: Any, **how: Any) -> Any:
@@ -278,7 +278,7 @@ def test_plots_that_have_left_the_page_are_not_drawn(store: AsideStore, monkeypa
 
 
 @pytest.mark.browser
-def test_nothing_remains_of_what_was_drawn(
+def test_removed_models_do_not_accumulate(
     open_page: PageOpener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After any number of changes, server and browser have as many models as after the first one."""

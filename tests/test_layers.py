@@ -116,7 +116,7 @@ def drawing_of(view: Any, panel: tuple[str, ...]) -> Plot:
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_a_patched_figure_is_the_one_that_would_be_drawn(
+def test_patched_figure_equals_a_newly_drawn_one(
     store: Store, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     kind, panel = VIEWS[name]
@@ -142,7 +142,7 @@ def test_a_patched_figure_is_the_one_that_would_be_drawn(
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_an_empty_plot_has_no_numbers_for_colours(store: Store, name: str) -> None:
+def test_empty_plots_have_no_numeric_colour_columns(store: Store, name: str) -> None:
     """BokehJS rejects an empty column of numbers where colours are expected."""
     kind, panel = VIEWS[name]
     model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s"), kind)

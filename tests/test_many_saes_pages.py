@@ -42,7 +42,7 @@ def rows(page: Page) -> int:
     return part(page, "atlas-table").locator("tbody tr").count()
 
 
-def test_brushing_one_plot_filters_the_others_and_the_table(open_page: PageOpener) -> None:
+def test_selection_in_one_plot_filters_the_others_and_the_table(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=atlas", height=1300)
     wait_ready(page)
     for name in ATLAS:
@@ -92,7 +92,7 @@ def test_a_tap_in_the_heat_map_opens_the_cell_in_explore(open_page: PageOpener) 
     wait_figure(page, "absorption-heatmap")
 
 
-def test_means_and_cells_can_be_switched_and_the_url_keeps_them(open_page: PageOpener) -> None:
+def test_means_and_cells_are_switched_and_kept_in_the_url(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=atlas&letter=s&l0=13")
     wait_ready(page)
     wait_figure(page, "absorption-vs-l0")
@@ -134,7 +134,7 @@ def test_compare_opens_with_every_plot_drawn(open_page: PageOpener) -> None:
     wait_figure(page, "cosine")
 
 
-def test_two_saes_side_by_side(open_page: PageOpener) -> None:
+def test_two_saes_are_compared(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=compare&compare_by=pair&layer=4&width=8192&l0=7&letter=l")
     wait_ready(page)
     pair, other = part(page, "pair"), page.locator("#other")
@@ -151,7 +151,7 @@ def test_two_saes_side_by_side(open_page: PageOpener) -> None:
     wait_query(page, {"layer": "12", "other_layer": "4"})
 
 
-def test_all_concepts_of_one_sae(open_page: PageOpener) -> None:
+def test_all_concepts_of_one_sae_are_compared(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=compare&compare_by=concept&layer=4&width=8192&l0=7")
     wait_ready(page)
     expect(part(page, "cell-head")).to_have_count(26)
@@ -161,7 +161,7 @@ def test_all_concepts_of_one_sae(open_page: PageOpener) -> None:
     wait_figure(page, "cosine-first-letter.z")
 
 
-def test_metrics_are_never_mixed_in_silence(
+def test_metrics_are_not_mixed_without_notice(
     open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path
 ) -> None:
     one = write_tiny_suite(tmp_path / "one", name="one")
@@ -177,7 +177,7 @@ def test_metrics_are_never_mixed_in_silence(
     expect(said).to_contain_text("Other: not measured by this metric, and therefore omitted")
 
 
-def test_a_single_sae_without_cosines(open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path) -> None:
+def test_single_sae_without_cosines_is_explained(open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path) -> None:
     lone = write_tiny_suite(tmp_path / "lone", name="lone", saes=[(0, 1000, 10)], cosines=False)
     page = open_page(f"{serve(lone).url}/dashboard?page=compare")
     wait_ready(page)

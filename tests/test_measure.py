@@ -165,7 +165,7 @@ def _measure_given(folder: Path, name: str, weights: Path, work: str = "work", r
 
 
 @pytest.mark.timeout(600)
-def test_a_suite_is_measured_from_weights(suite: Path) -> None:
+def test_suite_is_measured_from_weights(suite: Path) -> None:
     assert check_suite(suite) == []
     manifest = read_manifest(suite)
     sae, again = sorted(manifest.saes, key=lambda sae: sae.seed or 0)
@@ -191,7 +191,7 @@ def test_a_suite_is_measured_from_weights(suite: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_its_figures_follow_from_each_other(suite: Path) -> None:
+def test_stored_numbers_are_consistent(suite: Path) -> None:
     with open_store(suite) as store:
         rates = store.fetch("concept_rates", scope="suite", **OF_SUITE, **_thresholds())
         (own,) = (sae.id for sae in read_manifest(suite).saes if sae.repeat_of is None)
@@ -223,7 +223,7 @@ def test_its_figures_follow_from_each_other(suite: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_kin_are_the_nearest_directions_on_the_other_sae_of_the_layer(suite: Path, given: Path, folder: Path) -> None:
+def test_kin_are_the_nearest_directions_of_the_other_sae(suite: Path, given: Path, folder: Path) -> None:
     ids = [sae.id for sae in sorted(read_manifest(suite).saes, key=lambda sae: sae.seed or 0)]
     files = (folder / "work" / "train").glob("*/*.safetensors")
     trained = [load_trained(file, torch.device("cpu")) for file in files]
@@ -262,7 +262,7 @@ def test_kin_are_the_nearest_directions_on_the_other_sae_of_the_layer(suite: Pat
 
 
 @pytest.mark.timeout(600)
-def test_the_same_weights_given_give_the_same_rows(suite: Path, given: Path) -> None:
+def test_given_weights_produce_the_same_rows(suite: Path, given: Path) -> None:
     assert check_suite(given) == []
     (sae,) = read_manifest(given).saes
     assert (sae.title, sae.n_latents, sae.tokens_seen, sae.seed) == ("mine", 256, None, None)
@@ -347,7 +347,7 @@ def _fully_absorbed(rows: pd.DataFrame) -> pd.Series:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("recipe", ["paper", "saebench"])
-def test_a_suite_by_the_recipe_of_a_reference_program(folder: Path, weights: Path, recipe: str) -> None:
+def test_suite_is_measured_by_the_recipe_of_a_reference_program(folder: Path, weights: Path, recipe: str) -> None:
     measured = _measure_given(folder, recipe, weights, recipe=recipe)
     assert check_suite(measured) == []
     manifest = read_manifest(measured)
@@ -372,7 +372,7 @@ def test_a_suite_by_the_recipe_of_a_reference_program(folder: Path, weights: Pat
 
 
 @pytest.mark.timeout(600)
-def test_a_checkpoint_of_sae_lens_is_measured_alike(folder: Path, weights: Path, given: Path) -> None:
+def test_sae_lens_checkpoint_gives_the_same_results(folder: Path, weights: Path, given: Path) -> None:
     _save_by_sae_lens(load_trained(weights, torch.device("cpu")), folder / "checkpoint")
     measured = _measure_given(folder, "lens", folder / "checkpoint")
     assert check_suite(measured) == []
@@ -427,14 +427,14 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendGpu]:
 
 
 @pytest.mark.timeout(600)
-def test_on_another_device_the_same_is_measured(folder: Path, weights: Path, given: Path, device: PretendGpu) -> None:
+def test_measurement_is_the_same_on_another_device(folder: Path, weights: Path, given: Path, device: PretendGpu) -> None:
     measured = _measure_given(folder, "there", weights, work="work-there")
     assert device.num_operations > 10_000
     _assert_alike(measured, given)
 
 
 @pytest.mark.timeout(600)
-def test_on_another_device_the_same_is_trained(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_training_is_the_same_on_another_device(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     (task,) = _training(tmp_path, 0)
     here = load_trained(perform(task, tmp_path) / "weights.safetensors", torch.device("cpu"))
     shutil.rmtree(task.folder(tmp_path))
@@ -447,7 +447,7 @@ def test_on_another_device_the_same_is_trained(tmp_path: Path, request: pytest.F
 
 
 @pytest.mark.timeout(600)
-def test_further_seeds_are_saes_with_all_that_was_measured(suite: Path) -> None:
+def test_further_seeds_are_saes_with_all_measurements(suite: Path) -> None:
     own, again = (sae.id for sae in sorted(read_manifest(suite).saes, key=lambda sae: sae.seed or 0))
     for name in ("measurements", "k_sparse", "encoder_top", "latents", "contexts", "token_activations"):
         numbers = pd.read_parquet(suite / f"{name}.parquet")["sae"].value_counts()
@@ -463,7 +463,7 @@ def test_further_seeds_are_saes_with_all_that_was_measured(suite: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_a_slim_suite_has_the_same_rates_and_says_nothing_of_what_it_left_out(suite: Path, folder: Path) -> None:
+def test_slim_suite_has_the_same_rates_and_omitted_values_are_unknown(suite: Path, folder: Path) -> None:
     (folder / "slim.toml").write_text(f"slim = true\n{(folder / 'small.toml').read_text('utf-8')}", "utf-8")
     result = run(folder / "slim.toml", "--to", folder / "slim", "--work", folder / "work")
     assert result.exit_code == 0, result.output
@@ -490,7 +490,7 @@ def test_a_slim_suite_has_the_same_rates_and_says_nothing_of_what_it_left_out(su
 
 
 @pytest.mark.timeout(600)
-def test_nothing_is_done_twice_and_nothing_is_lost(suite: Path, folder: Path) -> None:
+def test_finished_tasks_are_kept_and_not_repeated(suite: Path, folder: Path) -> None:
     again = run(folder / "small.toml", "--to", suite, "--work", folder / "work", "--dry-run")
     assert again.exit_code == 0
     assert again.stdout.startswith("0 of ")
@@ -562,7 +562,7 @@ def _a_worker_killed(trainings: Path) -> Iterator[list[int]]:
 
 
 @pytest.mark.timeout(600)
-def test_a_worker_that_is_killed_changes_nothing(tmp_path: Path) -> None:
+def test_killed_worker_does_not_change_the_results(tmp_path: Path) -> None:
     alone, together = tmp_path / "alone", tmp_path / "together"
     for task in _training(alone, 0, 1):
         perform(task, alone)
@@ -579,7 +579,7 @@ def test_a_worker_that_is_killed_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_a_task_that_loses_each_worker_is_named(tmp_path: Path) -> None:
+def test_task_that_kills_every_worker_is_named(tmp_path: Path) -> None:
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         _a_worker_killed(tmp_path / "train"),
@@ -596,7 +596,7 @@ def cluster() -> Iterator[LocalCluster]:
 
 
 @pytest.mark.timeout(600)
-def test_workers_of_a_cluster_give_the_same_rows(
+def test_workers_of_a_cluster_produce_the_same_rows(
     suite: Path, folder: Path, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = (suite / "measurements.parquet").read_bytes()
@@ -622,7 +622,7 @@ def test_workers_without_this_version_are_refused(cluster: LocalCluster, tmp_pat
             client.run(exec, "import sys; del sys.modules['measure.tasks']")
 
 
-def test_workers_that_see_another_folder_are_told(
+def test_workers_with_another_folder_are_reported(
     cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "_perform", lambda *_: "done elsewhere")
@@ -630,7 +630,7 @@ def test_workers_that_see_another_folder_are_told(
         perform_all([Task("splits", label="splits")], tmp_path, address=cluster.scheduler_address)
 
 
-def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
+def test_unreachable_cluster_is_named(tmp_path: Path) -> None:
     address = f"tcp://127.0.0.1:{free_port()}"
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "200ms"}),
@@ -641,7 +641,7 @@ def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
         perform_all([Task("splits")], tmp_path, address="smoke://signals")
 
 
-def test_a_task_is_named_by_all_that_decides_on_it() -> None:
+def test_task_digest_depends_on_stage_settings_and_needs() -> None:
     first = Task("vocabulary", {"seed": 1})
     assert Task("vocabulary", {"seed": 1}, label="shown").digest == first.digest
     others = [
@@ -665,7 +665,7 @@ def test_a_task_is_named_by_all_that_decides_on_it() -> None:
     ],
     ids=["disk full", "interrupted"],
 )
-def test_what_is_cut_off_leaves_nothing_and_is_done_anew(
+def test_interrupted_task_leaves_no_files_and_is_repeated(
     failure: BaseException, raised: type[BaseException], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_settings: object, _needs: object, out: Path, _progress: object) -> None:
@@ -681,7 +681,7 @@ def test_what_is_cut_off_leaves_nothing_and_is_done_anew(
     assert perform(task, tmp_path) == task.folder(tmp_path)
 
 
-def test_a_probe_that_fails_is_named() -> None:
+def test_failed_probes_are_named() -> None:
     measured = {"concept": [*map(concept_id, "axz")], "metric": ["ig_ablation"] * 3, "probe_f1": [0.9, 0.2, 0.5]}
     k_sparse = {"k": [1, 1, 2, 2], "f1": [0.5, 0.7, 0.6, 0.5]}
     tables = {name: pa.table(columns) for name, columns in (("measurements", measured), ("k_sparse", k_sparse))}
@@ -709,7 +709,7 @@ def test_a_probe_that_fails_is_named() -> None:
         (("summary = ", "summary "), "no TOML"),
     ],
 )
-def test_bad_input_gets_one_clear_line(
+def test_invalid_input_is_reported_in_one_line(
     folder: Path, tmp_path: Path, changed: tuple[str, str], why: str, model_file: Path
 ) -> None:
     shutil.copytree(folder / "text", tmp_path / "text")
@@ -725,7 +725,7 @@ def test_bad_input_gets_one_clear_line(
     assert not (tmp_path / "suite").exists()
 
 
-def test_without_the_extra_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_extra_error_names_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise ModuleNotFoundError(name, name="torch")
 
@@ -736,7 +736,7 @@ def test_without_the_extra_the_command_says_what_to_install(monkeypatch: pytest.
     assert result.stderr == expected
 
 
-def test_no_configuration_no_measurement(tmp_path: Path) -> None:
+def test_missing_configuration_is_reported(tmp_path: Path) -> None:
     result = run(tmp_path / "none.toml", "--to", tmp_path / "suite")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert "none.toml: No such file" in result.stderr

@@ -74,7 +74,7 @@ def measured(suite: Path) -> pd.DataFrame:
     return pd.read_parquet(suite / "measurements.parquet").set_index(["concept", "metric"])
 
 
-def test_families_stand_side_by_side_in_one_suite(suite: Path, measured: pd.DataFrame) -> None:
+def test_several_families_are_in_one_suite(suite: Path, measured: pd.DataFrame) -> None:
     assert check_suite(suite) == []
     families = {family.family: family for family in read_manifest(suite).families}
     assert list(families) == ["answer", "sound", "first-letter"]
@@ -95,7 +95,7 @@ def test_families_stand_side_by_side_in_one_suite(suite: Path, measured: pd.Data
     assert set(prompts[tested.loc[tested["concept"].str.startswith("sound"), "prompt_id"]]) == {"{token}"}
 
 
-def test_a_concept_that_the_model_answers_with_is_ablated(suite: Path, measured: pd.DataFrame) -> None:
+def test_concept_with_answers_is_measured_by_ablation(suite: Path, measured: pd.DataFrame) -> None:
     by_ablation = measured.loc["answer.one", "ig_ablation"]
     assert pd.isna(by_ablation["undefined"])
     # Its words are few, so that each is tested, not a fifth of them.
@@ -122,7 +122,7 @@ def test_a_concept_that_the_model_answers_with_is_ablated(suite: Path, measured:
     )
 
 
-def test_what_has_no_rate_says_why_and_is_never_0(suite: Path, measured: pd.DataFrame) -> None:
+def test_undefined_rates_have_a_reason_and_are_not_0(suite: Path, measured: pd.DataFrame) -> None:
     undefined = measured["undefined"].dropna()
     assert undefined["sound.a-or-b", "ig_ablation"] == "the family has no answers, so the model is not asked"
     assert ("sound.a-or-b", "full") not in undefined
@@ -154,7 +154,7 @@ def test_what_has_no_rate_says_why_and_is_never_0(suite: Path, measured: pd.Data
     assert why_none_absorbs(summary.iloc[0].to_dict()).startswith("Absorption is undefined here, because")
 
 
-def test_small_plots_do_not_count_absorbing_latents_of_what_is_undefined(suite: Path) -> None:
+def test_small_plots_omit_undefined_absorbing_latents(suite: Path) -> None:
     with open_store(suite) as store:
         for by, view in (("l0", SaeMultiples), ("concept", ConceptMultiples)):
             for concept, metric, expected in (
@@ -186,7 +186,7 @@ def test_concepts_without_a_prompt_are_measured_by_projection(suite: Path, measu
     assert set(tested["metric"]) == {"full"}
 
 
-def test_the_interval_by_groups_is_shown_at_the_thresholds_that_it_is_for(suite: Path, measured: pd.DataFrame) -> None:
+def test_group_interval_is_shown_at_its_own_thresholds_only(suite: Path, measured: pd.DataFrame) -> None:
     manifest = read_manifest(suite)
     own = manifest.method.model_dump(include={"tau", "cosine_threshold", "effect_margin"})
     asked = {"suite": "tiny", "sae": manifest.saes[0].id, "family": "sound", "concept": "sound.a-or-b"}
@@ -201,7 +201,7 @@ def test_the_interval_by_groups_is_shown_at_the_thresholds_that_it_is_for(suite:
     assert moved["rate_high"] != measured.loc[("sound.a-or-b", "full"), "rate_high"]
 
 
-def test_words_of_a_group_share_a_fold_and_each_is_tested_by_probes_that_have_not_seen_it(
+def test_groups_share_a_fold_and_are_tested_by_probes_trained_without_them(
     suite: Path, folder: Path
 ) -> None:
     assert suite
@@ -219,7 +219,7 @@ def test_words_of_a_group_share_a_fold_and_each_is_tested_by_probes_that_have_no
                 assert vocabulary.is_test[vocabulary.labels[:, place]].all()
 
 
-def test_a_second_run_does_nothing_anew(suite: Path, folder: Path) -> None:
+def test_second_run_repeats_no_task(suite: Path, folder: Path) -> None:
     again = run(folder / "tiny.toml", "--to", suite, "--work", folder / "work", "--dry-run")
     assert again.stdout.startswith("0 of ")
     assert "first-letter: 724 words: A 92, I 67" in again.stdout
@@ -228,7 +228,7 @@ def test_a_second_run_does_nothing_anew(suite: Path, folder: Path) -> None:
 # What is computed, on cases by hand.
 
 
-def test_groups_are_dealt_evenly_over_labels() -> None:
+def test_groups_are_distributed_evenly_over_labels() -> None:
     labels = np.zeros((1000, 3), bool)
     labels[:600, 0], labels[600:640, 1], labels[630:660, 2] = True, True, True
     groups = np.arange(1000) // 2
@@ -242,7 +242,7 @@ def test_groups_are_dealt_evenly_over_labels() -> None:
     assert (assign_folds(groups, labels, 5, seed=2) != folds).any()
 
 
-def test_a_latent_is_accepted_if_it_gains_more_than_tau_and_more_than_an_error() -> None:
+def test_split_latents_must_gain_more_than_tau_and_than_an_error() -> None:
     curve = {1: 0.5, 2: 0.6, 3: 0.7, 4: 0.72}
     assert num_split_latents(curve, 0.03) == 3
     assert num_split_latents(curve, 0.03, dict.fromkeys(curve, 0.02)) == 3
@@ -250,7 +250,7 @@ def test_a_latent_is_accepted_if_it_gains_more_than_tau_and_more_than_an_error()
     assert num_split_latents(curve, 0.03, {2: 0.1, 3: 0, 4: 0}) == 1  # no more than an error
 
 
-def test_labels_that_mean_nothing_are_not_found_by_cross_fitting() -> None:
+def test_random_labels_are_not_found_by_cross_fitting() -> None:
     """As many latents as words, nearly: what is fitted to them finds them, and no others."""
     columns = RNG.rand(120, 50).astype(np.float32)
     truth = RNG.rand(120) > 0.7
@@ -266,7 +266,7 @@ def test_labels_that_mean_nothing_are_not_found_by_cross_fitting() -> None:
     assert max(curve.f1.values()) < always + 0.1
 
 
-def test_a_latent_that_helps_on_training_words_alone_lifts_the_curve() -> None:
+def test_training_curve_rises_with_a_latent_that_helps_on_training_words() -> None:
     truth = np.arange(400) % 4 == 0
     half = truth & (np.arange(400) % 8 == 0)
     columns = np.column_stack([half, truth & ~half, RNG.rand(400) > 0.5]).astype(np.float32)
@@ -277,7 +277,7 @@ def test_a_latent_that_helps_on_training_words_alone_lifts_the_curve() -> None:
     assert num_split_latents(curve.f1, 0.03, curve.errors) == 2
 
 
-def test_a_bootstrap_draws_groups() -> None:
+def test_bootstrap_samples_groups() -> None:
     groups = np.repeat(np.arange(50), 8)
     weights = bootstrap_weights(groups, 300, seed=0)
     assert weights.shape == (300, 400)
@@ -299,7 +299,7 @@ def test_a_bootstrap_draws_groups() -> None:
     assert (f1[:, 1] == 0).all()
 
 
-def test_the_metrics_of_several_right_answers() -> None:
+def test_metrics_allow_several_right_answers() -> None:
     logits = torch.tensor([[3.0, 1.0, 0.0, -1.0]])
     first = torch.tensor([0])
     assert spelling_metric(logits, first).item() == pytest.approx(3 - 0)
@@ -311,7 +311,7 @@ def test_the_metrics_of_several_right_answers() -> None:
     assert spelling_metric(two, first).item() == log_odds(two, first).item() == 2
 
 
-def test_erasing_a_direction_gives_words_the_projection_of_the_others() -> None:
+def test_erasing_a_direction_replaces_the_projection_by_that_of_others() -> None:
     model = ToyModel(linear=False)
     direction = np.zeros(6, np.float32)
     direction[2] = 1
@@ -361,7 +361,7 @@ def test_erasing_a_direction_gives_words_the_projection_of_the_others() -> None:
         ({"erased": np.nan, "low": np.nan, "high": np.nan}, None, "the probe finds none of the words"),
     ],
 )
-def test_a_gate_stands_before_each_rate(known: dict[str, Any], projection: str | None, ablation: str | None) -> None:
+def test_gates_decide_which_rates_are_defined(known: dict[str, Any], projection: str | None, ablation: str | None) -> None:
     gate = gate_of(GateInputs()._replace(**known))
     for why, expected in ((gate.projection, projection), (gate.ablation, ablation)):
         assert (why is None) == (expected is None)
@@ -398,7 +398,7 @@ _WORDS = [(" the", "a"), (" of", "b"), (" in", "a")]
         ('token,label\n"' + "x" * 200_000 + '",a\n', "line 2: no CSV"),
     ],
 )
-def test_lines_that_contradict_each_other_are_named(tmp_path: Path, content: str, why: str) -> None:
+def test_contradictory_lines_are_named(tmp_path: Path, content: str, why: str) -> None:
     (tmp_path / "words.csv").write_text(content, "utf-8")
     with pytest.raises(MeasureError, match=rf"words\.csv: {why}" if why.startswith("line") else why) as caught:
         read_rows(tmp_path / "words.csv")
@@ -462,7 +462,7 @@ def texts() -> list[str]:
         ('parents = { a = "b", b = "a" }', ["a", "b", "c"], "label '[ab]' is above itself"),
     ],
 )
-def test_families_that_will_not_do_are_named_before_anything_is_computed(
+def test_unsuitable_families_are_named_before_computing(
     folder: Path, texts: list[str], settings: str, labels: Sequence[str], why: str
 ) -> None:
     words = [(text, labels[place % len(labels)]) for place, text in enumerate(texts)]
@@ -491,12 +491,12 @@ def test_families_that_will_not_do_are_named_before_anything_is_computed(
         ('family = "few"\nfile = "few.csv"', "no label has enough words .a: it has 2 words, fewer than 20"),
     ],
 )
-def test_configurations_that_will_not_do_are_named(folder: Path, told: str, why: str) -> None:
+def test_invalid_configurations_are_named(folder: Path, told: str, why: str) -> None:
     write_csv(folder / "few.csv", [*_WORDS, (" is", "c")])
     _assert_refused(folder, f"[[concepts]]\n{told}", why)
 
 
-def test_words_without_the_space_that_they_need_are_told_of_it(folder: Path, texts: list[str]) -> None:
+def test_words_without_a_needed_space_are_refused_with_a_hint(folder: Path, texts: list[str]) -> None:
     tokenizer = Tokenizer(backend(), 0)
     bare = [text[1:] for text in texts if len(tokenizer.encode(text)) == 1 < len(tokenizer.encode(text[1:]))][:40]
     write_csv(folder / "bare.csv", [(word, "ab"[place % 2]) for place, word in enumerate(bare)])
@@ -511,13 +511,13 @@ def _assert_refused(folder: Path, told: str, why: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_label_that_all_words_have_beside_others_is_refused(folder: Path, texts: list[str]) -> None:
+def test_label_of_all_words_is_refused(folder: Path, texts: list[str]) -> None:
     write_csv(folder / "all.csv", [(text, label) for text in texts for label in ("word", "ab"[len(text) % 2])])
     why = "all.csv: all its words have the label 'word'; give words without it, too"
     _assert_refused(folder, '[[concepts]]\nfamily = "all"\nfile = "all.csv"', why)
 
 
-def test_a_label_may_be_a_kind_of_another_one(folder: Path, texts: list[str]) -> None:
+def test_label_may_have_a_parent(folder: Path, texts: list[str]) -> None:
     rows = [(text, label) for place, text in enumerate(texts) for label in (["b", "a"] if place % 3 else ["c"])]
     write_csv(folder / "kinds.csv", rows)
     config = configured(folder, '[[concepts]]\nfamily = "kind"\nfile = "kinds.csv"\nparents = { a = "b" }')
@@ -527,7 +527,7 @@ def test_a_label_may_be_a_kind_of_another_one(folder: Path, texts: list[str]) ->
     assert found == {"kind.a": "kind.b", "kind.b": None, "kind.c": None}
 
 
-def test_words_that_are_no_token_are_left_out_and_told(folder: Path, texts: list[str]) -> None:
+def test_words_of_several_tokens_are_omitted_and_reported(folder: Path, texts: list[str]) -> None:
     words = [(text, "ab"[place % 2]) for place, text in enumerate(texts)]
     write_csv(folder / "some.csv", [*words, (" antidisestablishment", "long"), (" the of", "a"), (" it was", "")])
     told = '[[concepts]]\nfamily = "some"\nfile = "some.csv"\npositive = "a"'
@@ -539,7 +539,7 @@ def test_words_that_are_no_token_are_left_out_and_told(folder: Path, texts: list
     assert "and with them the labels 'long'" in lost
 
 
-def test_labels_with_few_words_are_not_measured_and_told(folder: Path, texts: list[str]) -> None:
+def test_labels_with_few_words_are_omitted_and_reported(folder: Path, texts: list[str]) -> None:
     words = [(text, "ab"[place % 2] if place > 6 else "rare") for place, text in enumerate(texts)]
     write_csv(folder / "rare.csv", words)
     config = read_config(configured(folder, '[[concepts]]\nfamily = "rare"\nfile = "rare.csv"'))
@@ -547,7 +547,7 @@ def test_labels_with_few_words_are_not_measured_and_told(folder: Path, texts: li
     assert lines[1:] == ["rare.rare: not measured, because it has 7 words, fewer than 20"]
 
 
-def test_a_split_that_is_given_stands(folder: Path, texts: list[str]) -> None:
+def test_given_split_is_used(folder: Path, texts: list[str]) -> None:
     is_test = {text.strip().lower(): place % 3 == 0 for place, text in enumerate(texts)}
     split = ["test" if is_test[text.strip().lower()] else "train" for text in texts]
     rows = [(text, "ab"[place % 2], "", split[place]) for place, text in enumerate(texts)]

@@ -77,7 +77,7 @@ def _standard(normalised: Any = "none", **said: object) -> StandardSAE:
     ],
     ids=lambda sae: f"{sae.cfg.architecture()}-{sae.cfg.normalize_activations}",
 )
-def test_checkpoints_are_read_as_the_library_reads_them(sae: Any, tmp_path: Path) -> None:
+def test_checkpoints_are_read_as_by_the_library(sae: Any, tmp_path: Path) -> None:
     own = open_sae(_saved(tmp_path / "sae", sae), CPU)
     stream = 1 + 2 * torch.randn(30, 6, generator=torch.Generator().manual_seed(1))
     given = stream
@@ -109,7 +109,7 @@ def test_checkpoints_are_read_as_the_library_reads_them(sae: Any, tmp_path: Path
     check_fit(own, tmp_path, d_model=6, num_layers=3, layer=2)
 
 
-def test_the_factor_that_the_stream_was_multiplied_by_is_folded_in(tmp_path: Path) -> None:
+def test_scaling_factor_of_the_stream_is_folded_in(tmp_path: Path) -> None:
     folder = _saved(tmp_path / "sae", sae := _standard("expected_average_only_in"))
     with pytest.raises(
         MeasureError, match=r"normalises the stream \(expected_average_only_in\) by numbers that are not"
@@ -154,13 +154,13 @@ _BATCHED: dict[str, Any] = {"d_in": 6, "d_sae": 20, "k": 3}
     ],
     ids=lambda given: given if isinstance(given, str) else given.cfg.architecture(),
 )
-def test_what_is_no_sae_of_the_stream_is_refused_with_its_reason(sae: Any, why: str, tmp_path: Path) -> None:
+def test_unsupported_saes_are_refused_with_a_reason(sae: Any, why: str, tmp_path: Path) -> None:
     with pytest.raises(MeasureError, match=why) as caught:
         open_sae(_saved(tmp_path / "sae", sae), CPU)
     assert "\n" not in str(caught.value)
 
 
-def test_what_the_directions_do_not_say_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reconstruction_not_given_by_the_directions_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever an architecture does, none is measured by directions that are not what it writes."""
     folder = _saved(tmp_path / "sae", _standard())
     decode = StandardSAE.decode
@@ -169,7 +169,7 @@ def test_what_the_directions_do_not_say_is_noticed(tmp_path: Path, monkeypatch: 
         open_sae(folder, CPU)
 
 
-def test_broken_weights_are_noticed_before_they_are_used(tmp_path: Path) -> None:
+def test_broken_weights_are_refused_before_use(tmp_path: Path) -> None:
     sae = _standard()
     _saved(tmp_path / "sae", sae)
     with torch.no_grad():
@@ -185,7 +185,7 @@ def test_broken_weights_are_noticed_before_they_are_used(tmp_path: Path) -> None
     assert "\n" not in str(caught.value)
 
 
-def test_the_number_of_latents_is_known_before_weights_are_read(tmp_path: Path) -> None:
+def test_number_of_latents_is_read_without_the_weights(tmp_path: Path) -> None:
     """Of whatever can be opened: a checkpoint, a file of weights, the folder of a task that trained or names one."""
     (tmp_path / "task").mkdir()
     (tmp_path / "named").mkdir()
@@ -197,7 +197,7 @@ def test_the_number_of_latents_is_known_before_weights_are_read(tmp_path: Path) 
         assert width_of(path) == open_sae(path, CPU).num_latents
 
 
-def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_unsuitable_saes_are_refused_in_one_line(tmp_path: Path) -> None:
     sae = open_sae(_saved(tmp_path / "sae", TopKSAE(TopKSAEConfig(d_in=6, d_sae=20, k=3))), CPU)
     for how, why in (
         ({"d_model": 8, "num_layers": 3, "layer": 2}, "reads a stream of width 6, the model's is 8"),

@@ -60,7 +60,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measurement]:
     open_model.cache_clear()
 
 
-def test_what_all_saes_wait_for_is_shared_by_workers(small: Measurement) -> None:
+def test_shared_stages_are_divided_among_workers(small: Measurement) -> None:
     stages = Counter(task.stage for task in in_order(*small.plan.shared.values()))
     assert {stage for stage, number in stages.items() if number == NUM_PARTS} == {
         *("trials", "spelled", "activations", "text_activations", "losses"),
@@ -70,7 +70,7 @@ def test_what_all_saes_wait_for_is_shared_by_workers(small: Measurement) -> None
     assert ahead - {stage for stage, number in stages.items() if number == NUM_PARTS} == {"vocabulary", "text"}
 
 
-def test_prompts_are_tried_and_words_spelled_in_parts_as_in_one(small: Measurement) -> None:
+def test_prompts_and_spelling_in_parts_equal_those_in_one(small: Measurement) -> None:
     vocabulary = load_vocabulary(small.done(small.plan.shared["vocabulary"]))
     chosen = load_prompts(small.done(small.plan.shared["prompts"]))
     model = open_model((small.folder / "model").resolve(), "float32")
@@ -89,7 +89,7 @@ def test_prompts_are_tried_and_words_spelled_in_parts_as_in_one(small: Measureme
 
 
 @pytest.mark.parametrize("free", [2**18, 1], ids=["little memory", "none"])
-def test_whatever_fits_into_memory_the_numbers_are_the_same(
+def test_results_do_not_depend_on_the_available_memory(
     small: Measurement, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int
 ) -> None:
     """What is done a piece at a time, with the sizes of pieces that little memory gives."""
@@ -150,7 +150,7 @@ def _close(one: object, other: object) -> bool:
     return one == other or one == pytest.approx(other, rel=2e-3)
 
 
-def test_what_is_estimated_is_what_there_is_to_do(small: Measurement) -> None:
+def test_cost_estimate_matches_the_tasks(small: Measurement) -> None:
     config = read_config(small.folder / "tiny.toml")
     model = open_model((small.folder / "model").resolve(), "float32")
     facts = facts_of(model, config, small.folder)

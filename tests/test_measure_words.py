@@ -70,7 +70,7 @@ def families(tmp_path: Path) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def test_suffixes_are_not_letters_that_look_like_one(families: dict[str, list[tuple[str, str]]]) -> None:
+def test_only_true_suffixes_are_labelled(families: dict[str, list[tuple[str, str]]]) -> None:
     found = dict(families["suffixes"])
     assert {token: label for token, label in found.items() if label} == {
         " singer": "-er",
@@ -86,7 +86,7 @@ def test_suffixes_are_not_letters_that_look_like_one(families: dict[str, list[tu
     assert not {" bus", " xyzzy", " it", "frog", " Frog"} & found.keys()
 
 
-def test_words_are_what_they_mostly_are(families: dict[str, list[tuple[str, str]]]) -> None:
+def test_words_are_labelled_by_their_main_sense(families: dict[str, list[tuple[str, str]]]) -> None:
     parts = dict(families["parts-of-speech"])
     kinds: dict[str, set[str]] = {}
     for token, label in families["kinds"]:
@@ -101,12 +101,12 @@ def test_words_are_what_they_mostly_are(families: dict[str, list[tuple[str, str]
     assert (parts[" frog"], parts[" run"], parts[" quickly"]) == ("noun", "verb", "adverb")
 
 
-def test_capitals_are_told_apart(families: dict[str, list[tuple[str, str]]]) -> None:
+def test_capitalizations_are_distinguished(families: dict[str, list[tuple[str, str]]]) -> None:
     found = dict(families["capitals"])
     assert (found[" Frog"], found[" NASA"], found[" frog"]) == ("initial", "all", "no")
     assert not {" McCoy", "frog", " it"} & found.keys()
 
 
-def test_the_embedded_suite_is_measured_with_the_same_parents() -> None:
+def test_embedded_configuration_has_the_same_parents() -> None:
     families = {part.family: part for part in read_config(ROOT / "measure" / "architectures.toml").concepts}
     assert families["kind"].parents == PARENTS
