@@ -83,7 +83,7 @@ def outputs_of(cell: Any) -> list[Any]:
     return list(cell.get("outputs", []))
 
 
-def test_the_tour_runs_shows_each_view_and_keeps_a_picture_of_it_when_it_is_exported() -> None:
+def test_tour_shows_every_view_and_exports_pictures_of_them() -> None:
     tour = nbformat.read(TOUR, as_version=4)
     assert [cell.id for cell in tour.cells if outputs_of(cell)] == [], "the tour is committed without outputs"
     NotebookClient(tour, timeout=120, resources={"metadata": {"path": str(ROOT)}}).execute()
@@ -100,7 +100,7 @@ def test_the_tour_runs_shows_each_view_and_keeps_a_picture_of_it_when_it_is_expo
     assert all(width > 1000 and height > 300 for width, height in sizes), sizes
 
 
-def test_the_notebook_for_colab_runs_once_the_program_is_installed(tmp_path: Path) -> None:
+def test_colab_notebook_runs_once_the_package_is_installed(tmp_path: Path) -> None:
     notebook = nbformat.read(COLAB, as_version=4)
     assert [cell.id for cell in notebook.cells if outputs_of(cell)] == [], "it is committed without outputs"
     notebook.cells = [cell for cell in notebook.cells if "install" not in cell.metadata.get("tags", [])]
@@ -114,7 +114,7 @@ def test_the_notebook_for_colab_runs_once_the_program_is_installed(tmp_path: Pat
     assert {"text/html", "application/vnd.holoviews_exec.v0+json"} <= set(outputs["explorer.cosine"][-1].data)
 
 
-def test_views_of_an_explorer_share_its_state_and_answer_whatever_page_is_shown() -> None:
+def test_views_of_an_explorer_share_its_state_on_any_page() -> None:
     with open_store(SWEEPS) as store:
         explorer, other = Explorer(store, letter="s"), Explorer(store, letter="c")
         model = explorer.model
@@ -129,7 +129,7 @@ def test_views_of_an_explorer_share_its_state_and_answer_whatever_page_is_shown(
         assert other.state.concept == "first-letter.c"
 
 
-def test_tables_are_whole_and_may_be_changed() -> None:
+def test_exported_tables_are_complete_and_may_be_modified() -> None:
     with open_store(SWEEPS) as store:
         explorer = Explorer(store, letter="s")
         explorer.state.page = "evidence"
@@ -146,7 +146,7 @@ def test_tables_are_whole_and_may_be_changed() -> None:
             explorer.to_dataframe("latent_roles")
 
 
-def test_cosine_plot_by_itself_leads_nowhere_else() -> None:
+def test_cosine_plot_alone_has_no_links_to_other_views() -> None:
     with open_store(SWEEPS) as store:
         explorer = Explorer(store, letter="s")
         shown = (part for part in explorer.cosine.select() if isinstance(part, Markup))
@@ -159,7 +159,7 @@ def test_cosine_plot_by_itself_leads_nowhere_else() -> None:
 
 @pytest.mark.browser
 @pytest.mark.timeout(600)
-def test_in_jupyterlab_a_tap_reaches_python_and_a_table_can_be_saved(lab: Server, open_page: PageOpener) -> None:
+def test_jupyterlab_taps_reach_python_and_tables_can_be_saved(lab: Server, open_page: PageOpener) -> None:
     page = open_page(f"{lab.url}/doc/tree/{TOUR.name}", height=1600, allow=[OFFLINE, r"net::ERR_FAILED"])
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
     page.get_by_role("menuitem", name="Run", exact=True).click()
@@ -211,7 +211,7 @@ _IN_A_FRAME = """([code, html]) => {
 
 
 @pytest.mark.browser
-def test_in_vs_codes_tall_frame_dialogs_are_in_sight_and_links_stay_ours(chromium: Browser) -> None:
+def test_dialogs_and_links_work_in_the_tall_frame_of_vs_code(chromium: Browser) -> None:
     """It shows all outputs in one frame, as tall as the notebook, and opens each link that is clicked in it."""
     code = ROOT.joinpath("explorer", "views", "markup.js").read_text("utf-8")
     page = chromium.new_page(viewport={"width": 800, "height": 600})

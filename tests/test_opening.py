@@ -31,7 +31,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_telling_case_absorbs_several_words_and_is_about_little_else(suite: Path) -> None:
+def test_opening_case_absorbs_several_words_and_fires_on_few_others(suite: Path) -> None:
     assert check_suite(suite) == []
     tested = pd.read_parquet(suite / "tested_tokens.parquet")
     latents = pd.read_parquet(suite / "latents.parquet", columns=["sae", "latent", "num_vocab_tokens"])
@@ -43,7 +43,7 @@ def test_the_telling_case_absorbs_several_words_and_is_about_little_else(suite: 
         assert choices_of(store)["told"].opening == best[["sae", "concept", "latent"]].to_dict()
 
 
-def test_an_address_that_names_no_case_opens_on_it(suite: Path) -> None:
+def test_addresses_without_a_case_open_the_opening_case(suite: Path) -> None:
     with open_store(SWEEPS, suite) as store:
         choices = choices_of(store)
     case = choices["told"].opening

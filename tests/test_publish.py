@@ -26,7 +26,7 @@ def run(*arguments: object) -> Any:
     return CliRunner().invoke(app, ["publish", *map(str, arguments)])
 
 
-def test_the_command_writes_once_and_again_by_force_and_touches_nothing_else(
+def test_command_replaces_its_own_files_only_and_only_with_force(
     site_store: Store, site_suites: list[Path], tmp_path: Path
 ) -> None:
     folder = tmp_path / "site"
@@ -57,7 +57,7 @@ def test_the_command_writes_once_and_again_by_force_and_touches_nothing_else(
         (["--to", "mine/file/site"], "{here}/mine/file/site: cannot be written (Not a directory)"),
     ],
 )
-def test_bad_input_gets_one_line(site_suites: list[Path], tmp_path: Path, arguments: list[str], line: str) -> None:
+def test_invalid_input_is_reported_in_one_line(site_suites: list[Path], tmp_path: Path, arguments: list[str], line: str) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").write_text("mine")
     result = run(site_suites[1], arguments[0], tmp_path / arguments[1], *arguments[2:])
@@ -78,7 +78,7 @@ def test_bad_input_gets_one_line(site_suites: list[Path], tmp_path: Path, argume
         (KeyboardInterrupt(), None),
     ],
 )
-def test_nothing_half_written_is_left(
+def test_failed_publish_leaves_no_files(
     site_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException, said: str | None
 ) -> None:
     write = Path.write_bytes
@@ -107,7 +107,7 @@ def everything(folder: Path) -> dict[str, str]:
 @pytest.mark.usefixtures("two_files")
 @pytest.mark.parametrize("at", range(1, 7))
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), PermissionError(errno.EACCES, "Permission denied")])
-def test_a_replacement_that_is_cut_off_leaves_all_as_it_was(
+def test_interrupted_replacement_restores_the_former_site(
     site_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException, at: int
 ) -> None:
     folder = tmp_path / "site"
@@ -133,7 +133,7 @@ def test_a_replacement_that_is_cut_off_leaves_all_as_it_was(
 
 
 @pytest.mark.usefixtures("two_files")
-def test_a_site_is_replaced_within_its_folder(
+def test_site_is_replaced_within_its_folder(
     site_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "disk").mkdir()
@@ -154,7 +154,7 @@ def test_a_site_is_replaced_within_its_folder(
 
 
 @pytest.mark.usefixtures("two_files")
-def test_two_publishes_at_once_write_one_site(
+def test_simultaneous_publishes_write_one_site(
     site_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "site"
@@ -175,7 +175,7 @@ def test_two_publishes_at_once_write_one_site(
 
 @pytest.mark.usefixtures("two_files")
 @pytest.mark.parametrize("exists", [True, False])
-def test_what_a_killed_publish_left_is_cleared(site_store: Store, tmp_path: Path, *, exists: bool) -> None:
+def test_leftovers_of_a_killed_publish_are_removed(site_store: Store, tmp_path: Path, *, exists: bool) -> None:
     folder = tmp_path / "site"
     if exists:
         folder.mkdir()
@@ -195,7 +195,7 @@ def test_what_a_killed_publish_left_is_cleared(site_store: Store, tmp_path: Path
     assert not used.exists()
 
 
-def test_a_folder_that_cannot_be_read_gets_one_line(
+def test_unreadable_folder_is_reported_in_one_line(
     site_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: Path) -> Iterator[Path]:

@@ -251,7 +251,7 @@ def _params(store: Store, suite: str = "tiny") -> dict[str, Any]:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", catalog())
-def test_query_keeps_its_contract(shapes: Callable[[str], Store], shape: str, name: str) -> None:
+def test_query_fulfils_its_contract(shapes: Callable[[str], Store], shape: str, name: str) -> None:
     store, query = shapes(shape), catalog()[name]
     assert query.doc
     assert duckdb.extract_statements(query.sql)[0].named_parameters == set(query.params)
@@ -278,7 +278,7 @@ def test_query_keeps_its_contract(shapes: Callable[[str], Store], shape: str, na
 
 @pytest.mark.parametrize("name", [name for name, query in catalog().items() if query.together])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_what_is_asked_together_is_what_each_is_told_alone(
+def test_combined_queries_equal_single_ones(
     shapes: Callable[[str], Store], shape: str, name: str
 ) -> None:
     store, query = shapes(shape), catalog()[name]
@@ -300,7 +300,7 @@ def test_what_is_asked_together_is_what_each_is_told_alone(
 
 
 @pytest.mark.parametrize("name", catalog())
-def test_stored_types_do_not_change_answers(shapes: Callable[[str], Store], name: str) -> None:
+def test_stored_types_do_not_change_results(shapes: Callable[[str], Store], name: str) -> None:
     full, other = (ask(shapes(shape), name, _params(shapes("full"))) for shape in ("full", "other types"))
     lists = [column for column, kind in catalog()[name].columns.items() if kind == "DOUBLE[]"]
     for column in lists:
@@ -309,7 +309,7 @@ def test_stored_types_do_not_change_answers(shapes: Callable[[str], Store], name
     pd.testing.assert_frame_equal(full.drop(columns=lists), other.drop(columns=lists), rtol=1e-6)
 
 
-def test_two_suites_are_kept_apart(tmp_path: Path) -> None:
+def test_suites_are_kept_separate(tmp_path: Path) -> None:
     folders = [
         write_tiny_suite(tmp_path / name, name=name, seed=seed, saes=TINY_SAES, dashboards=True)
         for seed, name in enumerate(("one", "two"))
@@ -361,12 +361,12 @@ def test_unknown_f1_ends_the_split(hand: Store) -> None:
 
 
 @pytest.mark.parametrize("tau", [0.0, 0.03, 1.0])
-def test_stored_split_stands_where_no_latents_are_ranked(hand: Store, tau: float) -> None:
+def test_stored_split_is_used_without_ranked_latents(hand: Store, tau: float) -> None:
     assert [_split(hand, letter, tau) for letter in "uad"] == [[1, 2], [4, 6], []]
     assert _split(hand, "q", tau) == []
 
 
-def test_split_latents_tell_cosine_and_gain(hand: Store) -> None:
+def test_split_latents_have_cosine_and_gain(hand: Store) -> None:
     frame = hand.fetch("split_latents", **keys(suite="hand", **SAE, letter="s", tau=0.0))
     assert frame["k"].tolist() == [1, 2, 3, 4]
     assert frame["cosine"].tolist() == [5 / 64, 3 / 64, 7 / 64, 2 / 64]
@@ -375,7 +375,7 @@ def test_split_latents_tell_cosine_and_gain(hand: Store) -> None:
     assert math.isnan(frame["f1_gain"].iloc[0])
 
 
-def test_sae_without_cosines_still_has_its_split(hand: Store) -> None:
+def test_sae_without_cosines_has_split_latents(hand: Store) -> None:
     frame = hand.fetch("split_latents", **keys(suite="hand", **BLIND, letter="s", tau=0.03))
     assert frame["latent"].tolist() == [5, 3]
     assert frame["cosine"].isna().all()
@@ -404,7 +404,7 @@ def test_verdicts_follow_the_thresholds(hand: Store, thresholds: tuple[float, fl
     assert counts["num_absorbing_latents"] == len({top[token] for token in expected})
 
 
-def test_absorbing_latents_come_by_tokens_then_effect(hand: Store) -> None:
+def test_absorbing_latents_are_sorted_by_tokens_then_effect(hand: Store) -> None:
     frame = hand.fetch("absorbing_latents", **keys(suite="hand", **SAE, letter="s", **_thresholds(*PAPER)))
     # 10 and 11 tie on tokens and on mean effect: the lower number first.
     assert frame["latent"].tolist() == [10, 11, 7, 12]
@@ -430,7 +430,7 @@ def wilson(part: float, whole: float) -> tuple[float, float]:
     return low, high
 
 
-def test_rate_extrapolates_the_sample_and_has_its_interval(hand: Store) -> None:
+def test_rate_extrapolates_the_sample_and_has_an_interval(hand: Store) -> None:
     asked = keys(suite="hand", family=FAMILY, **SAE, letter="s")
     summary = hand.fetch("summary", **asked, **_thresholds(*PAPER)).iloc[0]
     assert list(summary["split_latents"]) == [5, 3]
@@ -446,7 +446,7 @@ def test_rate_extrapolates_the_sample_and_has_its_interval(hand: Store) -> None:
 
 
 @pytest.mark.parametrize(("part", "whole"), [(0, 7), (7, 7), (1, 1), (3, 1000), (250, 400)])
-def test_wilson_interval(hand: Store, part: int, whole: int) -> None:
+def test_wilson_interval_solves_its_equation(hand: Store, part: int, whole: int) -> None:
     with hand._connection.cursor() as cursor:
         asked = cursor.execute("SELECT unnest(wilson($part, $whole))", {"part": part, "whole": whole})
         ends = asked.fetchall()[0]
@@ -456,7 +456,7 @@ def test_wilson_interval(hand: Store, part: int, whole: int) -> None:
     assert part / whole - 1e-12 <= ends[1] <= 1
 
 
-def test_a_part_that_exceeds_the_whole_is_all_of_it(hand: Store) -> None:
+def test_part_above_the_whole_counts_as_the_whole(hand: Store) -> None:
     with hand._connection.cursor() as cursor:
         over, all_of_it = (
             cursor.execute("SELECT unnest(wilson($part, 3))", {"part": part}).fetchall() for part in (5, 3)
@@ -464,12 +464,12 @@ def test_a_part_that_exceeds_the_whole_is_all_of_it(hand: Store) -> None:
     assert over == all_of_it
 
 
-def test_an_unknown_part_has_no_interval(hand: Store) -> None:
+def test_unknown_part_has_no_interval(hand: Store) -> None:
     with hand._connection.cursor() as cursor:
         assert cursor.execute("SELECT wilson(NULL::DOUBLE, 10), wilson(1, 0)").fetchall() == [(None, None)]
 
 
-def test_concept_counts_tell_unmeasured_from_nothing_absorbed(hand: Store) -> None:
+def test_concept_counts_distinguish_unmeasured_from_unabsorbed(hand: Store) -> None:
     of_family = {"suite": "hand", "family": FAMILY, **_thresholds(*PAPER)}
     frame = hand.fetch("concept_counts", **keys(**of_family, **SAE)).set_index("concept")
     known = sorted({*STORED, *(letter for _, letter, _ in VOCABULARY)})
@@ -485,7 +485,7 @@ def test_concept_counts_tell_unmeasured_from_nothing_absorbed(hand: Store) -> No
     assert blind.loc[concept_id("s"), ["num_tested", "num_absorbed", "absorption_rate"]].tolist() == [10, 0, 0.0]
 
 
-def test_published_numbers_are_counted(tmp_path: Path) -> None:
+def test_published_numbers_are_used_without_tokens(tmp_path: Path) -> None:
     """For results without tokens, the published numbers are used at every threshold."""
     rows = [{"layer": 0, "width": 8, "l0": 1, "letter": x, "num_probe_true_positives": 100} for x in "abc"]
     absorbed = [row | {"num_absorbed": number} for row, number in zip(rows, (25, 0, None), strict=True)]
@@ -587,7 +587,7 @@ def test_sae_without_precision_has_no_score(shapes: Callable[[str], Store]) -> N
 # --- One latent ----------------------------------------------------------------------------------------------------
 
 
-def test_latent_roles_tell_every_part(tiny: Store) -> None:
+def test_latent_roles_include_every_role(tiny: Store) -> None:
     layer, width, l0 = TINY_SAES[0]
     sae = {"suite": "tiny", "layer": layer, "width": width, "l0": l0}
     split = tiny.fetch("split_latents", **keys(**sae, letter="s", tau=0.03))["latent"].tolist()
@@ -598,7 +598,7 @@ def test_latent_roles_tell_every_part(tiny: Store) -> None:
     assert none.empty
 
 
-def test_parts_of_all_latents_are_those_of_each(tiny: Store, hand: Store) -> None:
+def test_roles_of_all_latents_equal_those_of_each(tiny: Store, hand: Store) -> None:
     layer, width, l0 = TINY_SAES[0]
     tiny_sae = {"suite": "tiny", "layer": layer, "width": width, "l0": l0}
     for store, sae in ((tiny, tiny_sae), (hand, {"suite": "hand", **SAE})):
@@ -617,7 +617,7 @@ def test_parts_of_all_latents_are_those_of_each(tiny: Store, hand: Store) -> Non
     assert of_s["num_absorbed"].to_dict() == {3: 0, 5: 0, 7: 1, 10: 2, 11: 2, 12: 1}
 
 
-def test_cards_of_all_latents_are_those_of_each(tiny: Store) -> None:
+def test_cards_of_all_latents_equal_those_of_each(tiny: Store) -> None:
     values = _params(tiny)
     cards = ask(tiny, "sae_cards", values)
     contexts = ask(tiny, "sae_contexts", values)
@@ -632,7 +632,7 @@ def test_cards_of_all_latents_are_those_of_each(tiny: Store) -> None:
     assert len(contexts) > len(cards) > 1
 
 
-def test_ablated_latents_of_a_concept_are_those_of_its_tokens(tiny: Store) -> None:
+def test_ablated_latents_of_a_concept_equal_those_of_its_tokens(tiny: Store) -> None:
     values = _params(tiny)
     of_concept = ask(tiny, "token_latents", values | {"token": None})
     assert len(set(of_concept["token"])) > 1
@@ -642,7 +642,7 @@ def test_ablated_latents_of_a_concept_are_those_of_its_tokens(tiny: Store) -> No
         assert own["effect"].is_monotonic_increasing
 
 
-def test_latent_evidence_is_that_of_the_files(tiny: Store) -> None:
+def test_latent_evidence_equals_the_files(tiny: Store) -> None:
     params = _params(tiny)
     root = Path(tiny.suites["tiny"].root)
     latent = (params["sae"], params["latent"])
@@ -679,7 +679,7 @@ def _words(store: Store, words: list[str], *, latent: int = 10, main_latent: int
     )
 
 
-def test_words_come_in_the_order_given_with_both_activations(hand: Store) -> None:
+def test_words_keep_the_given_order_and_have_both_activations(hand: Store) -> None:
     frame = _words(hand, ["<b>s", "nowhere", 's"quoted"', "s0", "s'it", "<b>s", "t1", "' OR true --", ""])
     assert frame["token"].tolist() == ["<b>s", 's"quoted"', "s0", "s'it", "t1"]
     assert [list(concepts) for concepts in frame["concepts"]] == [[concept_id(letter)] for letter in "sssst"]
@@ -697,7 +697,7 @@ def test_words_on_a_latent_without_activations_are_unknown(hand: Store) -> None:
     assert no_main["main_activation"].isna().all()
 
 
-def test_no_words_are_an_empty_answer(hand: Store) -> None:
+def test_no_words_give_an_empty_result(hand: Store) -> None:
     assert _words(hand, []).empty
 
 
@@ -718,7 +718,7 @@ def test_random_tokens_follow_the_seed(hand: Store) -> None:
     assert len({frozenset(tokens) for tokens in drawn}) == 4
 
 
-def test_random_tokens_of_other_letters_and_without_a_known_split(hand: Store) -> None:
+def test_random_tokens_include_other_letters_and_unknown_splits(hand: Store) -> None:
     others = _draw(hand, "s", 0, of_concept=False)
     assert sorted(others) == sorted([*(f"t{number}" for number in range(0, 20, 2)), "u-unknown split"])
     assert _draw(hand, "u", 0) == ["u-unknown split"]

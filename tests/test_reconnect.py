@@ -80,7 +80,7 @@ async def end(served: InProcess, session_id: str) -> None:
         await asyncio.sleep(0)
 
 
-def test_page_joins_its_session_again_however_old_its_token(served: InProcess) -> None:
+def test_page_rejoins_its_session_with_an_old_token(served: InProcess) -> None:
     token = token_of(served.run(ask_page(served.url)).body)
     session_id = get_session_id(token)
     served.run(join(served.url, token))
@@ -90,7 +90,7 @@ def test_page_joins_its_session_again_however_old_its_token(served: InProcess) -
     assert list(served.context._sessions) == [session_id]
 
 
-def test_session_that_has_ended_is_not_built_again(served: InProcess) -> None:
+def test_ended_session_is_not_rebuilt(served: InProcess) -> None:
     token = token_of(served.run(ask_page(served.url)).body)
     session_id = get_session_id(token)
     served.run(join(served.url, token))
@@ -101,7 +101,7 @@ def test_session_that_has_ended_is_not_built_again(served: InProcess) -> None:
     assert not served.context._sessions
 
 
-def test_session_that_nobody_joined_is_none_to_return_to(served: InProcess) -> None:
+def test_unjoined_session_cannot_be_rejoined(served: InProcess) -> None:
     """As in the process that served the page, where its websocket reached another one and had a session built there."""
     token = token_of(served.run(ask_page(served.url)).body)
     assert list(served.context._sessions) == [get_session_id(token)]
@@ -109,7 +109,7 @@ def test_session_that_nobody_joined_is_none_to_return_to(served: InProcess) -> N
     assert served.run(served.run(join(served.url, token)).is_served())
 
 
-def test_only_the_first_websocket_builds_a_session(served: InProcess) -> None:
+def test_only_a_first_websocket_creates_a_session(served: InProcess) -> None:
     """Simulate another worker, which has not served the page."""
     session_id = new_session()
     token = token_for(session_id)
@@ -119,7 +119,7 @@ def test_only_the_first_websocket_builds_a_session(served: InProcess) -> None:
     assert list(served.context._sessions) == [session_id]
 
 
-def test_session_that_a_websocket_builds_has_the_style_sheets_of_its_server() -> None:
+def test_session_created_by_a_websocket_uses_the_servers_style_sheets() -> None:
     app.prepare_process()
     with serving(app.session) as served:
         document = json.dumps(served.run(join(served.url, token_for(new_session()))).document)
@@ -181,7 +181,7 @@ def built(server: Server) -> int:
     # With two processes, the page's cookie leads to the one that holds its session.
     ["panel serve", "absorption-explorer serve", "absorption-explorer serve --num-procs 2"],
 )
-def test_page_returns_after_a_short_cut(
+def test_page_reconnects_after_a_short_interruption(
     way: str, open_page: PageOpener, home: View, proxy: Proxy, tmp_path: Path
 ) -> None:
     with running(way, proxy, tmp_path, seconds=60) as server:
@@ -210,7 +210,7 @@ def test_page_returns_after_a_short_cut(
 
 
 @pytest.mark.browser
-def test_what_changed_meanwhile_is_shown(
+def test_changes_during_the_interruption_are_shown(
     open_page: PageOpener, home: View, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     explorers = []
@@ -245,7 +245,7 @@ def test_what_changed_meanwhile_is_shown(
 
 
 @pytest.mark.browser
-def test_page_whose_session_has_ended_says_so(open_page: PageOpener, home: View, proxy: Proxy, tmp_path: Path) -> None:
+def test_page_of_an_ended_session_says_so(open_page: PageOpener, home: View, proxy: Proxy, tmp_path: Path) -> None:
     with running("absorption-explorer serve", proxy, tmp_path, seconds=2) as server:
         page = open_view(open_page, f"http://localhost:{proxy.port}{home.path}", allow=CUT)
         cell(page, "s").click()

@@ -35,7 +35,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         yield opened
 
 
-def test_published_numbers_are_said_as_such(store: Store) -> None:
+def test_published_numbers_are_labelled_as_published(store: Store) -> None:
     explorer = Explorer(store, layer=12, letter="s")
     summary, state = explorer.model.summary, explorer.state
     assert state.chosen_sae is not None
@@ -57,7 +57,7 @@ def test_published_numbers_are_said_as_such(store: Store) -> None:
     assert explorer.model.summary["metric_version"] == "SAEBench since 2025-01-13"
 
 
-def test_a_fraction_is_of_the_version_that_measured_it(store: Store, tmp_path: Path) -> None:
+def test_fraction_is_named_by_its_saebench_version(store: Store, tmp_path: Path) -> None:
     source = write_results(tmp_path / "source")
     for file in source.rglob("*_eval_results.json"):
         edit_json(file, lambda results: results["eval_config"].update(min_GT_probe_f1=0.6))
@@ -76,7 +76,7 @@ def test_a_fraction_is_of_the_version_that_measured_it(store: Store, tmp_path: P
             assert model.sae_means["absorption_rate"].notna().all()
 
 
-def test_unknown_l0s_come_last_and_stay_out_of_plots_against_l0(store: Store) -> None:
+def test_unknown_l0s_are_last_and_not_in_plots_against_l0(store: Store) -> None:
     explorer = Explorer(store, page="atlas", layer=5)
     state, model = explorer.state, explorer.model
     assert state.options["l0"][0] == 34

@@ -120,13 +120,13 @@ def test_tokens_are_found_with_the_saes_that_absorb_them(tiny: Store, text: str)
 
 
 @pytest.mark.parametrize("text", ["first letter S", "letter s", " starts with  S", "FIRST s"])
-def test_a_concept_is_found_by_its_family_and_label(tiny: Store, text: str) -> None:
+def test_concept_is_found_by_family_and_label(tiny: Store, text: str) -> None:
     asked = Asked(tiny)
     asked(text)
     assert re.findall(r'data-action="concept" data-value="([^"]*)"', asked.shown) == [concept_id("s")]
 
 
-def test_a_token_leads_to_all_saes_it_was_tested_on(tiny: Store) -> None:
+def test_token_result_lists_and_opens_all_tested_saes(tiny: Store) -> None:
     asked = Asked(tiny)
     found = ask(tiny, "search", question_values(tiny, sae=SAE, search="s"))
     asked("s")
@@ -145,7 +145,7 @@ def test_a_token_leads_to_all_saes_it_was_tested_on(tiny: Store) -> None:
         assert rows["absorbed"].sum() == row.num_absorbed
 
 
-def test_a_number_leads_to_the_latent_here_and_everywhere(tiny: Store) -> None:
+def test_number_finds_the_latent_on_this_sae_and_on_all(tiny: Store) -> None:
     asked = Asked(tiny, layer=3, width=1000, l0=40, page="compare")
     latent = int(all_rows(tiny).query("sae == 'l3-w1000-l0-40'")["top_latent"].iloc[0])
     shown = asked(f" {latent} ")
@@ -162,7 +162,7 @@ def test_a_number_leads_to_the_latent_here_and_everywhere(tiny: Store) -> None:
     assert "Nothing begins with “1024”, and this SAE has 1,024 latents." in asked("1024")
 
 
-def test_a_word_that_was_not_tested_leads_to_its_page_too(tiny: Store) -> None:
+def test_untested_word_opens_its_page(tiny: Store) -> None:
     asked = Asked(tiny, page="atlas")
     found = ask(tiny, "search", question_values(tiny, sae=SAE, search="t"))
     word = found.loc[found["kind"] == "word", "token"].iloc[0]
@@ -178,7 +178,7 @@ def test_a_word_that_was_not_tested_leads_to_its_page_too(tiny: Store) -> None:
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, "\ud83d", "x" * 10_000, "9" * 10_000])
-def test_whatever_is_typed_is_text(tiny: Store, text: str) -> None:
+def test_any_input_is_treated_as_text(tiny: Store, text: str) -> None:
     asked = Asked(tiny)
     shown = asked(text)
     assert "Nothing begins with “" in shown
@@ -190,7 +190,7 @@ def test_whatever_is_typed_is_text(tiny: Store, text: str) -> None:
     assert asked.tokens
 
 
-def test_a_search_that_fails_is_not_called_empty(tmp_path: Path) -> None:
+def test_failed_search_is_not_called_empty(tmp_path: Path) -> None:
     with Store(write_tiny_suite(tmp_path / "tiny", saes=[SAE])) as store:
         asked = Asked(store)
     shown = asked("sh")
@@ -329,7 +329,7 @@ def test_escape_closes_then_leaves(open_page: PageOpener, home: View) -> None:
 
 
 @pytest.mark.browser
-def test_bad_input_is_shown_as_it_is(open_page: PageOpener, home: View) -> None:
+def test_unusual_input_is_shown_unchanged(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home)
     said = part(page, "search").get_by_role("status")
     for text in HOSTILE:

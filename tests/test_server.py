@@ -143,7 +143,7 @@ def written(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in err.splitlines()]
 
 
-def test_error_is_one_line_without_what_was_sent(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_are_one_line_without_the_message(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
     try:
         ExplorerState({}, letter="private")
     except ValueError:
@@ -214,7 +214,7 @@ raise RuntimeError("two\\nlines")
 """
 
 
-def test_whatever_fails_is_written_as_lines() -> None:
+def test_all_failures_are_logged_as_lines() -> None:
     done = subprocess.run([sys.executable, "-c", _WAYS], capture_output=True, check=False, cwd=ROOT, timeout=SECONDS)
     assert done.stdout == b""
     said = [json.loads(line) for line in done.stderr.splitlines()]
@@ -222,7 +222,7 @@ def test_whatever_fails_is_written_as_lines() -> None:
     assert all(line["event"].endswith("two") for line in said[:2])
 
 
-def test_what_repeats_is_written_once_a_second(
+def test_repeated_records_are_written_once_per_second(
     logger: logging.Logger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
@@ -275,7 +275,7 @@ def test_health_follows_the_suite(suite: Path, tmp_path: Path) -> None:
         (2, "50000 100000", 64, 1),
     ],
 )
-def test_there_are_as_many_processes_as_processors_and_memory(  # noqa: PLR0917 - what a case is made of
+def test_number_of_processes_follows_processors_and_memory(  # noqa: PLR0917 - what a case is made of
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, processors: int, quota: str, gigabytes: float, expected: int
 ) -> None:
     if quota:
@@ -287,7 +287,7 @@ def test_there_are_as_many_processes_as_processors_and_memory(  # noqa: PLR0917 
 
 
 @pytest.mark.parametrize("number", [1, 2], ids=["one process", "two processes"])
-def test_sigterm_ends_all_in_the_middle_of_a_question(suite: Path, tmp_path: Path, number: int) -> None:
+def test_sigterm_ends_all_processes_during_a_query(suite: Path, tmp_path: Path, number: int) -> None:
     with running(tmp_path, suite, "--num-procs", number) as server:
         wait_until(lambda: len(workers(server)) == number)
         (tmp_path / "slow").write_text("cosines")
@@ -394,7 +394,7 @@ def test_connections_go_to_the_process_that_built_the_page(suite: Path, tmp_path
         assert any("killed by signal 9, restarting" in line["event"] for line in lines(server))
 
 
-def test_a_browser_tries_another_process_where_its_own_is_full(suite: Path, tmp_path: Path) -> None:
+def test_browser_tries_another_process_if_its_own_is_full(suite: Path, tmp_path: Path) -> None:
     page = "GET /dashboard HTTP/1.1\r\nHost: localhost\r\nCookie: {}={}\r\n\r\n"
     with running(tmp_path, suite, "--num-procs", 2, "--max-sessions", 1) as server:
         wait_until(lambda: len(workers(server)) == 2)
@@ -411,7 +411,7 @@ def test_a_browser_tries_another_process_where_its_own_is_full(suite: Path, tmp_
         expect_end_by_sigterm(server, 2)
 
 
-def test_prefix_and_address(suite: Path, tmp_path: Path, opened: Path) -> None:
+def test_prefix_and_address_are_used(suite: Path, tmp_path: Path, opened: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "explorer.cli", "serve", str(suite), "--port", str(port)]
     command += ["--prefix", "/a/b", "--address", "127.0.0.1", "--open"]
@@ -441,7 +441,7 @@ def test_prefix_and_address(suite: Path, tmp_path: Path, opened: Path) -> None:
         server.stop()
 
 
-def test_panel_serve_has_health_and_answers_to_scripts_as_plugins(suite: Path, tmp_path: Path) -> None:
+def test_panel_serve_offers_health_and_api_as_plugins(suite: Path, tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "panel", "serve", "dashboard.py", "--port", str(port)]
     command += ["--plugins", "explorer.health", "--plugins", "explorer.api", "--args", str(suite)]

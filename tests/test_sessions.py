@@ -85,14 +85,14 @@ def visit(store: Store) -> list[ref[Any]]:
     return [ref(each) for each in (explorer, explorer.model, state, layout, explorer.notices)]
 
 
-def test_explorers_of_a_notebook_are_forgotten() -> None:
+def test_explorers_of_a_notebook_are_garbage_collected() -> None:
     with open_store(SWEEPS) as store:
         left = [part for _ in range(2) for part in visit(store)]
         gc.collect()
         assert [part() for part in left if part() is not None] == []
 
 
-def test_closed_sessions_are_forgotten(opened: Opened, connect: Callable[..., ClientSession]) -> None:
+def test_closed_sessions_are_garbage_collected(opened: Opened, connect: Callable[..., ClientSession]) -> None:
     pages = ({"letter": "s", "latent": "232", "layer": "8"}, {"page": "compare"}, {"page": "atlas"})
     for number in range(SESSIONS):
         session = connect(**pages[number % len(pages)])

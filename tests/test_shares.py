@@ -62,7 +62,7 @@ def shares_of(tokens: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(("tau", "split"), [(0.03, None), (0.05, {1, 2}), (0.2, {1})])
-def test_shares_are_those_of_each_true_positive(store: Store, tau: float, split: set[int] | None) -> None:
+def test_shares_match_numpy_for_each_true_positive(store: Store, tau: float, split: set[int] | None) -> None:
     tokens = evidence() if split is None else taken_apart(evidence(), split)
     expected = shares_of(tokens)
     rows = store.fetch("token_shares", suite="several", sae=SAE, concept=CONCEPT, tau=tau).set_index("token")
@@ -81,7 +81,7 @@ def data_of(plot: Plot) -> dict[str, pd.DataFrame]:
     return {layer.name: pd.DataFrame(layer.source()) for layer in plot.layers if isinstance(layer, Layer)}
 
 
-def test_a_part_is_as_high_as_its_share_and_the_parts_do_not_overlap(store: Store) -> None:
+def test_bars_are_as_high_as_their_shares_and_do_not_overlap(store: Store) -> None:
     rows = store.fetch("token_shares", suite="several", sae=SAE, concept=CONCEPT, tau=0.03)
     known = rows.dropna(subset="main_share")
     assert (known[SHARES] < 0).any().all() or (known["other_share"] < 0).any(), "the case has nothing below 0"
@@ -112,7 +112,7 @@ def test_a_part_is_as_high_as_its_share_and_the_parts_do_not_overlap(store: Stor
         assert all(frame.empty for frame in data_of(empty).values())
 
 
-def test_the_view_says_the_means_and_is_absent_without_projections(store: Store, tmp_path: Path) -> None:
+def test_view_shows_the_means_and_is_hidden_without_projections(store: Store, tmp_path: Path) -> None:
     view = SharesView(ExplorerModel(store, ExplorerState(choices_of(store)), SharesView))
     layout: Any = view.__panel__()
     head, tokens, table, concepts, _ = layout
@@ -138,7 +138,7 @@ def test_the_view_says_the_means_and_is_absent_without_projections(store: Store,
             Explorer(bare).save_figure("token-shares", tmp_path / "figure.svg")
 
 
-def test_what_another_tau_would_change_is_unknown_without_all_projections(tmp_path: Path) -> None:
+def test_shares_at_another_tau_need_all_projections(tmp_path: Path) -> None:
     with Store(write_tiny_suite(tmp_path / "tiny")) as tiny:
         view = SharesView(ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"), SharesView))
         layout: Any = view.__panel__()
@@ -161,7 +161,7 @@ def said_of_means() -> str:
 
 
 @pytest.mark.browser
-def test_the_page_shows_who_carries_a_concept_and_what_each_metric_says(
+def test_page_shows_shares_and_verdicts_of_every_metric(
     suite: Path, serve: Callable[..., Server], open_page: PageOpener
 ) -> None:
     server = serve(suite)
@@ -177,7 +177,7 @@ def test_the_page_shows_who_carries_a_concept_and_what_each_metric_says(
     expect(rows.nth(3)).to_contain_text("fraction before 0.4.1")
 
 
-def test_the_commands_take_a_metric(suite: Path, tmp_path: Path) -> None:
+def test_commands_accept_a_metric(suite: Path, tmp_path: Path) -> None:
     for command in (["figure", "threshold-sensitivity"], ["snapshot"]):
         asked = [*command, str(suite), "-o", str(tmp_path / "file.svg"), "--metric", "fraction-0.2"]
         result = CliRunner().invoke(app, asked)
@@ -194,7 +194,7 @@ def test_the_commands_take_a_metric(suite: Path, tmp_path: Path) -> None:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("metric", ["full", "fraction-0.3"])
-def test_a_snapshot_shows_them_too(store: Store, chromium: Browser, tmp_path: Path, metric: str) -> None:
+def test_snapshot_shows_the_shares(store: Store, chromium: Browser, tmp_path: Path, metric: str) -> None:
     file = save_snapshot(store, tmp_path / "snapshot.html", metric=metric)
     page = chromium.new_page()
     page.goto(file.as_uri())

@@ -35,7 +35,7 @@ _PAIR = """() => {
 
 
 @pytest.mark.browser
-def test_pairs_are_the_pages(open_site: Callable[..., Page], site_store: Store) -> None:
+def test_pairs_on_a_site_equal_those_of_the_page(open_site: Callable[..., Page], site_store: Store) -> None:
     page = open_site("?page=compare&suite=tiny&compare_by=pair")
     choices = choices_of(site_store)
     random = np.random.default_rng(1)

@@ -33,7 +33,7 @@ def each_sae(store: Store) -> Iterator[dict[str, Any]]:
         yield question_values(store, suite=suite, sae=sae) | {"mean_policy": "with_candidates"}
 
 
-def test_every_number_of_every_sae_and_concept_is_the_stores(site_store: Store, site: Site) -> None:
+def test_numbers_of_every_sae_and_concept_equal_the_stores(site_store: Store, site: Site) -> None:
     seen = 0
     for values in each_sae(site_store):
         suite, sae = values["suite"], values["sae"]
@@ -79,7 +79,7 @@ def _expect_concept(store: Store, values: dict[str, Any], held: dict[str, Any]) 
         assert said["reason"].startswith("absorbed") == bool(row.absorbed)
 
 
-def test_atlas_and_search_have_the_stores_numbers(site_store: Store, site: Site) -> None:
+def test_atlas_and_search_have_the_numbers_of_the_store(site_store: Store, site: Site) -> None:
     for suite in site_store.suites:
         values = {"family": FAMILY, "scope": "suite", "suite": suite, **DECIDING}
         for policy in ("with_candidates", "all_concepts"):
@@ -147,7 +147,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path) -> None:
     assert EVIL in "\n".join(page.texts)
 
 
-def test_the_page_names_its_scripts_and_reaches_nowhere(site: Site) -> None:
+def test_page_allows_only_its_own_scripts_and_no_network(site: Site) -> None:
     text = (site.folder / "index.html").read_text(encoding="utf-8")
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
     assert policy is not None
@@ -168,7 +168,7 @@ def test_the_page_names_its_scripts_and_reaches_nowhere(site: Site) -> None:
     assert (site.folder / ".nojekyll").exists()
 
 
-def test_a_site_has_what_steps_of_tours_point_at(site: Site) -> None:
+def test_every_anchor_of_a_tour_exists_on_the_site(site: Site) -> None:
     page = (site.folder / "index.html").read_text(encoding="utf-8")
     [names] = re.findall(r"const NAMES = \{(.*?)\}", (STATIC / "guide.js").read_text(encoding="utf-8"))
     named = dict(re.findall(r'([\w-]+): "([\w-]+)"', names))

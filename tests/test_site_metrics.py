@@ -40,7 +40,7 @@ _SAID = """() => {
 
 
 @pytest.mark.browser
-def test_a_reader_chooses_a_metric(open_site: Callable[..., Page], site_store: Store) -> None:
+def test_metric_is_selected_and_shown(open_site: Callable[..., Page], site_store: Store) -> None:
     page = open_site("?suite=several&page=atlas")
     choices = choices_of(site_store)
     own, *others = choices["several"].movable

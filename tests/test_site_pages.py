@@ -35,7 +35,7 @@ def marked(latents: list[int], cosines: pd.Series) -> dict[str, Any]:
 
 
 @pytest.mark.browser
-def test_a_reader_walks_through_all_pages(open_site: Callable[..., Page], site_store: Store) -> None:
+def test_every_page_can_be_used(open_site: Callable[..., Page], site_store: Store) -> None:
     page = open_site("?suite=tiny")
     values = question_values(site_store, sae="l3-w1000-l0-40", letter="s")
     wait_figure(page, "cosine")
@@ -93,7 +93,7 @@ def test_a_reader_walks_through_all_pages(open_site: Callable[..., Page], site_s
 
 
 @pytest.mark.browser
-def test_a_tour_compares_two_saes(chromium: Browser, tmp_path: Path) -> None:
+def test_tour_compares_two_saes(chromium: Browser, tmp_path: Path) -> None:
     widths = write_tiny_suite(tmp_path / "tiny", saes=[(3, 1000, 40), (3, 4000, 40)])
     with open_store(widths) as store:
         publish_site(store, tmp_path / "site")
@@ -130,7 +130,7 @@ def test_a_tour_compares_two_saes(chromium: Browser, tmp_path: Path) -> None:
 
 
 @pytest.mark.browser
-def test_a_link_of_the_served_page_leads_to_the_same(open_site: Callable[..., Page]) -> None:
+def test_link_of_the_served_page_opens_the_same_view(open_site: Callable[..., Page]) -> None:
     page = open_site("?page=explore&suite=tiny&sae=l3-w4000-l0-10&concept=first-letter.l&tau=0.03", dark=True)
     expect(page.locator("#headline .where")).to_contain_text("Letter L · layer 3, 4k latents, L0 10")
     page.evaluate("reader.go({page: 'compare'})")  # whose plot is drawn now, for dark, too
@@ -152,7 +152,7 @@ def test_a_link_of_the_served_page_leads_to_the_same(open_site: Callable[..., Pa
 
 
 @pytest.mark.browser
-def test_a_choice_builds_on_one_that_is_still_loading(open_site: Callable[..., Page]) -> None:
+def test_selection_during_loading_is_combined_with_the_former_one(open_site: Callable[..., Page]) -> None:
     page = open_site("?suite=tiny&sae=l3-w1000-l0-40&concept=first-letter.s")
     page.evaluate("""() => {
       reader.acts.sae("l3-w4000-l0-10");
@@ -165,7 +165,7 @@ def test_a_choice_builds_on_one_that_is_still_loading(open_site: Callable[..., P
 
 
 @pytest.mark.browser
-def test_a_part_that_does_not_load_is_told_of(chromium: Browser, site: Site) -> None:
+def test_missing_part_is_reported(chromium: Browser, site: Site) -> None:
     context = chromium.new_context()
     page = context.new_page()
     page.goto((site.folder / "index.html").as_uri())
@@ -190,7 +190,7 @@ def test_a_part_that_does_not_load_is_told_of(chromium: Browser, site: Site) -> 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1440, 390])
-def test_nothing_serious_stands_in_anybodys_way(open_site: Callable[..., Page], width: int) -> None:
+def test_pages_have_no_serious_accessibility_violations(open_site: Callable[..., Page], width: int) -> None:
     page = open_site("?suite=tiny&sae=l3-w1000-l0-40&concept=first-letter.s", width=width)
     page.locator("#lists [data-action=latent]").last.click()
     expect(page.locator("#card")).to_be_visible()

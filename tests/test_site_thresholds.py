@@ -56,7 +56,7 @@ _SAID = """() => {
 
 
 @pytest.mark.browser
-def test_thresholds_are_live(open_site: Callable[..., Page], site_store: Store) -> None:
+def test_moved_thresholds_equal_the_servers_results(open_site: Callable[..., Page], site_store: Store) -> None:
     page = open_site("?suite=tiny")
     moved: list[dict[str, float]] = [{"cosine_threshold": 0.12}, {"effect_margin": 2.5}, {"tau": 0.2}, {"tau": 0.0}]
     moved += [{"tau": 0.1, "cosine_threshold": -0.1, "effect_margin": 0.0}]
@@ -122,7 +122,7 @@ _ATLAS = """() => {
 
 
 @pytest.mark.browser
-def test_atlas_follows_thresholds(open_site: Callable[..., Page], site_store: Store) -> None:
+def test_atlas_follows_moved_thresholds(open_site: Callable[..., Page], site_store: Store) -> None:
     page = open_site("?page=atlas&suite=tiny")
     moved: list[dict[str, float]] = [
         {"cosine_threshold": 0.12},
@@ -171,7 +171,7 @@ def test_atlas_follows_thresholds(open_site: Callable[..., Page], site_store: St
 
 
 @pytest.mark.browser
-def test_totals_and_search_follow_thresholds(open_site: Callable[..., Page], site_store: Store) -> None:
+def test_totals_and_search_follow_moved_thresholds(open_site: Callable[..., Page], site_store: Store) -> None:
     page = open_site("?page=evidence&suite=tiny")
     choices = choices_of(site_store)
     moved: list[dict[str, float]] = [{}, {"cosine_threshold": 0.12}, {"tau": 0.1, "effect_margin": 2.5}, {"tau": 0.0}]

@@ -57,7 +57,7 @@ def sae_of(state: ExplorerState) -> tuple[Any, Any, Any]:
 # --- Narrowing -----------------------------------------------------------------------------------------------------
 
 
-def test_starts_at_the_first_suite_and_its_canonical_sae() -> None:
+def test_initial_state_is_the_canonical_sae_of_the_first_suite() -> None:
     state = ExplorerState(CHOICES)
     assert (state.suite, state.sae, *sae_of(state)) == ("alpha", "l0-w1000-l0-40", 0, 1000, 40)
     assert state.chosen_sae == ALPHA[1]
@@ -107,7 +107,7 @@ def test_each_choice_narrows_the_next(
         assert state.options["l0"] == [sae.l0 for sae in saes if (sae.layer, sae.width) == expected[:2]]
 
 
-def test_what_cannot_be_chosen_cannot_be_set() -> None:
+def test_unavailable_values_cannot_be_set() -> None:
     state = ExplorerState(CHOICES)
     impossible = {"suite": "gamma", "sae": "l1-w1000-l0-10", "concept": "first-letter.ä"}
     for name, value in (*impossible.items(), ("latent", -1), ("latent", 99_999)):
@@ -125,7 +125,7 @@ def test_what_cannot_be_chosen_cannot_be_set() -> None:
 
 
 @pytest.mark.parametrize("choices", [{}, {"empty": SuiteChoices()}])
-def test_nothing_to_choose_from(choices: dict[str, SuiteChoices]) -> None:
+def test_state_without_choices_is_empty(choices: dict[str, SuiteChoices]) -> None:
     state = ExplorerState(choices)
     assert state.sae is state.chosen_sae is state.concept is state.chosen_concept is None
     assert (state.suite, *sae_of(state)) == (next(iter(choices), None), None, None, None)
@@ -156,7 +156,7 @@ MOVES = (*PLACES, {"letter": "s"}, {"l0": 10}, {"width": 4000}, {"layer": 3})
 
 
 @pytest.mark.parametrize("move", MOVES, ids=lambda move: next(iter(move)))
-def test_selection_is_forgotten_elsewhere(move: dict[str, Any]) -> None:
+def test_selection_is_cleared_elsewhere(move: dict[str, Any]) -> None:
     for through_apply in (False, True) if move in PLACES else (True,):
         state = ExplorerState(CHOICES, latent=7)
         state.cosine_range = (0.1, 0.2)
@@ -200,7 +200,7 @@ def test_latent_set_with_a_concept_is_kept() -> None:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_selection_stays_where_it_was_made(change: dict[str, Any]) -> None:
+def test_selection_is_kept_for_other_changes(change: dict[str, Any]) -> None:
     state = ExplorerState(CHOICES, latent=7, cosine_range=(0.1, 0.2))
     state.param.update(**change)
     assert state.latent == 7
@@ -257,7 +257,7 @@ def test_several_values_are_one_change() -> None:
     assert {values["sae"] for values in seen} == {"l3-w1000-l0-90"}
 
 
-def test_refused_starting_values_are_an_error() -> None:
+def test_invalid_initial_values_are_an_error() -> None:
     with pytest.raises(
         ValueError, match=r"^layer = '99' .* \(there is 0, 3, 5\); concept = 'first-letter.ß' does not exist"
     ):
@@ -324,7 +324,7 @@ STATES = st.one_of(
 
 @DETERMINISTIC
 @given(here=STATES, there=STATES)
-def test_url_carries_the_state_from_anywhere_to_anywhere(here: dict[str, Any], there: dict[str, Any]) -> None:
+def test_url_restores_any_state_from_any_other(here: dict[str, Any], there: dict[str, Any]) -> None:
     state, other = ExplorerState(CHOICES, **here), ExplorerState(CHOICES, **there)
     assert here == {name: state.url_values()[name] for name in here}
     assert other.from_query(f"?{state.to_query()}") == []
@@ -332,7 +332,7 @@ def test_url_carries_the_state_from_anywhere_to_anywhere(here: dict[str, Any], t
     assert other.to_query() == state.to_query()
 
 
-def test_links_of_old_go_on_working_and_are_rewritten() -> None:
+def test_former_links_work_and_are_rewritten() -> None:
     state = ExplorerState(CHOICES)
     former = "page=compare&layer=3&width=1000&l0=90&letter=Q&compare_by=pair&other_layer=5&other_width=4000&other_l0=20"
     assert state.from_query(f"{former}&facet_letter=s") == []
@@ -346,7 +346,7 @@ def test_links_of_old_go_on_working_and_are_rewritten() -> None:
     assert other.url_values() == state.url_values()
 
 
-def test_going_back_takes_back_the_metric() -> None:
+def test_going_back_restores_the_metric() -> None:
     movable = {"ig_ablation": ("tau",), "full": ("tau",)}
     state = ExplorerState({"alpha": SuiteChoices(ALPHA, CONCEPTS, FAMILIES, movable=movable)})
     before = state.to_query()
@@ -385,7 +385,7 @@ FORMER_LINKS: dict[tuple[tuple[str, Any], ...], dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("former", FORMER | FORMER_LINKS, ids=lambda former: urlencode(dict(former)))
-def test_each_former_word_means_what_it_meant(former: tuple[tuple[str, Any], ...]) -> None:
+def test_former_keys_and_values_keep_their_meaning(former: tuple[tuple[str, Any], ...]) -> None:
     said, meant = dict(former), (FORMER | FORMER_LINKS)[former]
     linked = ExplorerState(CHOICES)
     assert linked.from_query(urlencode(said)) == []
@@ -405,7 +405,7 @@ def test_each_former_word_means_what_it_meant(former: tuple[tuple[str, Any], ...
 
 
 @pytest.mark.parametrize("other", [{"other_layer": 3}, {"other_layer": 9, "other_width": 9, "other_l0": 9}])
-def test_an_sae_of_old_that_is_not_there_is_refused(other: dict[str, int]) -> None:
+def test_missing_saes_of_former_links_are_refused(other: dict[str, int]) -> None:
     state = ExplorerState(CHOICES, other_sae="l5-w4000-l0-20")
     (refused,) = state.apply(other)
     assert refused.startswith("other_sae = ")
@@ -414,7 +414,7 @@ def test_an_sae_of_old_that_is_not_there_is_refused(other: dict[str, int]) -> No
     assert "None" not in refused
 
 
-def test_arguments_of_old_open_an_explorer(tmp_path: Path) -> None:
+def test_former_arguments_open_an_explorer(tmp_path: Path) -> None:
     """Negative L0s meant the first, second ... SAE of unknown L0."""
     saes = ((0, 1000, 10), (3, 1000, -2), (3, 1000, -1))
     with Store(write_tiny_suite(tmp_path / "tiny", saes=saes)) as store:
@@ -431,7 +431,7 @@ def test_arguments_of_old_open_an_explorer(tmp_path: Path) -> None:
             Explorer(store, letters="t")
 
 
-def test_what_an_id_says_is_said_once_and_what_it_does_not_name_is_refused() -> None:
+def test_attributes_beside_an_id_are_omitted_or_refused() -> None:
     state = ExplorerState(CHOICES)
     assert state.from_query("sae=l3-w1000-l0-90&l0=40&concept=first-letter.q&letter=r") == [
         "l0 = '40' is omitted, for sae says it",
@@ -451,7 +451,7 @@ def test_what_an_id_says_is_said_once_and_what_it_does_not_name_is_refused() -> 
     assert (state.suite, *sae_of(state)) == ("beta", 3, 8000, 15)
 
 
-def test_url_names_thresholds_and_switches_only_where_they_were_changed() -> None:
+def test_url_contains_only_changed_thresholds_and_switches() -> None:
     state = ExplorerState(CHOICES)
     start = "page=explore&suite=alpha&sae=l0-w1000-l0-40&concept=first-letter.a"
     assert state.to_query() == start
@@ -468,7 +468,7 @@ def test_url_names_thresholds_and_switches_only_where_they_were_changed() -> Non
     assert dict(parse_qsl(state.to_query()))["tau"] == "0.03"
 
 
-def test_what_a_link_says_beside_is_named() -> None:
+def test_redundant_parts_of_a_link_are_named() -> None:
     state = ExplorerState(CHOICES)
     # As links to the explorer of the paper's authors have it.
     assert state.from_query("layer=5&sae_width=4000&sae_l0=20&letter=s") == []
@@ -499,7 +499,7 @@ def test_what_a_link_says_beside_is_named() -> None:
     assert state.latent is None
 
 
-def test_url_without_a_value_means_its_start() -> None:
+def test_url_without_a_value_means_its_default() -> None:
     state = ExplorerState(CHOICES, letter="s", latent=7, tau=0.2, cosine_view="rank")
     assert state.from_query("?letter=T") == []
     assert (state.label, state.latent, state.tau, state.cosine_view) == ("T", None, 0.03, "index")
@@ -561,7 +561,7 @@ READ = (*ExplorerState.URL_KEYS, *ATTRIBUTES, "letter", "family")
 
 @DETERMINISTIC
 @given(values=st.dictionaries(st.sampled_from([*READ, "name", "dark", "param"]), TEXTS), start=STATES)
-def test_any_text_in_the_url_is_taken_or_named(values: dict[str, str], start: dict[str, Any]) -> None:
+def test_any_text_in_the_url_is_accepted_or_named(values: dict[str, str], start: dict[str, Any]) -> None:
     state = ExplorerState(CHOICES, **start)
     unnamed = {"dark": state.dark, "name": state.name}
     sentences = state.from_query(urlencode(values))
@@ -598,7 +598,7 @@ def test_any_text_in_the_url_is_taken_or_named(values: dict[str, str], start: di
 
 @pytest.mark.parametrize("name", ["layer", "l0", "latent", "tau", "seed", "facet_l0"])
 @pytest.mark.parametrize("text", ["nan", "-inf", "1e999", "9" * 400, "9" * 5000, "0x10", "1,5", "--1", "s"])
-def test_text_that_is_no_number_is_named_shortly(name: str, text: str) -> None:
+def test_invalid_numbers_are_named_briefly(name: str, text: str) -> None:
     state = ExplorerState(CHOICES)
     before = state.url_values()
     (sentence,) = state.from_query(urlencode({name: text}))
@@ -609,13 +609,13 @@ def test_text_that_is_no_number_is_named_shortly(name: str, text: str) -> None:
 
 @DETERMINISTIC
 @given(st.text())
-def test_any_query_is_survived(query: str) -> None:
+def test_any_query_is_handled(query: str) -> None:
     state = ExplorerState(CHOICES)
     state.from_query(query)
     assert state.chosen_sae in CHOICES[state.suite].saes
 
 
-def test_every_parameter_says_what_it_is() -> None:
+def test_every_parameter_is_documented() -> None:
     undocumented = [name for name in ExplorerState.param if name != "name" and not ExplorerState.param[name].doc]
     assert undocumented == []
     assert set(ExplorerState.URL_KEYS) <= set(ExplorerState.param)
@@ -624,7 +624,7 @@ def test_every_parameter_says_what_it_is() -> None:
 # --- Compare -------------------------------------------------------------------------------------------------------
 
 
-def test_compare_starts_with_what_several_saes_can_be_compared_by() -> None:
+def test_compare_starts_with_an_attribute_of_several_saes() -> None:
     def start(saes: list[Sae]) -> ExplorerState:
         return ExplorerState({"one": SuiteChoices(saes, CONCEPTS, FAMILIES)})
 
