@@ -58,7 +58,7 @@ def view(tmp_path: Path) -> Iterator[View]:
         yield View(store, suite="tiny", layer=0, width=1000, l0=10, letter="s")
 
 
-def test_question_that_takes_too_long_can_be_asked_again(open_page: PageOpener, view: View, tmp_path: Path) -> None:
+def test_timed_out_query_can_be_retried(open_page: PageOpener, view: View, tmp_path: Path) -> None:
     slow = tmp_path / "slow"
     with running(tmp_path, free_port()) as server:
         for name, (question, figure) in ASKED.items():
@@ -90,7 +90,7 @@ def test_question_that_takes_too_long_can_be_asked_again(open_page: PageOpener, 
         expect_view(page, view.but(letter="t"))
 
 
-def test_newer_choice_ends_a_long_question_and_others_go_on(open_page: PageOpener, view: View, tmp_path: Path) -> None:
+def test_newer_choice_cancels_a_long_query_without_blocking_others(open_page: PageOpener, view: View, tmp_path: Path) -> None:
     """Neither waits for the five minutes after which the query would be cancelled."""
     slow = tmp_path / "slow"
     with running(tmp_path, free_port(), seconds=300) as server:
@@ -115,7 +115,7 @@ def test_newer_choice_ends_a_long_question_and_others_go_on(open_page: PageOpene
         expect(part(page, "notices").locator(".notice")).to_have_count(0)
 
 
-def test_export_that_takes_long_holds_nobody_up(open_page: PageOpener, view: View, tmp_path: Path) -> None:
+def test_long_export_does_not_block_other_visitors(open_page: PageOpener, view: View, tmp_path: Path) -> None:
     slow = tmp_path / "slow"
     with running(tmp_path, free_port(), 300, "--session-seconds", 1) as server:
         page, other = (open_view(open_page, f"{server.url}{view.path}") for _ in range(2))
@@ -171,7 +171,7 @@ def expect_file(path: Path) -> None:
         pause.wait(0.05)
 
 
-def test_page_outlives_its_server(open_page: PageOpener, view: View, tmp_path: Path) -> None:
+def test_page_recovers_after_a_restart_of_the_server(open_page: PageOpener, view: View, tmp_path: Path) -> None:
     port = free_port()
     with running(tmp_path, port) as server:
         page = open_view(open_page, f"{server.url}{view.path}", allow=["not connected", "ERR_CONNECTION_REFUSED"])
@@ -195,7 +195,7 @@ def test_page_outlives_its_server(open_page: PageOpener, view: View, tmp_path: P
         expect_view(page, view)
 
 
-def test_replaced_suite_is_told_and_shown_after_a_reload(open_page: PageOpener, view: View, tmp_path: Path) -> None:
+def test_replaced_suite_is_reported_and_shown_after_a_reload(open_page: PageOpener, view: View, tmp_path: Path) -> None:
     suite = tmp_path / "tiny"
     with running(tmp_path, free_port()) as server:
         page = open_view(open_page, f"{server.url}{view.path}")

@@ -100,7 +100,7 @@ def test_formulas_become_mathml(topic: str) -> None:
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-def test_html_needs_neither_script_nor_network(topic: str) -> None:
+def test_html_uses_no_scripts_and_no_network(topic: str) -> None:
     assert not re.search(r"<(script|img|link|iframe|style)|\bsrc=|\son\w+=", render_text(topic, **VALUES))
 
 
@@ -127,7 +127,7 @@ def test_live_values_appear_in_text_and_formulas() -> None:
         assert "-ing" not in render_text(topic, **VALUES)
 
 
-def test_decision_explains_the_metric_in_force() -> None:
+def test_decision_explains_the_selected_metric() -> None:
     texts = {metric: render_text("decision", **VALUES | {"metric": metric}) for metric in METRICS}
     assert len(set(texts.values())) == len(METRICS)
     assert [metric for metric in METRICS if "Integrated gradients" in texts[metric]] == ["ig_ablation"]
@@ -186,7 +186,7 @@ def test_method_page_explains_every_term() -> None:
     assert [term for term in TERMS if f"`{term}`" not in page] == []
 
 
-def test_ten_tasks_in_order() -> None:
+def test_tasks_have_their_order() -> None:
     assert [task.id for task in TASKS] == [
         "select_concept",
         "compare_probe",
@@ -205,7 +205,7 @@ def test_ten_tasks_in_order() -> None:
         assert task.hint.endswith((".", "?"))
 
 
-def test_canonical_hint_has_a_substitute() -> None:
+def test_hint_without_a_canonical_sae_differs() -> None:
     hints = {task.id: task.hint_for(has_canonical=False) for task in TASKS}
     changed = [task.id for task in TASKS if task.hint_for(has_canonical=True) != hints[task.id]]
     assert changed == ["switch_sae"]

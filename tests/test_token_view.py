@@ -110,7 +110,7 @@ TOKENS = [
 
 
 @pytest.mark.parametrize(("suite", "token"), TOKENS)
-def test_verdicts_of_a_token_are_those_of_the_files(
+def test_verdicts_of_a_token_match_the_files(
     store: Store, files: dict[str, Files], suite: str, token: str
 ) -> None:
     there, rows = files[suite], ask(store, "token_saes", of_token(suite, token))
@@ -147,7 +147,7 @@ def test_verdicts_of_a_token_are_those_of_the_files(
 
 
 @pytest.mark.parametrize(("suite", "token"), TOKENS)
-def test_latents_that_fire_are_those_of_the_files(
+def test_active_latents_match_the_files(
     store: Store, files: dict[str, Files], suite: str, token: str
 ) -> None:
     there, rows = files[suite], ask(store, "token_roles", of_token(suite, token))
@@ -189,7 +189,7 @@ def test_latents_that_fire_are_those_of_the_files(
         assert others["effect"].tolist() == pytest.approx(sorted(effect for effect in left if effect < 0)[:3])
 
 
-def test_another_threshold_moves_verdicts_as_on_evidence(store: Store) -> None:
+def test_moved_thresholds_change_verdicts_as_on_evidence(store: Store) -> None:
     moved = {"cosine_threshold": 0.3, "effect_margin": 0.25, "tau": 0.01}
     rows = ask(store, "token_saes", of_token("smollm2-135m", "using", **moved))
     listed = {
@@ -220,7 +220,7 @@ ERRING = [
 
 
 @pytest.mark.parametrize(("suite", "sae", "concept", "latent"), ERRING)
-def test_false_alarms_and_misses_are_those_of_the_files(
+def test_false_alarms_and_misses_match_the_files(
     store: Store, files: dict[str, Files], *, suite: str, sae: str, concept: str, latent: int | None
 ) -> None:
     there = files[suite]
@@ -262,7 +262,7 @@ def test_false_alarms_and_misses_are_those_of_the_files(
     assert silent["is_tested"].tolist() == silent["token"].isin(tested.index).tolist()
 
 
-def test_test_words_give_the_precision_that_the_suite_stores(store: Store, files: dict[str, Files]) -> None:
+def test_precision_on_test_words_matches_the_suite(store: Store, files: dict[str, Files]) -> None:
     there = files["smollm2-135m"]
     some = there.encoder_top.query("rank == 0 and sae == 'l8-w2048-l0-13'")
     for row in some.itertuples():
@@ -273,7 +273,7 @@ def test_test_words_give_the_precision_that_the_suite_stores(store: Store, files
     assert len(some) == 26
 
 
-def test_tokens_like_a_text_are_found(tiny: Store) -> None:
+def test_similar_tokens_are_found(tiny: Store) -> None:
     known = {token.text for token in VOCABULARY}
 
     def similar(text: str) -> dict[str, str]:
@@ -317,7 +317,7 @@ class Shown:
         return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", self.html)))
 
 
-def test_a_token_leads_to_its_latents_and_verdicts(tiny: Store) -> None:
+def test_token_links_its_latents_and_verdicts(tiny: Store) -> None:
     shown = Shown(tiny, AWKWARD[0])
     assert str(chip(AWKWARD[0])) in shown.html
     saes = ask(tiny, "token_saes", of_token("tiny", AWKWARD[0]))
@@ -371,7 +371,7 @@ def test_rows_are_sorted_filtered_and_counted(tiny: Store) -> None:
 
 
 @pytest.mark.parametrize("token", ["nosuch", "<b>x</b>", '"', "x" * 500, "\ud83d", "'; --", "{{ 7 * 191 }}"])
-def test_a_text_that_is_no_token_gets_one_line(tiny: Store, token: str) -> None:
+def test_unknown_token_is_reported_in_one_line(tiny: Store, token: str) -> None:
     shown = Shown(tiny, token)
     assert shown.text.count("is not a token of this suite's vocabulary.") == 1
     assert "<section" not in shown.html
@@ -398,7 +398,7 @@ def test_similar_tokens_are_offered(tiny: Store) -> None:
         (("tokens", "token_concepts"), True, "the suite's vocabulary does not list it"),
     ],
 )
-def test_a_suite_that_stores_less_says_so(
+def test_missing_data_of_a_suite_is_stated(
     tmp_path: Path, without: tuple[str, ...], *, has_activations: bool, said: str
 ) -> None:
     folder = write_tiny_suite(tmp_path / "tiny", without=without, activations=has_activations)
@@ -427,7 +427,7 @@ def test_a_suite_that_stores_less_says_so(
         assert ("Fires without S" in words.html) == is_known
 
 
-def test_words_of_tester_and_card_lead_to_the_token(tiny: Store) -> None:
+def test_words_of_tester_and_card_open_the_token(tiny: Store) -> None:
     sae = "l0-w1000-l0-10"
     latent = int(
         ask(tiny, "split_latents", {**of_token("tiny", ""), "sae": sae, "concept": concept_id("s")})["latent"].iloc[0]
@@ -457,7 +457,7 @@ def test_words_of_tester_and_card_lead_to_the_token(tiny: Store) -> None:
     assert (state.page, state.token) == ("token", AWKWARD[0])
 
 
-def test_false_alarms_are_asked_for_while_they_are_in_view(tiny: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_false_alarms_are_queried_only_in_view(tiny: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     fetch = Store.fetch
 
@@ -513,7 +513,7 @@ def _failing(_: Store, name: str, /, **__: Any) -> pd.DataFrame:
 
 
 @pytest.mark.browser
-def test_from_search_to_token_to_latent_and_back(open_page: PageOpener, home: View) -> None:
+def test_search_token_and_latent_link_to_each_other(open_page: PageOpener, home: View) -> None:
     page = open_page("/dashboard?page=atlas")
     wait_ready(page)
     page.keyboard.press("/")

@@ -46,7 +46,7 @@ def store() -> Iterator[Store]:
 # --- Files ---------------------------------------------------------------------------------------------------------
 
 
-def test_no_number_of_a_suite_is_typed_in() -> None:
+def test_tour_texts_contain_no_literal_numbers() -> None:
     assert list(TOURS) == ["first-absorbed-word", "does-a-wider-sae-help", "is-it-only-letters"]
     slot = re.compile(r"\[\[.*?\]\]|\[%.*?%\]", re.DOTALL)
     for tour in TOURS.values():
@@ -86,7 +86,7 @@ text = "t"
         ((("case.sae ", "case.sea "),), "t.toml: 'dict object' has no attribute 'sea'"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_one_line(store: Store, changes: tuple[tuple[str, str], ...], said: str) -> None:
+def test_errors_of_a_tour_file_are_one_line(store: Store, changes: tuple[tuple[str, str], ...], said: str) -> None:
     text = _GOOD
     for before, after in changes:
         text = text.replace(before, after)
@@ -98,7 +98,7 @@ def test_what_is_wrong_with_a_file_is_one_line(store: Store, changes: tuple[tupl
 # --- What they tell ------------------------------------------------------------------------------------------------
 
 
-def test_a_suite_offers_what_it_can_show_and_every_state_can_be_set(store: Store) -> None:
+def test_suites_offer_possible_tours_whose_states_are_valid(store: Store) -> None:
     for suite, names in OFFERED.items():
         tours = rendered_tours(store, suite)
         assert [tour.name for tour in tours if tour.steps] == names
@@ -117,7 +117,7 @@ def _text(store: Store, suite: str, tour: str) -> str:
     return " ".join(" ".join(Reader(step.html).texts) for step in rendered_tour(store, suite, tour).steps)
 
 
-def test_numbers_are_the_stores(store: Store) -> None:
+def test_numbers_match_the_store(store: Store) -> None:
     # Found again: the narrow and the wide SAE of which the wide one absorbs most, from the table of means.
     means = ask(store, "sae_means", suite=SWEEPS.name).query("repeat_of.isna()")
     pairs = means.merge(means, on=["layer", "hook", "architecture"], suffixes=("", "_wide")).query(
@@ -152,7 +152,7 @@ def test_numbers_are_the_stores(store: Store) -> None:
     assert f"{summary.num_absorbed} of the tested words are absorbed, by {summary.num_absorbing_latents} differ" in told
 
 
-def test_suites_of_all_shapes_tell_or_say_why_not(tmp_path: Path) -> None:
+def test_every_suite_renders_tours_or_gives_a_reason(tmp_path: Path) -> None:
     bare: dict[str, Any] = {
         "cosines": False,
         "examples": False,
@@ -171,7 +171,7 @@ def test_suites_of_all_shapes_tell_or_say_why_not(tmp_path: Path) -> None:
             assert [found for tour in tours for step in tour.steps for found in Reader(step.html).found] == []
 
 
-def test_a_page_without_a_server_offers_a_tour_of_more_than_half_its_steps(store: Store) -> None:
+def test_page_without_a_server_offers_tours_with_most_steps(store: Store) -> None:
     told = rendered_tour(store, SWEEPS.name, "does-a-wider-sae-help")
     kept = with_existing_steps(told, lambda step: step.at != "pair")
     assert kept is not None
@@ -180,7 +180,7 @@ def test_a_page_without_a_server_offers_a_tour_of_more_than_half_its_steps(store
     assert with_existing_steps(told, lambda step: step.state["page"] == "explore") is None
 
 
-def test_an_address_leads_to_its_step(store: Store) -> None:
+def test_address_opens_its_step(store: Store) -> None:
     def opened(query: str) -> tuple[ExplorerState, list[str]]:
         state = ExplorerState(choices_of(store))
         return state, state.from_query(query) + enter_step(store, state, query)
@@ -236,7 +236,7 @@ def _query(page: Page) -> dict[str, str]:
     [(SWEEPS, "does-a-wider-sae-help", 1440), (ARCHITECTURES, "is-it-only-letters", 390)],
     ids=["widths", "letters, on a phone"],
 )
-def test_a_whole_tour(
+def test_complete_tour_can_be_followed(
     open_page: PageOpener, serve: Callable[..., Server], store: Store, shown: tuple[Path, str, int]
 ) -> None:
     suite, name, width = shown
@@ -273,7 +273,7 @@ def test_a_whole_tour(
 
 
 @pytest.mark.browser
-def test_a_step_whose_view_is_not_on_the_page_is_told_at_its_edge(open_page: PageOpener) -> None:
+def test_step_without_its_view_is_docked_at_the_edge(open_page: PageOpener) -> None:
     # What the address says besides stays: here another page than the step's.
     query = urlencode({"suite": ARCHITECTURES.name, "page": "atlas", "tour": "first-absorbed-word", "tour_step": 3})
     page = open_page(f"/dashboard?{query}")
@@ -287,7 +287,7 @@ def test_a_step_whose_view_is_not_on_the_page_is_told_at_its_edge(open_page: Pag
 
 
 @pytest.mark.browser
-def test_help_is_searched_and_a_presentation_has_keys(open_page: PageOpener) -> None:
+def test_help_can_be_searched_and_presentations_have_keys(open_page: PageOpener) -> None:
     query = urlencode({"tour": "first-absorbed-word", "tour_step": 3, "present": 1})
     page = open_page(f"/dashboard?{query}")
     wait_ready(page)

@@ -36,7 +36,7 @@ def said_by(explorer: Explorer) -> list[str]:
 
 
 @pytest.mark.parametrize("page", ["explore", "compare", "atlas", "evidence", "learn"])
-def test_what_was_not_answered_is_not_called_missing(tmp_path: Path, page: str) -> None:
+def test_failed_queries_are_not_shown_as_missing_results(tmp_path: Path, page: str) -> None:
     with BrokenStore(write_tiny_suite(tmp_path / "tiny", saes=((0, 1000, 10),))) as store:
         store.broken = True
         explorer = Explorer(store, page=page, letter="s", facet_latent=5)

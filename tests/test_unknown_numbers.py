@@ -86,7 +86,7 @@ def values_of(store: Store) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("policy", ["with_candidates", "all_concepts"])
-def test_every_place_says_the_same_of_what_is_absorbed(stores: dict[str, Store], kind: str, policy: str) -> None:
+def test_absorbed_counts_agree_everywhere(stores: dict[str, Store], kind: str, policy: str) -> None:
     """Concepts, means, the curve by a threshold and the counts of the suite agree, or all say that it is unknown."""
     store = stores[kind]
     values = values_of(store) | {"mean_policy": policy}
@@ -120,7 +120,7 @@ SAID = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_evidence_says_what_was_counted_and_what_was_published(stores: dict[str, Store], kind: str) -> None:
+def test_evidence_distinguishes_counted_and_published_numbers(stores: dict[str, Store], kind: str) -> None:
     model = Explorer(stores[kind], page="evidence").model
     head: Any = EvidenceHead(model).__panel__()
     said = shown_text(head.html, "")
@@ -131,7 +131,7 @@ def test_evidence_says_what_was_counted_and_what_was_published(stores: dict[str,
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_only_a_threshold_that_moves_something_can_be_moved(stores: dict[str, Store], kind: str) -> None:
+def test_only_effective_thresholds_can_be_moved(stores: dict[str, Store], kind: str) -> None:
     """Only thresholds that change a result are offered; others are rejected in links and show no badge."""
     store = stores[kind]
     values = values_of(store)
@@ -167,7 +167,7 @@ def test_only_a_threshold_that_moves_something_can_be_moved(stores: dict[str, St
 
 
 @pytest.mark.parametrize("own", [{}, {"tau": 0.05}, {"cosine_threshold": 0.1, "effect_margin": 2.0}])
-def test_what_a_threshold_differs_from_is_named(tmp_path: Path, own: dict[str, float]) -> None:
+def test_differences_of_thresholds_are_named(tmp_path: Path, own: dict[str, float]) -> None:
     """Moved thresholds are compared with the suite's; the suite states where its own differ from the paper's."""
     with Store(write_tiny_suite(tmp_path / "suite", name="suite", thresholds=own)) as store:
         model = Explorer(store).model
@@ -184,7 +184,7 @@ def test_what_a_threshold_differs_from_is_named(tmp_path: Path, own: dict[str, f
                 assert f"(paper: {getattr(Thresholds(), name):.3f})" in said
 
 
-def test_saes_of_unknown_l0_have_no_place_on_an_l0_axis_and_no_negative_l0(tmp_path: Path) -> None:
+def test_saes_of_unknown_l0_are_not_on_l0_axes_and_have_no_negative_l0(tmp_path: Path) -> None:
     """In plots, labels, tooltips and tables of all pages."""
     source = tmp_path / "source"
     for nth in range(3):
@@ -208,7 +208,7 @@ def test_saes_of_unknown_l0_have_no_place_on_an_l0_axis_and_no_negative_l0(tmp_p
         assert_unknown_l0s_are_said(cells)
 
 
-def test_what_is_gained_or_lost_is_unknown_without_tokens(stores: dict[str, Store]) -> None:
+def test_gained_and_lost_tokens_are_unknown_without_tokens(stores: dict[str, Store]) -> None:
     store = stores["mixed"]
     here, there = store.fetch("saes")["sae"]
     values = values_of(store)
@@ -233,7 +233,7 @@ def assert_unknown_l0s_are_said(figure: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["published", "uncounted", "unprobed"])
-def test_a_figure_with_nothing_to_draw_is_not_written(stores: dict[str, Store], tmp_path: Path, kind: str) -> None:
+def test_empty_figures_are_not_written(stores: dict[str, Store], tmp_path: Path, kind: str) -> None:
     """If an L0, rate or score is unknown, one line says so, and no file is written."""
     explorer = Explorer(stores[kind], letter="s")
     splits, rates = ({f"{of}-vs-{x}" for x in ("l0", "layer", "width")} for of in ("splits", "absorption"))
@@ -245,7 +245,7 @@ def test_a_figure_with_nothing_to_draw_is_not_written(stores: dict[str, Store], 
         assert not path.exists()
 
 
-def test_the_command_fails_where_no_l0_is_known(tmp_path: Path) -> None:
+def test_command_fails_without_known_l0s(tmp_path: Path) -> None:
     sae = ("made-up", "layer_3/trainer_0")
     write_json(tmp_path / "source" / results_file(sae), absorption(sae, [detail("s", 100, 25, 1, 0.3)]))
     import_results(tmp_path / "source", tmp_path / "suite")
@@ -257,7 +257,7 @@ def test_the_command_fails_where_no_l0_is_known(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_strip_and_figures_of_a_concept_say_what_is_known(stores: dict[str, Store], kind: str) -> None:
+def test_strip_and_numbers_of_a_concept_show_what_is_known(stores: dict[str, Store], kind: str) -> None:
     explorer = Explorer(stores[kind], letter="s")
     model = explorer.model
     assert model.concepts is not None
@@ -276,7 +276,7 @@ def test_strip_and_figures_of_a_concept_say_what_is_known(stores: dict[str, Stor
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_heading_counts_what_is_known(stores: dict[str, Store], kind: str) -> None:
+def test_headings_show_known_counts(stores: dict[str, Store], kind: str) -> None:
     """Lists show the number of their items, else the published one; if unknown, neither a number nor "none"."""
     info = ask(stores[kind], "suite_info", values_of(stores[kind])).iloc[0]
     concepts = stores[kind].fetch("concepts")["concept"]
@@ -304,7 +304,7 @@ def test_a_heading_counts_what_is_known(stores: dict[str, Store], kind: str) -> 
 
 
 @pytest.mark.parametrize("is_counted", [True, False])
-def test_a_number_of_latents_that_nobody_counted_is_the_least(tmp_path: Path, *, is_counted: bool) -> None:
+def test_uncounted_number_of_latents_is_a_lower_bound(tmp_path: Path, *, is_counted: bool) -> None:
     """Wherever it stands; a latent beyond it may be there, so that it can be found and chosen."""
     folder = write_tiny_suite(tmp_path / "tiny", saes=[(0, 1000, 10)])
     saes = pq.read_table(folder / "saes.parquet")
@@ -333,7 +333,7 @@ def test_a_number_of_latents_that_nobody_counted_is_the_least(tmp_path: Path, *,
         assert (f"at least {highest:,}" in about) != is_counted
 
 
-def test_sentences_stand_apart(tmp_path: Path) -> None:
+def test_sentences_are_separated(tmp_path: Path) -> None:
     """A suite of which neither L0 nor rates are known says both, and how many SAEs are brushed."""
     for sae in (("own", "layer_3_width_16k_a"), ("own", "layer_3_width_16k_b")):
         write_json(tmp_path / "source" / results_file(sae), absorption(sae, [{"first_letter": "s"}]))

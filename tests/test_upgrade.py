@@ -55,7 +55,7 @@ def stores(first: Path, second: Path) -> Iterator[tuple[Store, Store]]:
 
 
 @pytest.mark.parametrize("name", sorted(catalog()))
-def test_every_question_has_the_answer_that_it_had(stores: tuple[Store, Store], name: str) -> None:
+def test_every_query_returns_the_same_after_the_upgrade(stores: tuple[Store, Store], name: str) -> None:
     former, newest = stores
     for sae in SAES.values():
         for letter in ("s", "t", "q"):
@@ -68,7 +68,7 @@ def test_every_question_has_the_answer_that_it_had(stores: tuple[Store, Store], 
             pd.testing.assert_frame_equal(*(answer.drop(columns=_TOLD_SINCE, errors="ignore") for answer in answers))
 
 
-def test_what_is_written_keeps_its_contracts_and_all_that_lay_beside_it(first: Path, second: Path) -> None:
+def test_upgraded_suite_is_valid_and_keeps_other_files(first: Path, second: Path) -> None:
     assert check_suite(second) == []
     assert (second / "LICENSES.txt").read_text() == "all of them\n"
     assert not list(second.rglob("letters.parquet")) + list(second.rglob("layer=*"))
@@ -92,7 +92,7 @@ def test_further_seeds_become_saes(first: Path, second: Path) -> None:
     assert again["l3-w1000-l0-40-s1"].to_dict() == expected
 
 
-def test_the_command_upgrades_once(first: Path, tmp_path: Path) -> None:
+def test_command_upgrades_once(first: Path, tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
     shutil.copytree(first, folder)
     assert CliRunner().invoke(app, ["upgrade", str(folder)]).exit_code == 0
@@ -102,7 +102,7 @@ def test_the_command_upgrades_once(first: Path, tmp_path: Path) -> None:
     assert check_suite(folder) == []
 
 
-def test_what_a_killed_upgrade_left_is_no_part_of_the_suite(first: Path, second: Path, tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_upgrade_are_ignored(first: Path, second: Path, tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
     shutil.copytree(first, folder)
     (tmp_path / ".tiny.partial" / "cosines").mkdir(parents=True)
@@ -112,7 +112,7 @@ def test_what_a_killed_upgrade_left_is_no_part_of_the_suite(first: Path, second:
     assert written == {file.relative_to(second): file.read_bytes() for file in second.rglob("*") if file.is_file()}
 
 
-def test_a_suite_that_cannot_be_read_stays_as_it_is(first: Path, tmp_path: Path) -> None:
+def test_unreadable_suite_is_not_changed(first: Path, tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
     shutil.copytree(first, folder)
     (folder / "tested_tokens.parquet").write_bytes(b"PAR1 no more")
@@ -147,7 +147,7 @@ def _change(folder: Path, **columns: object) -> None:
         ({"seed": -1}, "seed: Input should be greater than or equal to 0"),
     ],
 )
-def test_a_table_of_saes_that_misleads_is_refused_in_one_line(
+def test_inconsistent_table_of_saes_is_refused_in_one_line(
     second: Path, tmp_path: Path, changed: dict[str, object], said: str
 ) -> None:
     folder = tmp_path / "tiny"
@@ -161,7 +161,7 @@ def test_a_table_of_saes_that_misleads_is_refused_in_one_line(
     assert [str(problem) for problem in check_suite(folder)] == [f"manifest.json: {refused.value}"]
 
 
-def test_the_first_layout_is_read_as_it_is(first: Path) -> None:
+def test_first_layout_can_be_read(first: Path) -> None:
     assert check_suite(first) == []
     saes = read_manifest(first).saes
     assert [sae.id for sae in saes] == list(SAES)
@@ -180,7 +180,7 @@ def test_the_first_layout_is_read_as_it_is(first: Path) -> None:
         ({"taw": 3}, "saes.1.taw: Extra inputs are not permitted"),
     ],
 )
-def test_a_manifest_of_the_first_layout_that_misleads_is_refused_in_one_line(
+def test_inconsistent_manifest_of_the_first_layout_is_refused_in_one_line(
     first: Path, tmp_path: Path, change: dict[str, object], said: str
 ) -> None:
     folder = Path(shutil.copytree(first, tmp_path / "tiny"))
@@ -195,7 +195,7 @@ def test_a_manifest_of_the_first_layout_that_misleads_is_refused_in_one_line(
     assert "\n" not in str(refused.value)
 
 
-def test_without_its_saes_or_concepts_a_suite_is_refused(second: Path, tmp_path: Path) -> None:
+def test_suite_without_required_tables_is_refused(second: Path, tmp_path: Path) -> None:
     for name in ("saes", "concepts", "measurements"):
         folder = tmp_path / name
         shutil.copytree(second, folder)

@@ -102,7 +102,7 @@ def sources(derived: property, state: ExplorerState) -> set[str]:
     return read
 
 
-def test_what_is_named_is_there(store: Store) -> None:
+def test_declared_names_exist(store: Store) -> None:
     """Every query result is shown by some view, and every view by some page."""
     state = made(store).state
     known = vars(state.snapshot())
@@ -119,7 +119,7 @@ def test_what_is_named_is_there(store: Store) -> None:
     assert shown == classes()
 
 
-def test_the_model_knows_no_pages() -> None:
+def test_model_does_not_depend_on_pages() -> None:
     tree = ast.parse(Path(model.__file__).read_text("utf-8"))
     words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     words |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
@@ -128,7 +128,7 @@ def test_the_model_knows_no_pages() -> None:
     assert not words & (pages - catalog().keys())
 
 
-def test_a_view_shows_what_it_names_and_consists_of_what_it_names(
+def test_views_read_and_contain_only_what_they_declare(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever `_show` reads of the model is an answer that it names, of the state an attribute that it follows."""
@@ -185,7 +185,7 @@ def test_a_view_shows_what_it_names_and_consists_of_what_it_names(
 
 
 @pytest.mark.parametrize("view", [Headline, Prose])
-def test_what_is_not_on_show_waits_until_it_is(store: Store, view: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hidden_views_are_updated_once_shown(store: Store, view: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
     monkeypatch.setattr(view, "_show", lambda self: shown.append(self._model.shown.concept))
     of = made(store, Pages, page="explore")
@@ -202,7 +202,7 @@ def test_what_is_not_on_show_waits_until_it_is(store: Store, view: Any, monkeypa
     assert shown == [concept_id("l")]
 
 
-def test_a_view_by_itself_is_answered_whatever_page_is_shown(store: Store) -> None:
+def test_single_view_is_queried_on_any_page(store: Store) -> None:
     of = made(store, Pages, page="atlas")
     assert of.summary is None
     of.show(Headline)
@@ -212,7 +212,7 @@ def test_a_view_by_itself_is_answered_whatever_page_is_shown(store: Store) -> No
     assert not made(store, Headline).shows(Pages)
 
 
-def test_a_plot_is_drawn_anew_where_what_it_is_drawn_of_is_another(
+def test_plots_are_redrawn_only_if_their_data_change(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[str] = []
@@ -240,7 +240,7 @@ def test_a_plot_is_drawn_anew_where_what_it_is_drawn_of_is_another(
     assert sorted(drawn) == every
 
 
-def test_other_random_words_leave_the_tested_ones_and_their_results(
+def test_new_random_words_keep_the_tested_ones_and_their_results(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of = made(store, Pages)

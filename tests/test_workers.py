@@ -32,13 +32,13 @@ os.kill(os.getpid(), signal.SIGKILL) if os.getpid() % 2 else os._exit(int(os.get
 """
 
 
-def test_workers_are_replaced_without_end(tmp_path: Path) -> None:
+def test_workers_are_replaced_without_limit(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _SCRIPT, f"{tmp_path}/book"]
     done = subprocess.run(command, cwd=ROOT, timeout=SECONDS, check=False, capture_output=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert len((tmp_path / "book").read_text(encoding="utf-8").splitlines()) >= WORKERS
 
 
-def test_a_worker_that_ends_early_again_and_again_is_waited_for() -> None:
+def test_restarts_of_failing_workers_are_delayed() -> None:
     assert [pause_before(early) for early in range(5)] == [0, 0, 1, 2, 4]
     assert pause_before(1000) == 30
