@@ -97,7 +97,9 @@ def test_results_are_imported_once_into_the_cache(results: Path, tmp_path: Path)
     assert sorted(results.parent.rglob("*")) == before
 
 
-def test_every_command_accepts_files_and_archives(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_accepts_files_and_archives(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     archive = shutil.make_archive(str(tmp_path / "mine"), "gztar", results.parent, "mine")
     assert info(archive)["suite"] == "mine"
     assert info(results / results_file(FULL))["n_saes"] == 1

@@ -283,9 +283,7 @@ def test_too_many_simultaneous_queries_are_refused_and_the_server_continues(
     assert not api._OPEN_QUERIES
 
 
-def test_failed_queries_are_reported_and_abandoned_ones_cancelled(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_queries_are_reported_and_abandoned_ones_cancelled(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise QueryError("The question 'saes' took longer than 30 s and was cancelled.")
 

@@ -281,9 +281,7 @@ def test_out_of_range_numbers_reject_their_file_only(tmp_path: Path, place: str,
 
 
 @pytest.mark.parametrize("kind", ["rows", "text", "texts", "list", "columns"])
-def test_tables_are_limited_by_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
+def test_tables_are_limited_by_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(limits, "ROWS", 100_000)
     monkeypatch.setattr(limits, "TABLE", 4 * limits.MB)
     root = published_results.write_published_results(tmp_path / "results")

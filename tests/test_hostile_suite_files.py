@@ -260,7 +260,9 @@ def test_too_many_rows_of_a_table_are_refused(own: Path) -> None:
 
 
 @pytest.mark.parametrize(("table", "column"), [("measurements", "split_latents"), ("contexts", "activations")])
-def test_values_of_lists_count_towards_the_limit(own: Path, monkeypatch: pytest.MonkeyPatch, table: str, column: str) -> None:
+def test_values_of_lists_count_towards_the_limit(
+    own: Path, monkeypatch: pytest.MonkeyPatch, table: str, column: str
+) -> None:
     """Equal values take hardly any space in a file, but each takes memory."""
     rows = pq.read_table(own / f"{table}.parquet")
     kind = rows.schema.field(column).type

@@ -574,9 +574,7 @@ def test_quality_comes_from_core(root: Path, imported: Callable[..., Suite]) -> 
 
 
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf, 1e9, None])
-def test_unmeasured_quality_is_unknown(
-    root: Path, imported: Callable[..., Suite], value: float | None
-) -> None:
+def test_unmeasured_quality_is_unknown(root: Path, imported: Callable[..., Suite], value: float | None) -> None:
     def measure(results: dict[str, Any]) -> None:
         results["eval_result_metrics"] |= {
             "reconstruction_quality": {"explained_variance": value},
@@ -732,7 +730,9 @@ def test_whole_floats_are_counts(root: Path, imported: Callable[..., Suite]) -> 
     assert (sae.id, sae.layer, sae.width) == ("l5-w16000", 5, 16_000)
 
 
-def test_absorbed_counts_above_probe_true_positives_are_rejected(tmp_path: Path, imported: Callable[..., Suite]) -> None:
+def test_absorbed_counts_above_probe_true_positives_are_rejected(
+    tmp_path: Path, imported: Callable[..., Suite]
+) -> None:
     """Otherwise a page would show a rate above 100%."""
     details = [detail("a", 10, 25, 1, 0.3), detail("b", 10, 10, 1, 0.3)]
     write_json(tmp_path / "results/x_eval_results.json", absorption(FULL, details))

@@ -158,9 +158,7 @@ def test_tokens_stay_text_on_every_page(
 
 
 @pytest.mark.browser
-def test_tooltips_and_figures_show_tokens_as_text(
-    visit: Callable[[dict[str, str]], Page], tmp_path: Path
-) -> None:
+def test_tooltips_and_figures_show_tokens_as_text(visit: Callable[[dict[str, str]], Page], tmp_path: Path) -> None:
     name = "split-absorb-graph"
     walk = Walk()
     page = visit({"letter": "a", "effect_margin": "0.25"})

@@ -33,9 +33,7 @@ def test_version_is_the_git_tag_or_unknown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", absorption_explorer.PACKAGES)
-def test_foreign_package_is_named_in_one_line(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_foreign_package_is_named_in_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert absorption_explorer.foreign_package() is None
     foreign = tmp_path / name / "__init__.py"
     foreign.parent.mkdir()

@@ -116,9 +116,7 @@ def drawing_of(view: Any, panel: tuple[str, ...]) -> Plot:
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_patched_figure_equals_a_newly_drawn_one(
-    store: Store, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_patched_figure_equals_a_newly_drawn_one(store: Store, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     kind, panel = VIEWS[name]
     model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s"), kind)
     view = kind(model)

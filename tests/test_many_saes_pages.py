@@ -177,7 +177,9 @@ def test_metrics_are_not_mixed_without_notice(
     expect(said).to_contain_text("Other: not measured by this metric, and therefore omitted")
 
 
-def test_single_sae_without_cosines_is_explained(open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path) -> None:
+def test_single_sae_without_cosines_is_explained(
+    open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path
+) -> None:
     lone = write_tiny_suite(tmp_path / "lone", name="lone", saes=[(0, 1000, 10)], cosines=False)
     page = open_page(f"{serve(lone).url}/dashboard?page=compare")
     wait_ready(page)

@@ -427,7 +427,9 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendGpu]:
 
 
 @pytest.mark.timeout(600)
-def test_measurement_is_the_same_on_another_device(folder: Path, weights: Path, given: Path, device: PretendGpu) -> None:
+def test_measurement_is_the_same_on_another_device(
+    folder: Path, weights: Path, given: Path, device: PretendGpu
+) -> None:
     measured = _measure_given(folder, "there", weights, work="work-there")
     assert device.num_operations > 10_000
     _assert_alike(measured, given)

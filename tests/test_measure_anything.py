@@ -137,9 +137,7 @@ def test_training_data_is_planned_for_trained_layers_only(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("dry", [["--dry-run"], []], ids=["dry run", "run"])
-def test_unsuitable_saes_are_named_before_computing(
-    folder: Path, tmp_path: Path, dry: list[str]
-) -> None:
+def test_unsuitable_saes_are_named_before_computing(folder: Path, tmp_path: Path, dry: list[str]) -> None:
     result = measured(folder, {"few": "", "narrow": "", "weights.npz": ""}, *dry, work=tmp_path)
     assert result.exit_code == 2
     narrow, weights = result.stderr.splitlines()[-2:]
@@ -321,9 +319,7 @@ def test_other_architectures_are_measured_from_their_folders(architecture: str, 
         ("kept = 2", 'templates = ["' + 260 * "a " + '{token} is:"]', "the template 'a a "),
     ],
 )
-def test_too_long_inputs_are_named_before_computing(
-    tmp_path: Path, old: str, new: str, what: str
-) -> None:
+def test_too_long_inputs_are_named_before_computing(tmp_path: Path, old: str, new: str, what: str) -> None:
     """OPT's positions are learned, here 256."""
     write_model(tmp_path / "model", architecture="opt")
     write_sae(tmp_path / "few", TopKSAE(TopKSAEConfig(**SIZE, k=3)))
@@ -510,9 +506,7 @@ def test_dense_chunks_shrink_with_the_number_of_latents(monkeypatch: pytest.Monk
     torch.testing.assert_close(sae.reconstruct_all(stream), sae.reconstruct(stream))
 
 
-def test_workers_on_the_same_gpu_are_refused_with_a_hint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_workers_on_the_same_gpu_are_refused_with_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with LocalCluster(
         n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0", silence_logs="ERROR"
     ) as cluster:

@@ -201,9 +201,7 @@ def test_group_interval_is_shown_at_its_own_thresholds_only(suite: Path, measure
     assert moved["rate_high"] != measured.loc[("sound.a-or-b", "full"), "rate_high"]
 
 
-def test_groups_share_a_fold_and_are_tested_by_probes_trained_without_them(
-    suite: Path, folder: Path
-) -> None:
+def test_groups_share_a_fold_and_are_tested_by_probes_trained_without_them(suite: Path, folder: Path) -> None:
     assert suite
     for file in (folder / "work" / "vocabulary").iterdir():
         vocabulary = load_vocabulary(file)
@@ -361,7 +359,9 @@ def test_erasing_a_direction_replaces_the_projection_by_that_of_others() -> None
         ({"erased": np.nan, "low": np.nan, "high": np.nan}, None, "the probe finds none of the words"),
     ],
 )
-def test_gates_decide_which_rates_are_defined(known: dict[str, Any], projection: str | None, ablation: str | None) -> None:
+def test_gates_decide_which_rates_are_defined(
+    known: dict[str, Any], projection: str | None, ablation: str | None
+) -> None:
     gate = gate_of(GateInputs()._replace(**known))
     for why, expected in ((gate.projection, projection), (gate.ablation, ablation)):
         assert (why is None) == (expected is None)

@@ -57,7 +57,9 @@ def test_command_replaces_its_own_files_only_and_only_with_force(
         (["--to", "mine/file/site"], "{here}/mine/file/site: cannot be written (Not a directory)"),
     ],
 )
-def test_invalid_input_is_reported_in_one_line(site_suites: list[Path], tmp_path: Path, arguments: list[str], line: str) -> None:
+def test_invalid_input_is_reported_in_one_line(
+    site_suites: list[Path], tmp_path: Path, arguments: list[str], line: str
+) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").write_text("mine")
     result = run(site_suites[1], arguments[0], tmp_path / arguments[1], *arguments[2:])
@@ -133,9 +135,7 @@ def test_interrupted_replacement_restores_the_former_site(
 
 
 @pytest.mark.usefixtures("two_files")
-def test_site_is_replaced_within_its_folder(
-    site_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_site_is_replaced_within_its_folder(site_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "site").symlink_to(tmp_path / "disk")
     monkeypatch.chdir(tmp_path / "site")

@@ -278,9 +278,7 @@ def test_query_fulfils_its_contract(shapes: Callable[[str], Store], shape: str, 
 
 @pytest.mark.parametrize("name", [name for name, query in catalog().items() if query.together])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_combined_queries_equal_single_ones(
-    shapes: Callable[[str], Store], shape: str, name: str
-) -> None:
+def test_combined_queries_equal_single_ones(shapes: Callable[[str], Store], shape: str, name: str) -> None:
     store, query = shapes(shape), catalog()[name]
     assert query.together
     param, column, of, without = query.together

@@ -247,7 +247,7 @@ def test_windows_differ_by_activations_or_position() -> None:
         ([1, 2], [1, float("nan")], None),
     ],
 )
-def test_histogram_needs_equal_bins_and_integer_counts(x: list[Any], y: list[Any], edges: tuple[float, float] | None) -> None:
+def test_histogram_needs_equal_bins_and_counts(x: list[Any], y: list[Any], edges: tuple[float, float] | None) -> None:
     rows = _rows(2, tokenData=_SOME, actsHistogramData=_histogram(x, y))
     if edges is None:
         assert "histograms" not in rows

@@ -90,7 +90,7 @@ def test_timed_out_query_can_be_retried(open_page: PageOpener, view: View, tmp_p
         expect_view(page, view.but(letter="t"))
 
 
-def test_newer_choice_cancels_a_long_query_without_blocking_others(open_page: PageOpener, view: View, tmp_path: Path) -> None:
+def test_newer_choice_cancels_a_long_query(open_page: PageOpener, view: View, tmp_path: Path) -> None:
     """Neither waits for the five minutes after which the query would be cancelled."""
     slow = tmp_path / "slow"
     with running(tmp_path, free_port(), seconds=300) as server:

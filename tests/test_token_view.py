@@ -110,9 +110,7 @@ TOKENS = [
 
 
 @pytest.mark.parametrize(("suite", "token"), TOKENS)
-def test_verdicts_of_a_token_match_the_files(
-    store: Store, files: dict[str, Files], suite: str, token: str
-) -> None:
+def test_verdicts_of_a_token_match_the_files(store: Store, files: dict[str, Files], suite: str, token: str) -> None:
     there, rows = files[suite], ask(store, "token_saes", of_token(suite, token))
     pairs = set(zip(rows["sae"], rows["concept"], strict=True))
     assert pairs == {(sae, concept) for sae in there.saes["sae"] for concept in there.concepts_of(token)}
@@ -147,9 +145,7 @@ def test_verdicts_of_a_token_match_the_files(
 
 
 @pytest.mark.parametrize(("suite", "token"), TOKENS)
-def test_active_latents_match_the_files(
-    store: Store, files: dict[str, Files], suite: str, token: str
-) -> None:
+def test_active_latents_match_the_files(store: Store, files: dict[str, Files], suite: str, token: str) -> None:
     there, rows = files[suite], ask(store, "token_roles", of_token(suite, token))
     tested = there.tested_tokens[there.tested_tokens["token"] == token].set_index(["sae", "concept"])
     absorbing = there.by_ablation[there.by_ablation["is_absorption"]].groupby(["sae", "concept"])["top_latent"].agg(set)

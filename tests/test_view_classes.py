@@ -128,9 +128,7 @@ def test_model_does_not_depend_on_pages() -> None:
     assert not words & (pages - catalog().keys())
 
 
-def test_views_read_and_contain_only_what_they_declare(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_views_read_and_contain_only_what_they_declare(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever `_show` reads of the model is an answer that it names, of the state an attribute that it follows."""
     showing: list[type[View]] = []
     read: dict[type[View], set[str]] = defaultdict(set)
@@ -212,9 +210,7 @@ def test_single_view_is_queried_on_any_page(store: Store) -> None:
     assert not made(store, Headline).shows(Pages)
 
 
-def test_plots_are_redrawn_only_if_their_data_change(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_plots_are_redrawn_only_if_their_data_change(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
 
     def noted(*frames: Any, **how: Any) -> Any:
@@ -240,9 +236,7 @@ def test_plots_are_redrawn_only_if_their_data_change(
     assert sorted(drawn) == every
 
 
-def test_new_random_words_keep_the_tested_ones_and_their_results(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_new_random_words_keep_the_tested_ones_and_their_results(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     of = made(store, Pages)
     assert of.split_latents is not None
     of.state.latent = int(of.split_latents["latent"].iloc[0])
