@@ -182,7 +182,7 @@ def choose(saes: Sequence[Sae], requested: Mapping[str, Any]) -> tuple[Sae | Non
 
 
 def matches(value: Any, requested: Any) -> bool:
-    """Return whether a value matches a requested one; an L0 may be rounded, and a negative one matches an unknown L0."""
+    """Return whether a value is the requested one; an L0 may be rounded, and a negative one matches an unknown L0."""
     if value == requested:
         return True
     return isinstance(requested, float | int) and (

@@ -183,7 +183,7 @@ def test_unfinished_download_is_resumed_by_the_next_command(remote: Remote) -> N
 
 
 def test_without_validators_results_are_downloaded_again_and_imported_once(remote: Remote) -> None:
-    remote.tells = False
+    remote.has_validators = False
     assert info(f"{remote.url}/mine.zip")["n_saes"] == N_SAES
     assert "imported" not in run("info", f"{remote.url}/mine.zip").stderr
     assert len(entries()) == 1

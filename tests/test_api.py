@@ -75,9 +75,9 @@ def refused(answer: Answer) -> tuple[int, str | None, str]:
     assert "script-src 'none'" in answer.headers["Content-Security-Policy"]
     assert answer.body.count(b"\n") == 1
     assert not any(part in answer.body for part in (b"Traceback", b"/tmp", b".py"))
-    told = json.loads(answer.body)
-    assert told.keys() == {"error", "parameter"}
-    return answer.status, told["parameter"], told["error"]
+    body = json.loads(answer.body)
+    assert body.keys() == {"error", "parameter"}
+    return answer.status, body["parameter"], body["error"]
 
 
 # --- Answers ---------------------------------------------------------------------------------------------------------
@@ -93,13 +93,13 @@ def test_every_query_returns_the_stores_rows_in_every_format(url: str, store: St
         pd.testing.assert_frame_equal(
             expected, store.fetch(name, **{key: values[key] for key in query.params}).astype(expected.dtypes)
         )
-        told = json.loads(get(url, f"{name}.json", **taken).body)
+        body = json.loads(get(url, f"{name}.json", **taken).body)
         operation = description["paths"][f"/api/{name}.{{format}}"]["get"]
         schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
-        Draft202012Validator(schema).validate(told)
-        assert told["total"] == len(told["rows"]) == len(expected)
-        assert told["parameters"].keys() == query.params.keys()
-        assert [list(row) for row in told["rows"]] == [list(query.columns)] * len(expected)
+        Draft202012Validator(schema).validate(body)
+        assert body["total"] == len(body["rows"]) == len(expected)
+        assert body["parameters"].keys() == query.params.keys()
+        assert [list(row) for row in body["rows"]] == [list(query.columns)] * len(expected)
         as_text = get(url, f"{name}.csv", **taken)
         assert as_text.headers["X-Total-Count"] == str(len(expected))
         rows = list(csv.DictReader(io.StringIO(as_text.body.decode())))
@@ -111,7 +111,7 @@ def test_every_query_returns_the_stores_rows_in_every_format(url: str, store: St
         for column, kind in query.columns.items():
             if kind in ("VARCHAR", "INTEGER", "BIGINT", "BOOLEAN"):
                 cells = [None if pd.isna(cell) else cell for cell in expected[column]]
-                assert [row[column] for row in told["rows"]] == cells, (name, column)
+                assert [row[column] for row in body["rows"]] == cells, (name, column)
                 assert table[column].to_pylist() == cells, (name, column)
                 assert [row[column] for row in rows] == ["" if cell is None else str(cell) for cell in cells], (
                     name,
@@ -124,13 +124,13 @@ def test_pages_of_an_answer_contain_all_rows(url: str, store: Store) -> None:
     path, found = f"cosines.json?{urlencode({**PLACE, 'limit': 300})}", []
     while path:
         answer = visitors.ask(url, f"/api/{path}")
-        told = json.loads(answer.body)
-        assert answer.headers["X-Total-Count"] == str(told["total"]) == str(len(whole))
-        assert len(told["rows"]) <= 300
-        found += [row["latent"] for row in told["rows"]]
+        body = json.loads(answer.body)
+        assert answer.headers["X-Total-Count"] == str(body["total"]) == str(len(whole))
+        assert len(body["rows"]) <= 300
+        found += [row["latent"] for row in body["rows"]]
         link = answer.headers["Link"]
         path = link.removeprefix("<").removesuffix('>; rel="next"') if link else ""
-        assert told["next"] == (path.partition("?")[2] or None)
+        assert body["next"] == (path.partition("?")[2] or None)
     assert found == whole
     assert json.loads(get(url, "cosines.json", **PLACE, offset=10**6).body)["rows"] == []
 
@@ -227,9 +227,9 @@ def test_invalid_queries_are_refused_in_one_line(
     url: str, case: tuple[str, dict[str, Any], int, str | None, str]
 ) -> None:
     path, values, status, parameter, why = case
-    told = refused(get(url, path, **values))
-    assert told[:2] == (status, parameter)
-    assert why in told[2]
+    error = refused(get(url, path, **values))
+    assert error[:2] == (status, parameter)
+    assert why in error[2]
 
 
 def test_other_methods_and_undecodable_addresses_are_refused_in_one_line(url: str) -> None:
@@ -241,8 +241,8 @@ def test_other_methods_and_undecodable_addresses_are_refused_in_one_line(url: st
 
 def test_texts_are_matched_literally(url: str) -> None:
     for text in ("' OR 1=1 --", "\x00", "%", "$suite", "🦁", "\u202e", "; DROP TABLE saes"):
-        told = json.loads(get(url, "token_latents.json", **PLACE, token=text).body)
-        assert (told["parameters"]["token"], told["rows"]) == (text, [])
+        body = json.loads(get(url, "token_latents.json", **PLACE, token=text).body)
+        assert (body["parameters"]["token"], body["rows"]) == (text, [])
 
 
 # --- Limits ----------------------------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ def test_failed_queries_are_reported_and_abandoned_ones_cancelled(url: str, monk
     connection.request("GET", "/api/saes.json")
     assert held.begun.acquire(timeout=SECONDS)
     connection.close()
-    assert token.told.wait(SECONDS)
+    assert token.ended.wait(SECONDS)
     held.over.set()
 
 
@@ -305,12 +305,12 @@ class _Token:
     """Records when it is cancelled."""
 
     def __init__(self) -> None:
-        self.told = threading.Event()
+        self.ended = threading.Event()
 
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
         if name == "is_cancelled":
-            self.told.set()
+            self.ended.set()
 
     is_cancelled = False
 
@@ -346,9 +346,9 @@ def test_description_is_openapi_and_lists_the_parameters_of_every_query(url: str
         assert query.doc == operation["description"]
         assert {*query.params, "format", "limit", "offset"} <= listed.keys()
         required = {key for key, each in listed.items() if each.get("required")} - {"format"}
-        # What is not required because something else may say it.
-        said = {key for key in ("sae", "concept") if key in query.params and {"layer", "letter"} & listed.keys()}
-        assert required <= set(needs(store, name)) <= required | said
+        # Parameters that are not required because attributes may replace them.
+        optional = {key for key in ("sae", "concept") if key in query.params and {"layer", "letter"} & listed.keys()}
+        assert required <= set(needs(store, name)) <= required | optional
         if needs(store, name):
             assert refused(get(url, f"{name}.json"))[1] == needs(store, name)[0]
 

@@ -170,10 +170,10 @@ def test_embedded_view_is_served_without_header_and_sidebar(own_command: Server)
     for name in ("nothing", "<script>"):
         visit = open_session(f"{own_command.url}/dashboard", embed=name)
         found: list[Any] = list(visit.document.select({"name": "message"}))
-        said = found[0].data.html
-        assert "No such view" in said
-        assert "there is cosine, latents, card" in said
-        assert "<script>" not in said
+        message = found[0].data.html
+        assert "No such view" in message
+        assert "there is cosine, latents, card" in message
+        assert "<script>" not in message
         visit.close()
 
 

@@ -148,10 +148,10 @@ def test_edge_widths_of_tokens_add_up() -> None:
 
 def test_edges_name_their_ends() -> None:
     edges = graph_edges(arrange(SPLITS, _absorbing(3, 1)), "S", "count")
-    said = edges[["role", "latent", "start", "end", "text"]].to_numpy().tolist()
+    found = edges[["role", "latent", "start", "end", "text"]].to_numpy().tolist()
     quiet = "fires on none of the tokens to the right"
     first, second = "absorbing latent 100", "absorbing latent 101"
-    assert said == [
+    assert found == [
         ["split", 7, "S", "split latent 7", "F1 0.500"],
         ["split", 40, "S", "split latent 40", "F1 +0.250"],
         ["silent", 7, "split latent 7", "silence", quiet],

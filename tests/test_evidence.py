@@ -55,18 +55,18 @@ def test_reasons_name_the_deciding_condition_and_its_margin(tiny: Store) -> None
     for margin, cosine in ((1.0, 0.025), (0.0, 0.1), (3.0, -1.0)):
         thresholds = {"effect_margin": margin, "cosine_threshold": cosine}
         for row in rows_of(tiny, **thresholds).to_dict("records"):
-            said = why(row, **thresholds)
+            reason_text = why(row, **thresholds)
             seen.add(row["reason"])
             if row["reason"] == "absorbed":
                 assert row["absorbed"]
-                assert "≥" in said
+                assert "≥" in reason_text
             elif row["reason"] == "effect margin":
                 assert row["margin"] < margin
-                assert re.match(rf"margin [\d.]+ < {margin:.2f}", said)
-                assert ("cosine" in said) == (row["top_cosine"] < cosine)
+                assert re.match(rf"margin [\d.]+ < {margin:.2f}", reason_text)
+                assert ("cosine" in reason_text) == (row["top_cosine"] < cosine)
             elif row["reason"] == "cosine":
                 assert row["top_cosine"] < cosine
-                assert said.endswith(f"< {cosine:.4f}")
+                assert reason_text.endswith(f"< {cosine:.4f}")
     assert {"absorbed", "effect margin", "cosine"} <= seen
 
 

@@ -205,10 +205,10 @@ def test_bad_values_of_a_url_are_named(
     page = open_view(open_page, f"/dashboard?{query}")
     notices = part(page, "notices").locator(".notice")
     expect(notices).to_have_count(len(named))
-    said = notices.all_inner_texts()
+    texts = notices.all_inner_texts()
     for name, value in named.items():
-        assert any(name in notice and value in notice for notice in said), f"{name} = {value} is not named in {said}"
-    assert max(map(len, said)) < 300
+        assert any(name in notice and value in notice for notice in texts), f"{name} = {value} is not named in {texts}"
+    assert max(map(len, texts)) < 300
     expect_view(page, home.but(**view))
     assert page.evaluate("window.hacked") is None
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -97,9 +97,9 @@ def test_every_control_has_a_name(open_page: PageOpener, home: View) -> None:
         expect(radios.and_(page.locator("[aria-checked=true]"))).to_have_accessible_name(chosen)
     expect(page.get_by_role("slider", name="tau, the minimum F1 gain")).to_have_attribute("aria-valuetext", "0.030")
     control = r"^ *- '?(?:button|checkbox|combobox|dialog|figure|link|radio|radiogroup|slider|textbox)\b(?! \")"
-    said = page.locator("body").aria_snapshot()
-    assert re.findall(f"{control}.*", said, re.MULTILINE) == []
-    assert len(re.findall(r"^ *- '?(?:button|radio|checkbox) \"", said, re.MULTILINE)) > 60
+    snapshot = page.locator("body").aria_snapshot()
+    assert re.findall(f"{control}.*", snapshot, re.MULTILINE) == []
+    assert len(re.findall(r"^ *- '?(?:button|radio|checkbox) \"", snapshot, re.MULTILINE)) > 60
 
 
 def test_page_fits_a_phone(open_page: PageOpener, chromium: Browser, home: View) -> None:

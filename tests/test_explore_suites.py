@@ -74,7 +74,7 @@ def test_suite_without_saes_is_shown(open_page: PageOpener, serve: Callable[...,
     assert page.title() == "explore · Absorption Explorer"
     for name in ("splitting", "scores"):
         unfold(page, name)
-    said = page.locator("body").inner_text()
+    text = page.locator("body").inner_text()
     for name in (
         "this SAE",
         "the strip",
@@ -85,7 +85,7 @@ def test_suite_without_saes_is_shown(open_page: PageOpener, serve: Callable[...,
         "None",
         "try the other",
     ):
-        assert name not in said, f"{name!r} is said"
+        assert name not in text, f"{name!r} is shown"
     page.get_by_role("link", name="Compare").click()
     expect(part(page, "page-head").locator(":visible", has_text="This suite has no SAEs")).not_to_have_count(0)
     page.get_by_role("link", name="Atlas").click()
@@ -112,9 +112,9 @@ def test_missing_tables_are_explained(open_page: PageOpener, pair: Pair) -> None
     expect(part(page, "section").filter(has_text="No k-sparse probes for S")).to_be_visible()
     unfold(page, "scores")
     expect(part(page, "section").filter(has_text="No scores for this choice")).to_be_visible()
-    said = " ".join(page.locator(".ax").all_inner_texts())
-    assert "absorbing" in said
-    assert not re.search(r"\b(nan|None|null|undefined)\b", said, re.IGNORECASE), said
+    text = " ".join(page.locator(".ax").all_inner_texts())
+    assert "absorbing" in text
+    assert not re.search(r"\b(nan|None|null|undefined)\b", text, re.IGNORECASE), text
 
 
 def test_own_command_serves_the_same_page(open_page: PageOpener, pair: Pair, tmp_path: Path) -> None:

@@ -74,8 +74,8 @@ def test_missing_numbers_are_null_in_json_and_in_lists() -> None:
     lists = np.empty(3, object)
     lists[:] = [np.array([0.1, np.nan], np.float32), None, {"trainer": "x"}]
     frame = pd.DataFrame({"rate": [0.5, np.nan, np.inf], "n": pd.array([1, None, 3], "Int64"), "lists": lists})
-    told = json.loads(b"".join(as_json(frame, {"total": 3})))
-    assert told == {
+    parsed = json.loads(b"".join(as_json(frame, {"total": 3})))
+    assert parsed == {
         "total": 3,
         "rows": [
             {"rate": 0.5, "n": 1, "lists": [0.1, None]},
@@ -171,17 +171,17 @@ class Visitor:
 
     def __init__(self) -> None:
         self.session_context = SimpleNamespace(destroyed=False)
-        self.told: list[object] = []
-        self.add_next_tick_callback = self.told.append
-        self.on_session_destroyed = self.told.append
+        self.callbacks: list[object] = []
+        self.add_next_tick_callback = self.callbacks.append
+        self.on_session_destroyed = self.callbacks.append
 
 
 def test_unresponsive_browser_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     visitor: Any = Visitor()
     caller = background.Caller(visitor)
-    (leave,) = visitor.told
+    (leave,) = visitor.callbacks
     caller.run_in_session(print, after=Semaphore(1))
-    assert visitor.told == [leave, print]
+    assert visitor.callbacks == [leave, print]
     for name in ("PIECE_SECONDS", "FILE_SECONDS"):
         with monkeypatch.context() as patched:
             patched.setattr(background, name, 0)
@@ -191,7 +191,7 @@ def test_unresponsive_browser_is_not_waited_for(monkeypatch: pytest.MonkeyPatch)
     assert caller.token.is_cancelled
     with pytest.raises(background._SessionGoneError):
         caller.run_in_session(print, after=Semaphore(0))
-    assert visitor.told == [leave, print]
+    assert visitor.callbacks == [leave, print]
 
 
 def expect_legend(svg: str, legend: list[Key]) -> None:

@@ -43,8 +43,8 @@ def test_failed_page_shows_one_sentence(served: tuple[Server, str], place: str) 
         assert (answer.status, answer.reason) == (500, "Internal Server Error")
         page = answer.body.decode()
         assert "<p>This page could not be built. See the log of the server for the reason.</p>" in page
-        for telling in ("Traceback", "Error:", "RuntimeError", "broken_pages.py", "site-packages", "render_items"):
-            assert telling not in page
+        for internal in ("Traceback", "Error:", "RuntimeError", "broken_pages.py", "site-packages", "render_items"):
+            assert internal not in page
         assert "script-src 'none'" in answer.headers["Content-Security-Policy"]
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
     lines = [line for line in server.output[before:].splitlines() if "RuntimeError" in line]

@@ -40,8 +40,8 @@ def test_svg_has_size_font_and_theme_and_does_not_change_the_explorer(explorer: 
         texts = re.findall(r"<text [^>]*>[^<]*</text>", drawn)
         assert texts
         assert all('font-family="serif"' in text and 'font-size="12px"' in text for text in texts)
-        for said in ("cosine with the probe", "split latents", "absorbing latents", "cosine threshold"):
-            assert sum(f">{said}<" in text for text in texts) == 1, said
+        for label in ("cosine with the probe", "split latents", "absorbing latents", "cosine threshold"):
+            assert sum(f">{label}<" in text for text in texts) == 1, label
         assert {which.paper, which.muted, which.rule} <= set(re.findall(r"#[0-9a-f]{6}", drawn))
     assert explorer.state.to_query() == before
 

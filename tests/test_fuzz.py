@@ -231,7 +231,7 @@ def test_widgets_accept_only_available_values(store: Store) -> None:
 
 
 def test_plots_accept_only_numbers_for_taps_and_selections() -> None:
-    told: list[Any] = []
+    received: list[Any] = []
     zoom = hv.streams.RangeX()
     drawn: list[Any] = []
 
@@ -242,8 +242,8 @@ def test_plots_accept_only_numbers_for_taps_and_selections() -> None:
     live = LivePlot(
         lambda: partial(draw),
         height=100,
-        on_tap=lambda x, y: told.append((x, y)),
-        on_brush=(hv.streams.BoundsX, told.append),
+        on_tap=lambda x, y: received.append((x, y)),
+        on_brush=(hv.streams.BoundsX, received.append),
         zoom=zoom,
     )
     plot = live.pane.object
@@ -254,4 +254,4 @@ def test_plots_accept_only_numbers_for_taps_and_selections() -> None:
     for bounds in (None, (0.0, float("nan")), ("a", "b"), 7, (0.0, 1.0)):
         for subscriber in streams[hv.streams.BoundsX].subscribers:
             subscriber(boundsx=bounds)
-    assert told == [(0.5, 1.5), None, (0.0, 1.0)]
+    assert received == [(0.5, 1.5), None, (0.0, 1.0)]

@@ -242,7 +242,7 @@ def test_injected_scripts_do_not_run(open_page: PageOpener) -> None:
 
 
 #: What an imported page tries; it writes what came of it into its body.
-_TRIES = """<!DOCTYPE html><body><p id="told"></p><script>
+_TRIES = """<!DOCTYPE html><body><p id="outcomes"></p><script>
 const tries = {
   parent: () => parent.document.title,
   top: () => { top.location = "https://evil.example/" },
@@ -274,12 +274,12 @@ const tries = {
   }),
 };
 (async () => {
-  const told = {}
+  const outcomes = {}
   for (const [name, attempt] of Object.entries(tries)) {
-    try { told[name] = `did: ${await attempt()}` } catch (error) { told[name] = "refused" }
+    try { outcomes[name] = `did: ${await attempt()}` } catch (error) { outcomes[name] = "refused" }
   }
-  document.getElementById("told").textContent = JSON.stringify(told)
-  document.body.onclick = () => { location = "https://evil.example/?told" }
+  document.getElementById("outcomes").textContent = JSON.stringify(outcomes)
+  document.body.onclick = () => { location = "https://evil.example/?outcomes" }
 })()
 </script></body>"""
 
@@ -300,11 +300,11 @@ def test_imported_page_draws_and_cannot_reach_the_network_or_the_page(
     page.context.add_cookies([{"name": "secret", "value": "1", "url": page.url}])
     page.get_by_role("button", name="Show the original page").click()
     frame = part(page, "original").frame_locator("iframe")
-    expect(frame.locator("#told")).not_to_be_empty()
-    told = json.loads(frame.locator("#told").inner_text())
-    assert told == dict.fromkeys(told, "refused")
-    assert len(told) > 10
-    frame.locator("#told").click()
+    expect(frame.locator("#outcomes")).not_to_be_empty()
+    outcomes = json.loads(frame.locator("#outcomes").inner_text())
+    assert outcomes == dict.fromkeys(outcomes, "refused")
+    assert len(outcomes) > 10
+    frame.locator("#outcomes").click()
     wait_for(page, "() => document.violated")
     assert urlsplit(page.url).hostname == "localhost"
     assert [url for url in open_page.external if "evil.example" in url] == []

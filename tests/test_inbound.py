@@ -61,7 +61,7 @@ def document() -> Iterator[Document]:
         yield document
 
 
-def told(model: Model, value: Any = None, action: Any = "x") -> dict[str, Any]:
+def data_event(model: Model, value: Any = None, action: Any = "x") -> dict[str, Any]:
     return happened("data_event", model, data={"action": action, "value": value})
 
 
@@ -127,10 +127,15 @@ def test_values_of_another_form_are_refused(document: Document) -> None:
         if not (isinstance(value, int | float) and abs(value) < 1e100) or value is True:
             with pytest.raises(inbound.RefusedError):
                 take(document, happened("tap", plot, **place | {"x": value}))
-    assert take(document, told(component, {"words": "x" * 2_000}), told(component, ["concept", -1]), told(component))
+    assert take(
+        document,
+        data_event(component, {"words": "x" * 2_000}),
+        data_event(component, ["concept", -1]),
+        data_event(component),
+    )
     for value in ("x" * 10_000, [[1]], {"a": {"b": 1}}, [0] * 100, dict.fromkeys(map(str, range(100)), 1), {"id": "p"}):
         with pytest.raises(inbound.RefusedError):
-            take(document, told(component, value))
+            take(document, data_event(component, value))
     others: tuple[Any, ...] = (
         happened("tap", component, **place),
         happened("data_event", plot, data={"action": "x", "value": None}),
@@ -141,7 +146,7 @@ def test_values_of_another_form_are_refused(document: Document) -> None:
         happened("reset", plot),
         happened("dom_event", component, node="x", data={}),
         {**happened("document_ready", None), "msg_type": "other"},
-        {**told(component), "more": 1},
+        {**data_event(component), "more": 1},
         {"kind": "TitleChanged", "title": "x"},
         {"kind": "RootAdded", "model": {"id": plot.id}},
         {"kind": "RootRemoved", "model": {"id": document.roots[0].id}},
@@ -177,10 +182,10 @@ def test_ineffective_changes_are_omitted(document: Document) -> None:
 
 def test_serialized_model_is_read_as_its_reference(document: Document) -> None:
     component = one(document, "ReactiveESM")
-    event = told(component)
+    event = data_event(component)
     whole = {"type": "object", "name": "panel.models.esm.ReactiveESM", "id": component.id, "attributes": {"esm": "x"}}
     event["msg_data"]["values"]["entries"][0][1] = whole
-    assert take(document, event) == [told(component)]
+    assert take(document, event) == [data_event(component)]
     whole["id"] = "new"
     with pytest.raises(inbound.RefusedError):
         take(document, event)
@@ -206,7 +211,7 @@ def test_only_simultaneous_changes_are_accepted_in_one_message(document: Documen
     plot, component = one(document, Plot), one(document, "ReactiveESM")
     sizes = [changed(plot, name, 100) for name in ("inner_width", "inner_height", "outer_width", "outer_height")]
     assert inbound.read_patch(json.dumps({"events": sizes}), document) == {"events": sizes}
-    for events in (2 * [sizes[0]], 2 * [told(component)], [sizes[0], told(component)], 20 * sizes, None):
+    for events in (2 * [sizes[0]], 2 * [data_event(component)], [sizes[0], data_event(component)], 20 * sizes, None):
         with pytest.raises(inbound.RefusedError):
             inbound.read_patch(json.dumps({"events": events}), document)
 
@@ -218,7 +223,7 @@ def test_mutated_messages_are_refused_or_handled(document: Document) -> None:
     sent = [
         changed(slider, "value", slider.end),
         changed(plot, "inner_width", 100),
-        told(component, ["concept", -1]),
+        data_event(component, ["concept", -1]),
         happened("document_ready", None),
         happened("client_reconnected", None),
         happened("rangesupdate", plot, x0=0, x1=1, y0=0, y1=1.5),
@@ -347,9 +352,9 @@ def test_attack_closes_only_its_own_connection(either: Server) -> None:
 
     before = len(either.output)
     asyncio.run(act())
-    told = either.output[before:]
-    assert _refusals(told) == len(_ATTACKS)
-    assert not [line for line in told.splitlines() if "Traceback" in line or "File " in line or "AAAA" in line]
+    output = either.output[before:]
+    assert _refusals(output) == len(_ATTACKS)
+    assert not [line for line in output.splitlines() if "Traceback" in line or "File " in line or "AAAA" in line]
 
 
 def _refusals(output: str) -> int:

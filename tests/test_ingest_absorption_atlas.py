@@ -237,10 +237,10 @@ def test_invalid_values_are_rejected_alone(root: Path, imported: Callable[..., I
     file, change, reason = HOSTILE[name]
     edit_json(root / file, change)
     suite = imported(root)
-    said = [reason for rejected, reason in suite.report.rejected if rejected == file]
-    assert len(said) >= 1
-    assert reason in said[0]
-    assert all("\n" not in each for each in said)
+    reasons = [reason for rejected, reason in suite.report.rejected if rejected == file]
+    assert len(reasons) >= 1
+    assert reason in reasons[0]
+    assert all("\n" not in each for each in reasons)
     assert suite.summary("capital.initial")["num_absorbed"] == 2
 
 

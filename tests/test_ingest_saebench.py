@@ -270,11 +270,11 @@ def test_each_language_model_has_a_suite(root: Path, tmp_path: Path) -> None:
         results = absorption((name, "sae"), [detail("s", 5, 5, 1, 1.0)], model_name=model)
         write_json(root / results_file((name, "sae")), results)
     target = tmp_path / "suites"
-    told, report = import_results(root, target)
+    manifest, report = import_results(root, target)
     assert sorted(folder.name for folder in target.iterdir()) == [
         *("EleutherAI-pythia-70m", "gemma-2-2b", "pythia-160m")
     ]
-    assert (told.name, len(told.saes), told.tables["measurements"].rows) == ("suites", 5, 3 + 2 + 3)
+    assert (manifest.name, len(manifest.saes), manifest.tables["measurements"].rows) == ("suites", 5, 3 + 2 + 3)
     assert not report.rejected
     assert f"{target}/pythia-160m: the SAEs of pythia-160m, 2 in number" in report.notes
     with Store(*target.iterdir()) as store:
@@ -382,8 +382,8 @@ def test_attributes_without_a_source_are_unknown(
     root: Path, imported: Callable[..., Suite], without: tuple[str, ...]
 ) -> None:
     bare = ("bare", "sae")
-    said = dict.fromkeys(without)
-    write_json(root / results_file(bare), absorption(bare, [detail("s", 5, 5, 1, 1.0)], **said))
+    missing = dict.fromkeys(without)
+    write_json(root / results_file(bare), absorption(bare, [detail("s", 5, 5, 1, 1.0)], **missing))
     suite = imported()
     assert not suite.report.rejected
     (sae,) = (sae for sae in suite.findings.manifest.saes if sae.title == "bare/sae")
@@ -636,7 +636,7 @@ def test_model_names_match_with_and_without_organisation(tmp_path: Path, importe
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "expected"),
     [
         (("gemma-scope-2b-pt-res", "layer_3/width_16k/average_l0_59"), ("blocks.3.hook_resid_post", "jumprelu")),
         (("gemma-scope-9b-it-mlp", "layer_3/width_16k/average_l0_59"), ("blocks.3.hook_mlp_out", "jumprelu")),
@@ -650,17 +650,17 @@ def test_model_names_match_with_and_without_organisation(tmp_path: Path, importe
     ],
 )
 def test_hook_and_architecture_are_read_from_names(
-    tmp_path: Path, imported: Callable[..., Suite], name: tuple[str, str], told: tuple[str | None, str | None]
+    tmp_path: Path, imported: Callable[..., Suite], name: tuple[str, str], expected: tuple[str | None, str | None]
 ) -> None:
     results = absorption(name, [detail("s", 10, 3, 2, 0.2)])
     results["sae_cfg_dict"] = None
     write_json(tmp_path / "results/x_eval_results.json", results)
     (sae,) = imported().findings.manifest.saes
-    assert (sae.hook, sae.architecture, sae.layer) == (*told, 3)
+    assert (sae.hook, sae.architecture, sae.layer) == (*expected, 3)
 
 
 def test_other_attributes_of_saes_are_kept(tmp_path: Path, imported: Callable[..., Suite]) -> None:
-    said = {
+    config = {
         "training_tokens": 4_000_000_000,
         "seed": 3,
         "dtype": "bfloat16",
@@ -673,12 +673,12 @@ def test_other_attributes_of_saes_are_kept(tmp_path: Path, imported: Callable[..
         "no_number": math.nan,
         "metadata": {"group_fractions": [0.5, 0.5], "trainer": "TopKTrainer"},
     }
-    write_json(tmp_path / "results/x_eval_results.json", absorption(FULL, [detail("s", 10, 3, 2, 0.2)], **said))
+    write_json(tmp_path / "results/x_eval_results.json", absorption(FULL, [detail("s", 10, 3, 2, 0.2)], **config))
     suite = imported()
     (sae,) = suite.findings.manifest.saes
     assert (sae.tokens_seen, sae.seed) == (4_000_000_000, 3)
-    told = {"d_in": "2304", "dtype": "bfloat16", "k": "20", "prepend_bos": "True", "scale": "0.5"}
-    assert sae.attributes == told | {"trainer": "TopKTrainer"}
+    expected = {"d_in": "2304", "dtype": "bfloat16", "k": "20", "prepend_bos": "True", "scale": "0.5"}
+    assert sae.attributes == expected | {"trainer": "TopKTrainer"}
     with Store(suite.folder) as store:
         assert store.fetch("saes")["attributes"].iloc[0] == sae.attributes
     unknown = absorption(FULL, [detail("s", 10, 3, 2, 0.2)], training_tokens=-1)

@@ -198,9 +198,9 @@ ROWS = {
 def test_invalid_row_is_rejected_alone(tmp_path: Path, name: str) -> None:
     row, reason = ROWS[name]
     suite, report = imported(write(tmp_path / "own", tested_tokens=f"{TOKENS}{row}\n"))
-    said = [text for file, text in report.rejected if file == "tested_tokens.csv"]
-    assert any(reason in text for text in said), said
-    assert all("\n" not in text for text in said)
+    reasons = [text for file, text in report.rejected if file == "tested_tokens.csv"]
+    assert any(reason in text for text in reasons), reasons
+    assert all("\n" not in text for text in reasons)
     assert verdicts(suite)[" run"]
 
 
@@ -237,8 +237,8 @@ def test_invalid_file_is_rejected_alone(tmp_path: Path, name: str) -> None:
     if name == "latents of an SAE":  # without it, nothing is left
         write(root, tested_tokens=f"{TOKENS}other,pos.verb, run,3,-2.5,0.5,-0.5\n")
     suite, report = imported(root)
-    said = [text for rejected, text in report.rejected if rejected == file]
-    assert any(reason in text for text in said), report.rejected
+    reasons = [text for rejected, text in report.rejected if rejected == file]
+    assert any(reason in text for text in reasons), report.rejected
     assert verdicts(suite)[" run"]
 
 

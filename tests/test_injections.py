@@ -224,10 +224,10 @@ def test_addresses_and_searches_stay_text(visit: Callable[[dict[str, str]], Page
 #: concept whose name has it.
 _FOUND = """([search, typed, visible]) => {
   const bare = (text) => text.replace(/\\s/g, "").toLowerCase()
-  const said = bare(search.querySelector("[role=status]").textContent)
+  const status = bare(search.querySelector("[role=status]").textContent)
   const option = bare(search.querySelector("[role=option] code")?.textContent ?? "")
   const concept = bare(search.querySelector("[role=option][data-action=concept]")?.textContent ?? "")
-  return said.includes(`“${bare(typed)}”`) || concept.includes(bare(typed))
+  return status.includes(`“${bare(typed)}”`) || concept.includes(bare(typed))
     || option.startsWith(bare(visible)) || option.startsWith("␣" + bare(visible))
 }"""
 

@@ -199,10 +199,10 @@ def tree_of(rows: pd.DataFrame, saes: Sequence[str]) -> dict[tuple[str, int], tu
 
 def test_tree_without_known_absorbing_latents_does_not_claim_none(related: Store) -> None:
     model = Explorer(related, concept=CONCEPT, page="compare", compare_by="splitting").model
-    for metric, said in (("ig_ablation", "of its 2 absorbing latents"), ("fraction", "absorb is unknown")):
+    for metric, expected in (("ig_ablation", "of its 2 absorbing latents"), ("fraction", "absorb is unknown")):
         found = related.fetch("splitting_tree", tree_saes=[*SAES], **OF_TREE | {"metric": metric})
         html = tree_html(model, arrange_tree(found, model.state.saes), opens=False)
-        assert said in html
+        assert expected in html
         assert "no absorbing latent" not in html
 
 
@@ -315,9 +315,9 @@ def test_page_lists_and_links_the_kin(related: Store) -> None:
     for sae, (_, split, absorbing) in list(SAES.items())[1:]:
         kin = rows[(rows["sae"] == sae) & rows["parent"].notna()]["latent"]
         numbers = [int(kin.isin(some).sum()) for some in (split, absorbing)]
-        said = f"{len(kin)} kin: {numbers[0]} of its {count(len(split), 'split latent')} {numbers[1]} of its"
-        said += f" {count(len(absorbing), 'absorbing latent')} {len(kin) - sum(numbers)} neither"
-        assert f"L0 5 {said}" in words
+        counts = f"{len(kin)} kin: {numbers[0]} of its {count(len(split), 'split latent')} {numbers[1]} of its"
+        counts += f" {count(len(absorbing), 'absorbing latent')} {len(kin) - sum(numbers)} neither"
+        assert f"L0 5 {counts}" in words
     table._handle_msg({"action": "unfold", "value": None})
     listed = re.findall(r"<tr>(<td>.*?)</tr>", table.html)
     assert len(listed) == len(rows)
@@ -330,7 +330,7 @@ def test_page_lists_and_links_the_kin(related: Store) -> None:
 
 
 def test_missing_tree_is_explained(tmp_path: Path) -> None:
-    def said(store: Store, **values: Any) -> str:
+    def message(store: Store, **values: Any) -> str:
         head, plot, _ = parts(SplittingTree(shown(store, SplittingTree, **values)))
         assert not plot.visible
         return shown_text(head.html)
@@ -340,8 +340,8 @@ def test_missing_tree_is_explained(tmp_path: Path) -> None:
     some = [row for row in kin_of(draw()) if row["other_sae"] != "w64"]
     cut = write_related_saes(tmp_path / "related", kin=some)
     with Store(bare, narrow) as store:
-        assert "Kin of latents were not measured in this suite" in said(store, suite="bare")
-        assert "The SAEs of this layer have no more than one known width" in said(store, suite="narrow")
+        assert "Kin of latents were not measured in this suite" in message(store, suite="bare")
+        assert "The SAEs of this layer have no more than one known width" in message(store, suite="narrow")
         model = shown(store, Pages, page="compare", suite="bare")
         assert "splitting" not in parts_of(model.shown)
         model.state.apply({"suite": "narrow"})
@@ -352,7 +352,7 @@ def test_missing_tree_is_explained(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="needs a suite that stores kin"):
             Explorer(store, suite="bare", latent=5).to_dataframe("latent_kin")
     with Store(cut) as store:
-        assert "No kin of latent 3, the main latent of S on layer 2, 16 latents, L0 5, are stored for" in said(store)
+        assert "No kin of latent 3, the main latent of S on layer 2, 16 latents, L0 5, are stored for" in message(store)
     half = [row for row in kin_of(draw()) if row["sae"] == "w16"]
     (tmp_path / "half").mkdir()
     with Store(write_related_saes(tmp_path / "half" / "related", kin=half)) as store:

@@ -242,7 +242,7 @@ def test_tours_are_rendered_in_the_background(store: AsideStore) -> None:
     held = Held(store)
     card = TourCard(held.explorer.model, lambda _: None).__panel__()
     assert isinstance(card, Markup)
-    (tour, *_) = [told.name for told in rendered_tours(store, "tiny") if told.steps]
+    (tour, *_) = [rendered.name for rendered in rendered_tours(store, "tiny") if rendered.steps]
     _RENDERED.clear()
     store.asked_here, store.page = [], threading.current_thread()
     held.change(tour=tour)

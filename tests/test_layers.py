@@ -65,7 +65,7 @@ def drawn_by_holoviews(plot: Plot, monkeypatch: pytest.MonkeyPatch) -> Any:
         return hv.render(plot.draw())
 
 
-def told(figure: Any) -> dict[str, Any]:
+def visible_properties(figure: Any) -> dict[str, Any]:
     """Return the visible properties of a figure, except its data."""
     seen: dict[str, Any] = {name: getattr(figure, name) for name in ("name", "height", "min_border_left")}
     for name in ("x_range", "y_range"):
@@ -89,7 +89,7 @@ def told(figure: Any) -> dict[str, Any]:
 
 
 def expect_same(patched: Any, drawn: Any) -> None:
-    seen, expected = told(patched), told(drawn)
+    seen, expected = visible_properties(patched), visible_properties(drawn)
     for name, value in expected.items():
         np.testing.assert_equal(seen[name], value, err_msg=name)
     sources = {each.name: each.data_source.data for each in patched.renderers if isinstance(each, GlyphRenderer)}

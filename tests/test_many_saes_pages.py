@@ -173,8 +173,8 @@ def test_metrics_are_not_mixed_without_notice(
     expect(part(page, "page-head").get_by_role("alert")).to_have_count(0)
     page.get_by_role("radio", name="all suites").click()
     expect(part(page, "atlas-table").locator("tbody tr")).to_have_count(16)
-    said = part(page, "page-head").get_by_role("alert")
-    expect(said).to_contain_text("Other: not measured by this metric, and therefore omitted")
+    alert = part(page, "page-head").get_by_role("alert")
+    expect(alert).to_contain_text("Other: not measured by this metric, and therefore omitted")
 
 
 def test_single_sae_without_cosines_is_explained(

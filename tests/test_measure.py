@@ -569,11 +569,11 @@ def test_killed_worker_does_not_change_the_results(tmp_path: Path) -> None:
     for task in _training(alone, 0, 1):
         perform(task, alone)
     tasks = _training(together, 0, 1)
-    told: list[Task] = []
+    performed: list[Task] = []
     with _a_worker_killed(together / "train") as killed:
-        perform_all(tasks, together, workers=2, progress=lambda task, _: told.append(task))
+        perform_all(tasks, together, workers=2, progress=lambda task, _: performed.append(task))
     assert killed
-    assert {task.digest for task in told} == {task.digest for task in tasks}
+    assert {task.digest for task in performed} == {task.digest for task in tasks}
     for task in tasks:
         weights = [(task.folder(work) / "weights.safetensors").read_bytes() for work in (alone, together)]
         assert weights[0] == weights[1]

@@ -112,10 +112,10 @@ def test_unshipped_text_contributes_to_the_numbers(suite: Path) -> None:
 
 
 def test_neuronpedia_source_of_an_sae_is_stored(suite: Path) -> None:
-    told = {sae.title: sae.neuronpedia for sae in read_manifest(suite).saes}
-    assert told["every"] is None
-    assert told["few"] is not None
-    assert (told["few"].model, told["few"].source) == ("tiny-model", "1-few")
+    sources = {sae.title: sae.neuronpedia for sae in read_manifest(suite).saes}
+    assert sources["every"] is None
+    assert sources["few"] is not None
+    assert (sources["few"].model, sources["few"].source) == ("tiny-model", "1-few")
 
 
 def test_without_training_no_training_data_is_computed(suite: Path) -> None:

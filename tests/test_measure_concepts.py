@@ -149,8 +149,8 @@ def test_undefined_rates_have_a_reason_and_are_not_0(suite: Path, measured: pd.D
                 )
                 assert means["num_concepts"].tolist() == [len(concepts)]
         summary = store.fetch("summary", **asked | {"family": "sound", "concept": "sound.vowel", "metric": "full"})
-    said = headline(summary.iloc[0].to_dict(), "vowel", "concept", metric="full")
-    assert "Absorption is undefined here, because no latent stands for it: the best has" in said
+    sentence = headline(summary.iloc[0].to_dict(), "vowel", "concept", metric="full")
+    assert "Absorption is undefined here, because no latent stands for it: the best has" in sentence
     assert why_none_absorbs(summary.iloc[0].to_dict()).startswith("Absorption is undefined here, because")
 
 
@@ -168,9 +168,9 @@ def test_small_plots_omit_undefined_absorbing_latents(suite: Path) -> None:
                 row = next(row for row in records(model.concepts) if row["concept"] == concept)
                 (head,) = (part.html for part in layout.select(Markup) if 'aria-current="true"' in part.html)
                 counts = dict(re.findall(r'class="role (split|absorbing)"><span class="sr">[^<]*</span>([^<]*)<', head))
-                told = {part: row[f"num_{part}_latents"] for part in ("split", "absorbing")}
-                assert counts == {part: number(count, 0) for part, count in told.items()}
-                assert (told["absorbing"] is not None) == expected
+                numbers = {part: row[f"num_{part}_latents"] for part in ("split", "absorbing")}
+                assert counts == {part: number(count, 0) for part, count in numbers.items()}
+                assert (numbers["absorbing"] is not None) == expected
                 assert expected or counts["absorbing"] == "–"
 
 
@@ -291,8 +291,8 @@ def test_bootstrap_samples_groups() -> None:
     # Of words that are all right, each sample is all right, too.
     assert wilson_low(3, 3) == pytest.approx(0.438, abs=1e-3)
     assert wilson_low(0, 20) == pytest.approx(0)
-    said = np.column_stack([values > 0, values == 0])
-    f1 = f1_samples(said, values > 0, groups, 0)
+    predicted = np.column_stack([values > 0, values == 0])
+    f1 = f1_samples(predicted, values > 0, groups, 0)
     assert (f1[:, 0] == 1).all()
     assert (f1[:, 1] == 0).all()
 
@@ -415,10 +415,10 @@ def test_other_encodings_are_named(tmp_path: Path, encoding: str) -> None:
     assert [row[1:] for row in read_rows(tmp_path / "words.csv")] == [(" café", "a", "café", "")]
 
 
-def configured(folder: Path, told: str) -> Path:
+def configured(folder: Path, settings: str) -> Path:
     text = (folder / "tiny.toml").read_text("utf-8")
     before, _, after = text.partition("[[concepts]]")
-    (folder / "bad.toml").write_text(f"{before}{told}\n[[text]]{after.partition('[[text]]')[2]}", "utf-8")
+    (folder / "bad.toml").write_text(f"{before}{settings}\n[[text]]{after.partition('[[text]]')[2]}", "utf-8")
     return folder / "bad.toml"
 
 
@@ -471,7 +471,7 @@ def test_unsuitable_families_are_named_before_computing(
 
 
 @pytest.mark.parametrize(
-    ("told", "why"),
+    ("settings", "why"),
     [
         ('family = "second-letter"', "'second-letter' is not built in .first-letter, last-letter.; give the file"),
         ('family = "first-letter"\nfile = "sounds.csv"', "'first-letter' is built in, remove file"),
@@ -491,9 +491,9 @@ def test_unsuitable_families_are_named_before_computing(
         ('family = "few"\nfile = "few.csv"', "no label has enough words .a: it has 2 words, fewer than 20"),
     ],
 )
-def test_invalid_configurations_are_named(folder: Path, told: str, why: str) -> None:
+def test_invalid_configurations_are_named(folder: Path, settings: str, why: str) -> None:
     write_csv(folder / "few.csv", [*_WORDS, (" is", "c")])
-    _assert_refused(folder, f"[[concepts]]\n{told}", why)
+    _assert_refused(folder, f"[[concepts]]\n{settings}", why)
 
 
 def test_words_without_a_needed_space_are_refused_with_a_hint(folder: Path, texts: list[str]) -> None:
@@ -504,10 +504,10 @@ def test_words_without_a_needed_space_are_refused_with_a_hint(folder: Path, text
     _assert_refused(folder, '[[concepts]]\nfamily = "bare"\nfile = "bare.csv"\npositive = "a"', why)
 
 
-def _assert_refused(folder: Path, told: str, why: str) -> None:
+def _assert_refused(folder: Path, settings: str, why: str) -> None:
     model = open_model((folder / "model").resolve(), "float32")
     with pytest.raises(MeasureError, match=why) as caught:
-        check_all(read_config(configured(folder, told)), folder, model)
+        check_all(read_config(configured(folder, settings)), folder, model)
     assert "\n" not in str(caught.value)
 
 
@@ -521,8 +521,8 @@ def test_label_may_have_a_parent(folder: Path, texts: list[str]) -> None:
     rows = [(text, label) for place, text in enumerate(texts) for label in (["b", "a"] if place % 3 else ["c"])]
     write_csv(folder / "kinds.csv", rows)
     config = configured(folder, '[[concepts]]\nfamily = "kind"\nfile = "kinds.csv"\nparents = { a = "b" }')
-    told = family_settings(read_config(config).concepts[0], folder)
-    family = read_vocabulary(Tokenizer(backend(), 0), concepts=told).family
+    settings = family_settings(read_config(config).concepts[0], folder)
+    family = read_vocabulary(Tokenizer(backend(), 0), concepts=settings).family
     found = {family.concept(place): family.parent(place) for place in range(3)}
     assert found == {"kind.a": "kind.b", "kind.b": None, "kind.c": None}
 
@@ -530,8 +530,8 @@ def test_label_may_have_a_parent(folder: Path, texts: list[str]) -> None:
 def test_words_of_several_tokens_are_omitted_and_reported(folder: Path, texts: list[str]) -> None:
     words = [(text, "ab"[place % 2]) for place, text in enumerate(texts)]
     write_csv(folder / "some.csv", [*words, (" antidisestablishment", "long"), (" the of", "a"), (" it was", "")])
-    told = '[[concepts]]\nfamily = "some"\nfile = "some.csv"\npositive = "a"'
-    config = read_config(configured(folder, told))
+    settings = '[[concepts]]\nfamily = "some"\nfile = "some.csv"\npositive = "a"'
+    config = read_config(configured(folder, settings))
     found, lost = check_all(config, folder, open_model((folder / "model").resolve(), "float32"))
     assert found.startswith(f"some: {len(texts)} words: ")
     expected = f"3 of {len(texts) + 3} words are no single token of the model and are omitted (' antidis"

@@ -54,9 +54,9 @@ def _trained(num_biases: int) -> TrainedSae:
     return TrainedSae(encoder, biases, decoder, torch.zeros(6), torch.zeros(6), torch.ones(()), torch.ones(()))
 
 
-def _standard(normalised: Any = "none", **said: object) -> StandardSAE:
+def _standard(normalised: Any = "none", **metadata: object) -> StandardSAE:
     config = StandardSAEConfig(d_in=6, d_sae=20, normalize_activations=normalised)
-    for name, value in said.items():
+    for name, value in metadata.items():
         config.metadata[name] = value
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

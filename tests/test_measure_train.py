@@ -105,7 +105,7 @@ def test_sparse_data_are_reconstructed(architecture: Architecture, tmp_path: Pat
         while True:
             yield data[order.randint(0, len(data), 1024)]
 
-    told: list[int] = []
+    reported: list[int] = []
     trained = [
         train(
             batches,
@@ -115,13 +115,13 @@ def test_sparse_data_are_reconstructed(architecture: Architecture, tmp_path: Pat
             tokens=150_000,
             seed=0,
             device=CPU,
-            progress=told.append,
+            progress=reported.append,
         )
         for _ in range(2)
     ]
     sae = trained[0]
     assert torch.equal(sae.W_enc, trained[1].W_enc)  # the same seed, the same SAE
-    assert sum(told) == 2 * 150_528
+    assert sum(reported) == 2 * 150_528
     active = sae.encode_sparse(data)
     counts = np.diff(active.starts)
     assert abs(counts.mean() - 4) < 0.5

@@ -239,10 +239,10 @@ def test_click_on_a_token_shows_the_values_of_every_metric(store: Store) -> None
 
     def expect_opened(token: str, cosine: float, margin: float) -> None:
         of, at = tokens.set_index("token").loc[token], tokens.index[tokens["token"] == token][0]
-        told = opened()
-        assert list(told) == ["ablation", "full absorption", "absorption fraction", "fraction before 0.4.1"]
-        for name, metric in zip(told, ("ig_ablation", "full", *FRACTIONS), strict=True):
-            verdict, latent, why = told[name]
+        numbers = opened()
+        assert list(numbers) == ["ablation", "full absorption", "absorption fraction", "fraction before 0.4.1"]
+        for name, metric in zip(numbers, ("ig_ablation", "full", *FRACTIONS), strict=True):
+            verdict, latent, why = numbers[name]
             if metric in FRACTIONS:
                 assert (verdict, latent) == (percent(fractions(tokens, metric)[at]), "–")
                 assert (
@@ -286,9 +286,9 @@ def test_click_on_a_token_shows_the_values_of_every_metric(store: Store) -> None
 def test_fraction_has_its_name_on_every_page(store: Store, metric: str, name: str, sentence: str) -> None:
     explorer = Explorer(store, metric=metric)
     assert explorer.layout
-    said = headline(explorer.model.summary, "S", "letter", metric=metric)
+    text = headline(explorer.model.summary, "S", "letter", metric=metric)
     share = f"{100 * fraction(evidence(), metric):.1f}%"
-    assert said.endswith(f"Over the words that the probe finds, {sentence.format(share)}")
+    assert text.endswith(f"Over the words that the probe finds, {sentence.format(share)}")
     for page in ("explore", "atlas", "evidence"):
         explorer.state.page = page
         texts = " ".join(pane.html for pane in explorer.layout.select(Markup) if isinstance(pane, Markup))

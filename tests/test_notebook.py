@@ -198,13 +198,13 @@ _IN_A_FRAME = """([code, html]) => {
   document.body.dataset.vscodeThemeKind = "vscode-light"
   document.body.innerHTML = '<div style="height: 3000px"></div><div id="output" style="height: 1000px"></div>'
   const el = document.querySelector("#output").attachShadow({ mode: "open" })
-  const told = {}
-  const on = (what, tell) => { told[what] = tell }
+  const listeners = {}
+  const on = (what, listener) => { listeners[what] = listener }
   const send_msg = (sent) => { window.sent = sent }
   const model = { html: "", css_name: "export", on, send_msg, document: { is_idle: true } }
   el.append(new Function(`${code.replaceAll("export function", "function")}; return render`)()({ model, el }))
   model.html = html
-  told.html()
+  listeners.html()
   window.heard = 0
   window.addEventListener("click", () => window.heard += 1)
 }"""

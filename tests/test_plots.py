@@ -435,16 +435,16 @@ def _trained_again() -> pd.DataFrame:
     random = np.random.default_rng(0)
     means = pd.DataFrame(
         [
-            {"architecture": architecture, "said": l0, "seed": seed}
+            {"architecture": architecture, "nominal": l0, "seed": seed}
             for architecture, numbers in seeds.items()
             for l0, number in zip((7, 20, 40), numbers, strict=True)
             for seed in range(number)
         ]
     )
-    first = [f"{row.architecture}-{row.said}" for row in means.itertuples()]
+    first = [f"{row.architecture}-{row.nominal}" for row in means.itertuples()]
     means["sae"] = [one if seed == 0 else f"{one}-s{seed}" for one, seed in zip(first, means["seed"], strict=True)]
     means["repeat_of"] = [None if seed == 0 else one for one, seed in zip(first, means["seed"], strict=True)]
-    means["l0"] = means["said"] + random.uniform(-1, 1, len(means))
+    means["l0"] = means["nominal"] + random.uniform(-1, 1, len(means))
     for name in ("absorption_rate", "num_split_latents", "variance_explained"):
         means[name] = random.uniform(0.1, 0.9, len(means))
     return means.assign(
@@ -473,8 +473,10 @@ def test_lines_connect_means_of_seeds_and_bands_show_their_range(panel: str) -> 
     x = "l0" if panel.endswith("l0") else "variance_explained"
     y = "absorption_rate" if panel.startswith("absorption") else "num_split_latents"
     layers, figure = _absorption(means, panel)
-    by_hand = means.groupby(["architecture", "said"]).agg(x=(x, "mean"), y=(y, "mean"), low=(y, "min"), high=(y, "max"))
-    by_hand = by_hand.reset_index("said", drop=True)
+    by_hand = means.groupby(["architecture", "nominal"]).agg(
+        x=(x, "mean"), y=(y, "mean"), low=(y, "min"), high=(y, "max")
+    )
+    by_hand = by_hand.reset_index("nominal", drop=True)
     starts = pd.concat([by_hand.loc[name].iloc[:-1] for name in ("Gated", "JumpReLU", "TopK")])
     ends = pd.concat([by_hand.loc[name].iloc[1:] for name in ("Gated", "JumpReLU", "TopK")])
     np.testing.assert_allclose(layers["sweeps"][["x", "y"]].astype(float), starts[["x", "y"]])
@@ -489,10 +491,10 @@ def test_lines_connect_means_of_seeds_and_bands_show_their_range(panel: str) -> 
     )
     assert layers["SAEs"]["sae"].tolist() == means["sae"].tolist()
     assert figure.y_range.end > means[y].max()
-    said = layers["SAEs"].set_index("sae")["seeds"]
-    assert said["TopK-7"] == "–"
-    assert said["Gated-20"] == said["Gated-20-s2"]
-    assert [len(said[name].split(", ")) for name in ("Gated-7", "JumpReLU-7")] == [3, 2]
+    seed_values = layers["SAEs"].set_index("sae")["seeds"]
+    assert seed_values["TopK-7"] == "–"
+    assert seed_values["Gated-20"] == seed_values["Gated-20-s2"]
+    assert [len(seed_values[name].split(", ")) for name in ("Gated-7", "JumpReLU-7")] == [3, 2]
 
 
 def test_bands_end_at_unknown_or_unselected_seeds() -> None:
@@ -512,8 +514,8 @@ def test_legend_explains_seeds_only_if_there_are_several() -> None:
     means = _trained_again()
     options: dict[str, Any] = {"cell": "", "rate": "", "by": None, "theme": LIGHT}
     saes = ["Gated", "JumpReLU", "TopK"]
-    for rows, said in ((means, ["mean over seeds", "lowest to highest seed"]), (means[means["seed"] == 0], [])):
-        assert [key.label for key in legend_of("absorption-vs-l0", rows, **options)] == saes + said
+    for rows, labels in ((means, ["mean over seeds", "lowest to highest seed"]), (means[means["seed"] == 0], [])):
+        assert [key.label for key in legend_of("absorption-vs-l0", rows, **options)] == saes + labels
     assert [key.label for key in legend_of("precision-vs-l0", means, **options)] == saes
 
 
@@ -527,7 +529,7 @@ def test_layer_axis_has_integer_ticks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "texts"),
     [
         ([0.005, 0.05, 1.0], ["up to 4.0%", "16.0%", "36.0%", "64.0%", "100.0%"]),
         ([0.0, 0.0124, np.nan], ["up to 0.1%", "0.2%", "0.5%", "0.8%", "1.2%"]),
@@ -535,9 +537,9 @@ def test_layer_axis_has_integer_ticks() -> None:
         ([np.nan], []),
     ],
 )
-def test_small_rates_have_distinct_colours_beside_large_ones(values: list[float], said: list[str]) -> None:
+def test_small_rates_have_distinct_colours_beside_large_ones(values: list[float], texts: list[str]) -> None:
     steps = steps_of(pd.DataFrame({"absorption_rate": values}), "absorption_rate", LIGHT)
-    assert [step.text for step in steps] == said
+    assert [step.text for step in steps] == texts
     colours = colour_of(pd.Series(values), steps, LIGHT)
     for value, colour in zip(values, colours, strict=True):
         if value > 0:

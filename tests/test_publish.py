@@ -70,7 +70,7 @@ def test_invalid_input_is_reported_in_one_line(
 
 
 @pytest.mark.parametrize(
-    ("failure", "said"),
+    ("failure", "message"),
     [
         (
             OSError(errno.ENOSPC, "No space left on device"),
@@ -81,7 +81,7 @@ def test_invalid_input_is_reported_in_one_line(
     ],
 )
 def test_failed_publish_leaves_no_files(
-    site_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException, said: str | None
+    site_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException, message: str | None
 ) -> None:
     write = Path.write_bytes
 
@@ -91,7 +91,7 @@ def test_failed_publish_leaves_no_files(
         return write(path, content)
 
     monkeypatch.setattr(Path, "write_bytes", fail)
-    with pytest.raises(KeyboardInterrupt if isinstance(failure, KeyboardInterrupt) else PublishError, match=said):
+    with pytest.raises(KeyboardInterrupt if isinstance(failure, KeyboardInterrupt) else PublishError, match=message):
         publish_site(site_store, tmp_path / "site")
     assert not list(tmp_path.iterdir())
 

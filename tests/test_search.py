@@ -115,8 +115,8 @@ def test_tokens_are_found_with_the_saes_that_absorb_them(tiny: Store, text: str)
         for word in sorted(words, key=lambda word: (len(word.lstrip(" ")), word))
         if word.lstrip(" ").lower().startswith(text.lower().strip()) and word not in set(rows["token"])
     ]
-    told = everything.loc[everything["kind"] == "word", ["token", "concept"]]
-    assert told.to_numpy().tolist() == [[word, concept_id(words[word])] for word in untested[:3]]
+    listed = everything.loc[everything["kind"] == "word", ["token", "concept"]]
+    assert listed.to_numpy().tolist() == [[word, concept_id(words[word])] for word in untested[:3]]
 
 
 @pytest.mark.parametrize("text", ["first letter S", "letter s", " starts with  S", "FIRST s"])
@@ -134,8 +134,8 @@ def test_token_result_lists_and_opens_all_tested_saes(tiny: Store) -> None:
     assert 'data-action="concept" data-value="first-letter.s"><b>S</b>' in asked.shown
     assert "letter: starts with S" in asked.shown
     for row in found[found["kind"] == "token"].astype({"num_saes": int, "num_absorbed": int}).itertuples():
-        said = f"tested on {row.num_saes} SAE{'s' if row.num_saes > 1 else ''}, absorbed on {row.num_absorbed}"
-        assert said in re.sub(r"<[^>]+>", "", asked.shown)
+        expected = f"tested on {row.num_saes} SAE{'s' if row.num_saes > 1 else ''}, absorbed on {row.num_absorbed}"
+        assert expected in re.sub(r"<[^>]+>", "", asked.shown)
         asked.state.apply({"facet_layer": 3, "facet_l0": 40})
         asked.go("token", row.token)
         assert (asked.state.page, asked.state.token) == ("token", row.token)
@@ -331,17 +331,17 @@ def test_escape_closes_then_leaves(open_page: PageOpener, home: View) -> None:
 @pytest.mark.browser
 def test_unusual_input_is_shown_unchanged(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home)
-    said = part(page, "search").get_by_role("status")
+    status = part(page, "search").get_by_role("status")
     for text in HOSTILE:
         field(page).fill(text)
         # The field takes no line breaks, and markup no null.
         typed = text.replace("\n", " ").replace("\0", "")
-        expect(said).to_contain_text(f"Nothing begins with “{typed}”")
+        expect(status).to_contain_text(f"Nothing begins with “{typed}”")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.evaluate("(text) => navigator.clipboard.writeText(text)", "\N{GRINNING FACE}y" * 5_000 + "\nline")
     field(page).fill("")
     field(page).press("ControlOrMeta+v")
-    expect(said).to_contain_text("\N{GRINNING FACE}y\N{GRINNING FACE}y")
+    expect(status).to_contain_text("\N{GRINNING FACE}y\N{GRINNING FACE}y")
     assert len(field(page).input_value()) <= SEARCH_CHARACTERS
     assert part(page, "search").locator("img, script").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

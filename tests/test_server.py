@@ -148,10 +148,10 @@ def test_errors_are_one_line_without_the_message(logger: logging.Logger, capsys:
         ExplorerState({}, letter="private")
     except ValueError:
         logger.exception("error handling message\n message: %r", "private")
-    (said,) = written(capsys)
-    assert re.fullmatch(r"explorer/state\.py:\d+", said.pop("at"))
-    del said["time"]
-    assert said == {
+    (record,) = written(capsys)
+    assert re.fullmatch(r"explorer/state\.py:\d+", record.pop("at"))
+    del record["time"]
+    assert record == {
         "level": "error",
         "event": "error handling message",
         "error": "ValueError",
@@ -159,7 +159,7 @@ def test_errors_are_one_line_without_the_message(logger: logging.Logger, capsys:
     }
 
 
-class Unspeakable:
+class Unprintable:
     """An object like Bokeh's ERROR message without a text: converting it to text fails."""
 
     def __repr__(self) -> str:
@@ -168,7 +168,7 @@ class Unspeakable:
 
 
 @pytest.mark.parametrize(
-    ("said", "event"),
+    ("arguments", "event"),
     [
         (("",), ""),
         (("\n\nforged\r\n{}",), "forged"),
@@ -176,8 +176,8 @@ class Unspeakable:
         (("half a character \ud800",), "half a character \ud800"),
         (("%s and %s", "one"), "%s and %s"),
         (("%d", "none"), "%d"),
-        (("message %r", Unspeakable()), "message %r"),
-        ((Unspeakable(),), "Unspeakable"),
+        (("message %r", Unprintable()), "message %r"),
+        ((Unprintable(),), "Unprintable"),
         ((b"bytes\xff",), "b'bytes\\xff'"),
         (("long " * 10**5,), ("long " * 100)),
     ],
@@ -185,12 +185,16 @@ class Unspeakable:
 )
 @pytest.mark.parametrize("how", [{}, {"stack_info": True}, {"exc_info": True}, {"exc_info": (None, None, None)}])
 def test_every_record_is_one_line(
-    logger: logging.Logger, capsys: pytest.CaptureFixture[str], said: tuple[Any, ...], event: str, how: dict[str, Any]
+    logger: logging.Logger,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[Any, ...],
+    event: str,
+    how: dict[str, Any],
 ) -> None:
     try:
         ExplorerState({}, letter="private")
     except ValueError:
-        logger.error(*said, **how)  # noqa: TRY400 - with and without the error
+        logger.error(*arguments, **how)  # noqa: TRY400 - with and without the error
     (line,) = written(capsys)
     assert line["event"] == event
 
@@ -217,9 +221,9 @@ raise RuntimeError("two\\nlines")
 def test_all_failures_are_logged_as_lines() -> None:
     done = subprocess.run([sys.executable, "-c", _WAYS], capture_output=True, check=False, cwd=ROOT, timeout=SECONDS)
     assert done.stdout == b""
-    said = [json.loads(line) for line in done.stderr.splitlines()]
-    assert [line.get("error") for line in said] == [None] * 2 + ["ValueError", "ZeroDivisionError", "RuntimeError"]
-    assert all(line["event"].endswith("two") for line in said[:2])
+    records = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line.get("error") for line in records] == [None] * 2 + ["ValueError", "ZeroDivisionError", "RuntimeError"]
+    assert all(line["event"].endswith("two") for line in records[:2])
 
 
 def test_repeated_records_are_written_once_per_second(
@@ -230,14 +234,14 @@ def test_repeated_records_are_written_once_per_second(
     for number in range(1000):
         logger.error(f"connection {number} failed")  # noqa: G004 - as libraries do
     logger.error("another place")
-    said = [(line["event"], line.get("repeated")) for line in written(capsys)]
-    assert said == [("connection 0 failed", None), ("another place", None)]
+    events = [(line["event"], line.get("repeated")) for line in written(capsys)]
+    assert events == [("connection 0 failed", None), ("another place", None)]
     now += 1
     logger.setLevel(logging.INFO)
     for _ in range(3):
         logger.info("request")
-    said = [(line["event"], line.get("repeated")) for line in written(capsys)]
-    assert said == [("connection 0 failed", 999), *[("request", None)] * 3]
+    events = [(line["event"], line.get("repeated")) for line in written(capsys)]
+    assert events == [("connection 0 failed", 999), *[("request", None)] * 3]
 
 
 def test_health_follows_the_suite(suite: Path, tmp_path: Path) -> None:
@@ -381,9 +385,9 @@ def test_connections_go_to_the_process_that_built_the_page(suite: Path, tmp_path
                 assert process_of(server, visitor) == process
                 assert f"{COOKIE}=" not in head
         with asking(server, "GET /dashboard HTTP/1.1\r\nHost: localhost\r\n\r\n") as (visitor, head):
-            told = re.search(rf"Set-Cookie: {COOKIE}=(\d); HttpOnly; Path=/; SameSite=Lax", head)
-            assert told
-            assert found[told[1]] == {process_of(server, visitor)}
+            match = re.search(rf"Set-Cookie: {COOKIE}=(\d); HttpOnly; Path=/; SameSite=Lax", head)
+            assert match
+            assert found[match[1]] == {process_of(server, visitor)}
         # Of a process that was replaced, the new one takes the connections.
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: len(workers(server)) == 2 and first not in workers(server))
@@ -452,9 +456,9 @@ def test_panel_serve_offers_health_and_api_as_plugins(suite: Path, tmp_path: Pat
         assert get(f"{server.url}/api/nothing.csv")[0] == 404
         (suite / "measurements.parquet").unlink()
         assert get(f"{server.url}/healthz")[0] == 503
-        code, told = get(f"{server.url}/api/saes.csv")
+        code, body = get(f"{server.url}/api/saes.csv")
         assert code == 503
-        assert "measurements.parquet" in json.loads(told)["error"]
-        assert str(suite.parent) not in told
+        assert "measurements.parquet" in json.loads(body)["error"]
+        assert str(suite.parent) not in body
     finally:
         server.stop()

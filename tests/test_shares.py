@@ -86,13 +86,13 @@ def test_bars_are_as_high_as_their_shares_and_do_not_overlap(store: Store) -> No
     known = rows.dropna(subset="main_share")
     assert (known[SHARES] < 0).any().all() or (known["other_share"] < 0).any(), "the case has nothing below 0"
     layers = data_of(token_shares_plot(rows, theme=LIGHT))
-    for name, said in PARTS.items():
-        drawn = layers[said]
+    for name, title in PARTS.items():
+        drawn = layers[title]
         np.testing.assert_allclose(drawn["top"] - drawn["bottom"], known[name].abs(), atol=1e-9)
         assert ((drawn["bottom"] >= -1e-9) == (known[name].to_numpy() >= 0)).all()
         assert drawn["left"].tolist() == [*range(len(known))]
     stacks = layers["targets"]
-    whole = sum((layers[said]["top"] - layers[said]["bottom"] for said in PARTS.values()), start=0)
+    whole = sum((layers[title]["top"] - layers[title]["bottom"] for title in PARTS.values()), start=0)
     np.testing.assert_allclose(stacks["top"] - stacks["bottom"], whole, atol=1e-9)
     np.testing.assert_allclose(stacks["top"] + stacks["bottom"], 1, atol=1e-9)
     assert stacks["token"].tolist() == known["token"].tolist()
@@ -117,10 +117,10 @@ def test_view_shows_the_means_and_is_hidden_without_projections(store: Store, tm
     layout: Any = view.__panel__()
     head, tokens, table, concepts, _ = layout
     expected = shares_of(evidence())
-    means = ", ".join(f"{said} {percent(expected[name].mean())}" for name, said in PARTS.items())
+    means = ", ".join(f"{title} {percent(expected[name].mean())}" for name, title in PARTS.items())
     apart = int(expected["main_share"].isna().sum())
-    said = f"Mean over {len(expected) - apart} S tokens that the probe finds: {means}."
-    assert f"{said} Omitted: {apart} without a positive projection." in shown_text(head.html)
+    sentence = f"Mean over {len(expected) - apart} S tokens that the probe finds: {means}."
+    assert f"{sentence} Omitted: {apart} without a positive projection." in shown_text(head.html)
     assert (tokens.visible, concepts.visible) == (True, True)
     table._handle_msg({"action": "unfold", "value": None})
     assert len(re.findall(r"<tr><td>", table.html)) == len(expected)
@@ -155,7 +155,7 @@ def test_shares_at_another_tau_need_all_projections(tmp_path: Path) -> None:
         )
 
 
-def said_of_means() -> str:
+def text_of_means() -> str:
     expected = shares_of(evidence()).mean()
     return ", ".join(f"{name} {percent(expected[share])}" for share, name in PARTS.items())
 
@@ -167,7 +167,7 @@ def test_page_shows_shares_and_verdicts_of_every_metric(
     server = serve(suite)
     page = open_page(f"{server.url}/dashboard?page=evidence&metric=fraction-0.3&evidence_verdict=disagree")
     wait_ready(page)
-    expect(part(page, "section").filter(has_text="Who carries S")).to_contain_text(said_of_means())
+    expect(part(page, "section").filter(has_text="Who carries S")).to_contain_text(text_of_means())
     for name in ("token-shares", "concept-shares"):
         wait_figure(page, name)
     table = part(page, "evidence").filter(has_text="Tested tokens of the suite")
@@ -198,7 +198,7 @@ def test_snapshot_shows_the_shares(store: Store, chromium: Browser, tmp_path: Pa
     file = save_snapshot(store, tmp_path / "snapshot.html", metric=metric)
     page = chromium.new_page()
     page.goto(file.as_uri())
-    expect(page.locator("#token-shares-head")).to_contain_text(said_of_means())
+    expect(page.locator("#token-shares-head")).to_contain_text(text_of_means())
     expect(page.locator("#failed")).to_be_hidden()
     for name in ("token-shares", "concept-shares"):
         expect(page.locator(f"#{name}-plot .bk-Figure")).to_be_visible()

@@ -72,11 +72,11 @@ def _expect_concept(store: Store, values: dict[str, Any], held: dict[str, Any]) 
     assert len(table) == len(tested) == len(held["opened"])
     for row, html in zip(tested.itertuples(), table, strict=True):
         cells = re.findall(r'<td class="of-(\w+)"[^>]*>(.*?)</td>', html, re.DOTALL)
-        said = {name: Texts(cell).text.strip() for name, cell in cells}
-        assert said["token"] == visible(row.token)
-        assert said["top_latent"] == str(row.top_latent)
-        assert (said["top_effect"], said["top_cosine"]) == (number(row.top_effect, 2), number(row.top_cosine))
-        assert said["reason"].startswith("absorbed") == bool(row.absorbed)
+        texts = {name: Texts(cell).text.strip() for name, cell in cells}
+        assert texts["token"] == visible(row.token)
+        assert texts["top_latent"] == str(row.top_latent)
+        assert (texts["top_effect"], texts["top_cosine"]) == (number(row.top_effect, 2), number(row.top_cosine))
+        assert texts["reason"].startswith("absorbed") == bool(row.absorbed)
 
 
 def test_atlas_and_search_have_the_numbers_of_the_store(site_store: Store, site: Site) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from queries import Store
 
-_SAID = """() => {
+_TEXTS = """() => {
   const text = (element) => element.textContent.replace(/\\s+/g, " ").trim();
   const within = (id, selector) => [...document.getElementById(id).querySelectorAll(selector)];
   return {
@@ -56,21 +56,21 @@ def test_metric_is_selected_and_shown(open_site: Callable[..., Page], site_store
         )
         page.evaluate("reader.acts.page('evidence')")
         wait_shown(page)
-        said = page.evaluate(_SAID)
-        assert said["headline"] == plain(sentence_html(explored, live=False))
-        assert said["figures"] == plain(figures_html(explored))
+        found = page.evaluate(_TEXTS)
+        assert found["headline"] == plain(sentence_html(explored, live=False))
+        assert found["figures"] == plain(figures_html(explored))
         counts = counted.suite_info
         totals = counts_html(
             counted.shown, counts, absorbed=num_absorbed(counts), own=None, moves=metric == "ig_ablation"
         )
-        assert said["totals"] == plain(totals)
+        assert found["totals"] == plain(totals)
         tested = judged(explored.whole("concept_evidence"), explored.shown)
-        told = {row["token"]: percent(row["fraction"]) if metric in FRACTIONS else row["why"] for row in tested}
-        assert dict(said["rows"]) == told
+        expected = {row["token"]: percent(row["fraction"]) if metric in FRACTIONS else row["why"] for row in tested}
+        assert dict(found["rows"]) == expected
         page.evaluate("reader.acts.page('atlas')")
         wait_shown(page)
-        assert page.evaluate(_SAID)["means"] == plain(means_html(means))
-        seen.add(said["headline"])
+        assert page.evaluate(_TEXTS)["means"] == plain(means_html(means))
+        seen.add(found["headline"])
         expect(page.get_by_role("combobox", name="Metric")).to_have_value(metric)
     assert len(seen) > 2
     # The choice stands in the address, and holds for another page; another suite has its own.

@@ -112,8 +112,8 @@ def test_tour_compares_two_saes(chromium: Browser, tmp_path: Path) -> None:
             expect(page.locator(".ax-tour-ring")).to_be_visible()
             expect(page.get_by_role("dialog", name=step.title)).to_be_visible()
             wait_shown(page)
-            told = {"tour": "does-a-wider-sae-help", "tour_step": str(number)}
-            assert dict(parse_qsl(urlsplit(page.url).query)) == dict(step.state) | told
+            position = {"tour": "does-a-wider-sae-help", "tour_step": str(number)}
+            assert dict(parse_qsl(urlsplit(page.url).query)) == dict(step.state) | position
             if number == 2:
                 page.reload()
                 expect(page.locator("[data-step$=' 2'][data-placed]")).to_be_visible()

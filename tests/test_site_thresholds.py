@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 #: What of a state a page is set to.
 _PLACE = ("page", "suite", "sae", "concept")
 
-_SAID = """() => {
+_TEXTS = """() => {
   const text = (id) => document.getElementById(id).textContent.replace(/\\s+/g, " ").trim();
   const rows = [...document.querySelectorAll("#evidence tr[data-token]")];
   const cell = (row, name) => row.querySelector(`.of-${name}`).textContent.replace(/\\s+/g, " ").trim();
@@ -81,25 +81,25 @@ def test_moved_thresholds_equal_the_servers_results(open_site: Callable[..., Pag
         }
         page.evaluate("(values) => reader.go(values)", values)
         wait_shown(page)
-        said = page.evaluate(_SAID)
-        assert said["headline"] == plain(sentence_html(model, live=False))
-        assert said["figures"] == plain(figures_html(model))
-        assert said["lists"] == plain(lists)
+        found = page.evaluate(_TEXTS)
+        assert found["headline"] == plain(sentence_html(model, live=False))
+        assert found["figures"] == plain(figures_html(model))
+        assert found["lists"] == plain(lists)
         names = re.findall(r'aria-label="((?:Split|Absorbing) latent [^"]*)"', lists)
-        assert said["names"] == [unescape(name) for name in names]
-        assert said["cells"] == [f"{cell['name']}: {cell['label']}" for cell in cells]
-        assert said["shades"] == [cell["shade"] for cell in cells]
-        assert {token: why for token, (_, why) in said["verdicts"].items()} == {
+        assert found["names"] == [unescape(name) for name in names]
+        assert found["cells"] == [f"{cell['name']}: {cell['label']}" for cell in cells]
+        assert found["shades"] == [cell["shade"] for cell in cells]
+        assert {token: why for token, (_, why) in found["verdicts"].items()} == {
             row["token"]: row["why"] for row in tested
         }
-        assert {token: verdict.startswith("absorbed") for token, (verdict, _) in said["verdicts"].items()} == {
+        assert {token: verdict.startswith("absorbed") for token, (verdict, _) in found["verdicts"].items()} == {
             row["token"]: bool(row["absorbed"]) for row in tested
         }
         if sae == saes[0]:  # of the others no cosines are drawn
             drawn = [set(glyphs(page, "cosine")[nth]["data"]["latent"]) for nth in (SPLIT, ABSORBING)]
             split = set(model.split_latents["latent"])
             assert drawn == [split, set(model.absorbing_latents["latent"]) - split]
-        seen.add(said["headline"])
+        seen.add(found["headline"])
     assert len(seen) > 12
     # The slider does the same, and what is moved can be taken back.
     page.locator("[data-threshold=effect_margin]").fill("4")
@@ -141,8 +141,8 @@ def test_atlas_follows_moved_thresholds(open_site: Callable[..., Page], site_sto
         )
         wait_shown(page)
         wait_figure(page, "absorption-heatmap")
-        said = page.evaluate(_ATLAS)
-        rows = dict(zip(said["labels"], zip(*said["rows"], strict=True), strict=True))
+        texts = page.evaluate(_ATLAS)
+        rows = dict(zip(texts["labels"], zip(*texts["rows"], strict=True), strict=True))
         means = model.sae_means.to_dict("records")
         assert list(rows["Rate"]) == [percent(row["absorption_rate"]) for row in means]
         assert list(rows["± letters"]) == [percent(row["absorption_sd"]) for row in means]
@@ -151,10 +151,10 @@ def test_atlas_follows_moved_thresholds(open_site: Callable[..., Page], site_sto
         assert {name: texts[-1] for name, texts in rows.items() if name in table and name != "Rate"} == {
             name: text.strip() for name, text in table.items() if name in rows and name != "Rate"
         }
-        assert said["legend"] == plain(re.search(r'<div class="legend">.*?</div>', map_head_html(model), re.DOTALL)[0])  # type: ignore[index]
+        assert texts["legend"] == plain(re.search(r'<div class="legend">.*?</div>', map_head_html(model), re.DOTALL)[0])  # type: ignore[index]
         highest = highest_cells(model)
         assert highest is not None
-        assert said["highest"] == [str(text) for row in highest.rows() for text in row]
+        assert texts["highest"] == [str(text) for row in highest.rows() for text in row]
         for name, draw in {
             "absorption-heatmap": map_drawing(model),
             **{panel: panel_drawing(model, panel) for panel in ("absorption-vs-l0", "splits-vs-l0")},

@@ -255,8 +255,8 @@ def test_missing_tables_are_named(tmp_path: Path) -> None:
     bare = write_tiny_suite(tmp_path / "bare", cosines=False, examples=False, activations=False, without=without)
     with open_store(bare) as store:
         snapshot = Snapshot(save_snapshot(store, tmp_path / "bare.html", **SAE))
-    said = "the cosines of this SAE; text, output tokens and histograms of its latents; scores of k-sparse probes"
-    assert f"not in this snapshot: {said}.</p>" in snapshot.text
+    missing = "the cosines of this SAE; text, output tokens and histograms of its latents; scores of k-sparse probes"
+    assert f"not in this snapshot: {missing}.</p>" in snapshot.text
     assert not len(snapshot.cosines("s"))
     assert snapshot.concept("s")["bars"] is None
     assert "This suite stores no cosines for this SAE" in snapshot.concept("s")["no_plot"]

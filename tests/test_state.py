@@ -386,14 +386,14 @@ FORMER_LINKS: dict[tuple[tuple[str, Any], ...], dict[str, Any]] = {
 
 @pytest.mark.parametrize("former", FORMER | FORMER_LINKS, ids=lambda former: urlencode(dict(former)))
 def test_former_keys_and_values_keep_their_meaning(former: tuple[tuple[str, Any], ...]) -> None:
-    said, meant = dict(former), (FORMER | FORMER_LINKS)[former]
+    values, meant = dict(former), (FORMER | FORMER_LINKS)[former]
     linked = ExplorerState(CHOICES)
-    assert linked.from_query(urlencode(said)) == []
+    assert linked.from_query(urlencode(values)) == []
     ways = [linked]
     if former in FORMER:
         applied = ExplorerState(CHOICES)
-        assert applied.apply(said) == []
-        ways += [applied, ExplorerState(CHOICES, **said)]
+        assert applied.apply(values) == []
+        ways += [applied, ExplorerState(CHOICES, **values)]
     for state in ways:
         assert {name: getattr(state, name) for name in meant} == meant
         # It is written in today's words, which say the same.
@@ -567,25 +567,25 @@ def test_any_text_in_the_url_is_accepted_or_named(values: dict[str, str], start:
     sentences = state.from_query(urlencode(values))
     for name, text in values.items():
         called = "concept" if name == "letter" and "concept" not in values else name
-        said = [sentence for sentence in sentences if sentence.partition(" = ")[0] == called]
+        messages = [sentence for sentence in sentences if sentence.partition(" = ")[0] == called]
         if name not in READ:
-            assert not said
+            assert not messages
             assert f"'{name}'" in sentences[-1]
             continue
-        assert len(said) <= 1
+        assert len(messages) <= 1
         says_it = {**dict.fromkeys(ATTRIBUTES, "sae"), "letter": "concept", "family": "concept"}.get(name)
         if says_it in values:
-            assert said[0].endswith(f"is omitted, for {says_it} says it")
+            assert messages[0].endswith(f"is omitted, for {says_it} says it")
         elif name == "family" and "letter" in values:
             continue  # the letter counts
         elif name in (*PLACE, "metric") and not text:
-            assert not said
-        elif name == "other_sae" and said:
+            assert not messages
+        elif name == "other_sae" and messages:
             assert state.other_sae is None
         elif name == "other_suite" and text == state.suite:
-            assert (state.other_suite, said) == (None, [])
+            assert (state.other_suite, messages) == (None, [])
         else:
-            assert (shown_by(state, name) == meant(name, text)) == (not said), (name, text, said)
+            assert (shown_by(state, name) == meant(name, text)) == (not messages), (name, text, messages)
     assert len(sentences) <= len(values)
     assert all(len(sentence) < 500 for sentence in sentences)
     assert unnamed == {name: getattr(state, name) for name in unnamed}

@@ -62,22 +62,22 @@ def test_intervals_contain_the_truth_in_about_95_percent_of_cases(seeds: int, co
 def test_detectable_difference_is_found_with_a_power_of_80_percent() -> None:
     """Approximately: with three seeds, it is itself uncertain."""
     random = np.random.default_rng(6)
-    said, told = [], {True: 0, False: 0}
+    detectable_differences, num_found = [], {True: 0, False: 0}
     for _ in range(REPEATS):
         found = mean_difference(*simulated(random, seeds=3, concepts=26, difference=0.0, between=0.02))
         assert found is not None
         assert found.detectable is not None
-        said.append(found.detectable)
-    typical = float(np.mean(said))
-    for is_there in told:
+        detectable_differences.append(found.detectable)
+    typical = float(np.mean(detectable_differences))
+    for is_there in num_found:
         for _ in range(REPEATS):
             difference = typical * is_there
             found = mean_difference(*simulated(random, seeds=3, concepts=26, difference=difference, between=0.02))
             assert found is not None
             assert found.low is not None
-            told[is_there] += found.low > 0
-    assert 0.6 <= told[True] / REPEATS <= 0.9
-    assert told[False] / REPEATS <= 0.05
+            num_found[is_there] += found.low > 0
+    assert 0.6 <= num_found[True] / REPEATS <= 0.9
+    assert num_found[False] / REPEATS <= 0.05
 
 
 def test_pairing_concepts_narrows_the_interval() -> None:

@@ -560,7 +560,7 @@ def _be_a_folder(file: Path) -> None:
 COSINES = "cosines/l0-w1000-l0-10.parquet"
 
 #: What is done to a good suite; the file that the message names, and words of it.
-SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
+DAMAGED: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "missing parquet": (lambda folder: (folder / "k_sparse.parquet").unlink(), "k_sparse.parquet", "missing"),
     "missing cosines of one SAE": (lambda folder: (folder / COSINES).unlink(), COSINES, "missing"),
     "parquet is a folder": (
@@ -662,21 +662,19 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "name",
     ),
 }
-_MEND = re.compile(
-    r"restore|import (the suite )?again|fix|remove it from|every suite needs it|a suite is a folder with"
-)
+_FIX = re.compile(r"restore|import (the suite )?again|fix|remove it from|every suite needs it|a suite is a folder with")
 
 
-@pytest.mark.parametrize("case", SPOILT)
+@pytest.mark.parametrize("case", DAMAGED)
 def test_invalid_suite_is_reported_in_one_line_with_a_fix(own: Path, case: str) -> None:
-    spoil, file, words = SPOILT[case]
+    spoil, file, words = DAMAGED[case]
     spoil(own)
     with pytest.raises(SuiteError) as failure:
         Store(own)
     message = str(failure.value)
     assert message.startswith(str(own / file)), message
     assert re.search(words, message), message
-    assert _MEND.search(message), message
+    assert _FIX.search(message), message
     assert len(message.splitlines()) == 1
 
 

@@ -116,7 +116,7 @@ def test_verdicts_of_a_token_match_the_files(store: Store, files: dict[str, File
     assert pairs == {(sae, concept) for sae in there.saes["sae"] for concept in there.concepts_of(token)}
     assert len(pairs) == len(rows)
     by_ablation = there.by_ablation
-    told = by_ablation.set_index(["sae", "concept", "token"])
+    stored = by_ablation.set_index(["sae", "concept", "token"])
     split = there.measurements.groupby(["sae", "concept"])["split_latents"].first()
     measured = there.measurements[there.measurements["metric"].fillna("ig_ablation") == "ig_ablation"]
     of_pair = measured.set_index(["sae", "concept"])
@@ -124,11 +124,11 @@ def test_verdicts_of_a_token_match_the_files(store: Store, files: dict[str, File
     is_test = bool(there.tokens.loc[there.tokens["token"] == token, "is_test"].iloc[0])
     for row in rows.itertuples():
         key = (row.sae, row.concept, token)
-        assert row.is_tested == (key in told.index), key
+        assert row.is_tested == (key in stored.index), key
         latents = split.get((row.sae, row.concept))
         assert same_number(row.num_split_latents, None if latents is None else len(latents)), key
         if row.is_tested:
-            own = told.loc[key]
+            own = stored.loc[key]
             assert row.absorbed == own["is_absorption"] == row.published, key
             assert row.top_latent == own["top_latent"]
             assert row.top_effect == pytest.approx(own["top_effect"])
@@ -387,7 +387,7 @@ def test_similar_tokens_are_offered(tiny: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("without", "has_activations", "said"),
+    ("without", "has_activations", "message"),
     [
         ((), False, "This suite stores no activations on the vocabulary"),
         (("tested_tokens",), True, "This suite stores no tested tokens, so there are no verdicts."),
@@ -395,12 +395,12 @@ def test_similar_tokens_are_offered(tiny: Store) -> None:
     ],
 )
 def test_missing_data_of_a_suite_is_stated(
-    tmp_path: Path, without: tuple[str, ...], *, has_activations: bool, said: str
+    tmp_path: Path, without: tuple[str, ...], *, has_activations: bool, message: str
 ) -> None:
     folder = write_tiny_suite(tmp_path / "tiny", without=without, activations=has_activations)
     with Store(folder) as store:
         shown = Shown(store, AWKWARD[0])
-        assert said in shown.text
+        assert message in shown.text
         assert shown.model.error == ""
         rows = ask(store, "token_roles", of_token("tiny", AWKWARD[0]))
         if not has_activations:

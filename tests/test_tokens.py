@@ -119,10 +119,10 @@ def test_every_page_has_its_own_session(url: str) -> None:
 
 def test_token_contains_only_the_explorers_cookies_and_no_headers(url: str) -> None:
     sent = {"Cookie": "session=secret; ax_dark=1; ax_open=splits; ax_else=2; user=me", "Authorization": "Basic secret"}
-    told = contents(token_from(url, **sent, X_Forwarded_User="me"))
-    assert told["cookies"] == {"ax_dark": "1", "ax_open": "splits"}
-    assert told["headers"] == {}
-    assert set(told) == {"session_id", "session_expiry", "headers", "cookies", "arguments", "app_path"}
+    payload = contents(token_from(url, **sent, X_Forwarded_User="me"))
+    assert payload["cookies"] == {"ax_dark": "1", "ax_open": "splits"}
+    assert payload["headers"] == {}
+    assert set(payload) == {"session_id", "session_expiry", "headers", "cookies", "arguments", "app_path"}
 
 
 def test_list_of_cookies_matches_those_that_are_read() -> None:
@@ -195,12 +195,12 @@ def test_session_has_one_connection_at_a_time(url: str) -> None:
     async def attack() -> None:
         closed = asyncio.Event()
 
-        def hear(message: str | bytes | None) -> None:
+        def on_message(message: str | bytes | None) -> None:
             if message is None:
                 closed.set()
 
         async def connect() -> WebSocketClientConnection:
-            return await websocket_connect(request, subprotocols=["bokeh", token], on_message_callback=hear)
+            return await websocket_connect(request, subprotocols=["bokeh", token], on_message_callback=on_message)
 
         token = token_from(url)
         page = await connect()

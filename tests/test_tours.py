@@ -74,7 +74,7 @@ text = "t"
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ((("place = 1", "place"),), "t.toml: is not TOML"),
         ((('title = "T"\n', ""),), "t.toml: title: field required"),
@@ -86,13 +86,13 @@ text = "t"
         ((("case.sae ", "case.sea "),), "t.toml: 'dict object' has no attribute 'sea'"),
     ],
 )
-def test_errors_of_a_tour_file_are_one_line(store: Store, changes: tuple[tuple[str, str], ...], said: str) -> None:
+def test_errors_of_a_tour_file_are_one_line(store: Store, changes: tuple[tuple[str, str], ...], message: str) -> None:
     text = _GOOD
     for before, after in changes:
         text = text.replace(before, after)
-    with pytest.raises(TourError, match=f"^{re.escape(said)}") as told:
+    with pytest.raises(TourError, match=f"^{re.escape(message)}") as error:
         render_tour(store, SWEEPS.name, read_tour("t", text))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 # --- What they tell ------------------------------------------------------------------------------------------------
@@ -124,11 +124,11 @@ def test_numbers_match_the_store(store: Store) -> None:
         "width < width_wide and 0.75 * l0 <= l0_wide <= 1.25 * l0"
     )
     best = pairs.sort_values("num_absorbed_wide").iloc[-1]
-    told = _text(store, SWEEPS.name, "does-a-wider-sae-help")
-    assert f"The mean rate is {best.absorption_rate:.1%}" in told
-    assert f"{best.absorption_rate_wide:.1%}" + " on B" in told
+    text = _text(store, SWEEPS.name, "does-a-wider-sae-help")
+    assert f"The mean rate is {best.absorption_rate:.1%}" in text
+    assert f"{best.absorption_rate_wide:.1%}" + " on B" in text
     higher = (pairs["absorption_rate_wide"] > pairs["absorption_rate"]).sum()
-    assert f"This suite has {len(pairs)} such pairs. The wider SAE has the higher rate in {higher} of them" in told
+    assert f"This suite has {len(pairs)} such pairs. The wider SAE has the higher rate in {higher} of them" in text
 
     # And the concept beside letters that exceeds chance most, from the rates of each family by each metric.
     suite, most = ARCHITECTURES.name, (0.0, 0.0)
@@ -144,12 +144,12 @@ def test_numbers_match_the_store(store: Store) -> None:
     case = ask(store, "telling_case", suite=SWEEPS.name).iloc[0]
     place = {"suite": SWEEPS.name, "sae": case.sae, "concept": case.concept}
     absorbing = ask(store, "absorbing_latents", **place).set_index("latent")
-    told = _text(store, SWEEPS.name, "first-absorbed-word")
+    text = _text(store, SWEEPS.name, "first-absorbed-word")
     token = rendered_tour(store, SWEEPS.name, "first-absorbed-word").steps[-1].state["evidence_token"]
     assert token in [each.strip() for each in absorbing.loc[case.latent, "tokens"]]
-    assert f"is absorbed by latent {case.latent}." in told
+    assert f"is absorbed by latent {case.latent}." in text
     summary = store.fetch("summary", **place, family=FAMILY, **DECIDING).iloc[0]
-    assert f"{summary.num_absorbed} of the tested words are absorbed, by {summary.num_absorbing_latents} differ" in told
+    assert f"{summary.num_absorbed} of the tested words are absorbed, by {summary.num_absorbing_latents} differ" in text
 
 
 def test_every_suite_renders_tours_or_gives_a_reason(tmp_path: Path) -> None:
@@ -172,12 +172,12 @@ def test_every_suite_renders_tours_or_gives_a_reason(tmp_path: Path) -> None:
 
 
 def test_page_without_a_server_offers_tours_with_most_steps(store: Store) -> None:
-    told = rendered_tour(store, SWEEPS.name, "does-a-wider-sae-help")
-    kept = with_existing_steps(told, lambda step: step.at != "pair")
+    tour = rendered_tour(store, SWEEPS.name, "does-a-wider-sae-help")
+    kept = with_existing_steps(tour, lambda step: step.at != "pair")
     assert kept is not None
-    assert kept.steps == tuple(step for step in told.steps if step.at != "pair")
+    assert kept.steps == tuple(step for step in tour.steps if step.at != "pair")
     # A snapshot of the wide SAE has two steps of the comparison.
-    assert with_existing_steps(told, lambda step: step.state["page"] == "explore") is None
+    assert with_existing_steps(tour, lambda step: step.state["page"] == "explore") is None
 
 
 def test_address_opens_its_step(store: Store) -> None:

@@ -110,7 +110,7 @@ def test_absorbed_counts_agree_everywhere(stores: dict[str, Store], kind: str, p
 FACETS = dict.fromkeys(("facet_saes", "facet_concept", "facet_latent"))
 
 
-SAID = {
+SENTENCES = {
     "tokens": r"\d+ of [\d,]+ tested tokens of 8 SAEs are absorbed, by \d+ latents",
     "published": "75 words of 1 SAE are absorbed, as published",
     "mixed": r"4 of 11 tested tokens of 1 SAE .* A further 3 words are absorbed as published",
@@ -123,10 +123,10 @@ SAID = {
 def test_evidence_distinguishes_counted_and_published_numbers(stores: dict[str, Store], kind: str) -> None:
     model = Explorer(stores[kind], page="evidence").model
     head: Any = EvidenceHead(model).__panel__()
-    said = shown_text(head.html, "")
-    assert re.search(SAID[kind], said), said
-    assert not re.search(r"\b0 of 0\b|[–-] of|nan|None", said), said
-    of_tokens = "Click a token" in said
+    text = shown_text(head.html, "")
+    assert re.search(SENTENCES[kind], text), text
+    assert not re.search(r"\b0 of 0\b|[–-] of|nan|None", text), text
+    of_tokens = "Click a token" in text
     assert of_tokens == (kind in ("tokens", "mixed"))
 
 
@@ -175,13 +175,13 @@ def test_differences_of_thresholds_are_named(tmp_path: Path, own: dict[str, floa
         for moved in (False, True):
             if moved:
                 model.state.tau = 0.1
-            said = side._head.html
-            assert ("differs from this suite's own" in said) == moved
-            assert "from the paper" not in said.replace("than the paper", "")
-            assert ("measured with other thresholds than the paper's" in said) == bool(own)
+            text = side._head.html
+            assert ("differs from this suite's own" in text) == moved
+            assert "from the paper" not in text.replace("than the paper", "")
+            assert ("measured with other thresholds than the paper's" in text) == bool(own)
             for name, value in own.items():
-                assert f"{name.replace('_', ' ')} {value:.3f}" in said
-                assert f"(paper: {getattr(Thresholds(), name):.3f})" in said
+                assert f"{name.replace('_', ' ')} {value:.3f}" in text
+                assert f"(paper: {getattr(Thresholds(), name):.3f})" in text
 
 
 def test_saes_of_unknown_l0_are_not_on_l0_axes_and_have_no_negative_l0(tmp_path: Path) -> None:
@@ -202,10 +202,10 @@ def test_saes_of_unknown_l0_are_not_on_l0_axes_and_have_no_negative_l0(tmp_path:
             figure = hv.render(atlas.drawing(name)().draw(), backend="bokeh")
             for axis in (figure.x_range, figure.y_range):
                 assert axis.start < axis.end, name
-            assert_unknown_l0s_are_said(figure)
+            assert_unknown_l0s_are_labelled(figure)
         cells = hv.render(HeatMapView(model).drawing()().draw(), backend="bokeh")
         assert list(cells.xaxis[0].major_label_overrides.values()) == [sae.short for sae in model.state.saes]
-        assert_unknown_l0s_are_said(cells)
+        assert_unknown_l0s_are_labelled(cells)
 
 
 def test_gained_and_lost_tokens_are_unknown_without_tokens(stores: dict[str, Store]) -> None:
@@ -221,15 +221,15 @@ def test_gained_and_lost_tokens_are_unknown_without_tokens(stores: dict[str, Sto
     assert not re.search(r"\((?:0|nan)\)|nan", html)
 
 
-def assert_unknown_l0s_are_said(figure: Any) -> None:
+def assert_unknown_l0s_are_labelled(figure: Any) -> None:
     """Check the contents of each tooltip."""
     for tool in figure.select(HoverTool):
         fields = dict(re.findall(r">(L0|SAE)</span><span>@\{?(\w+)", tool.tooltips))
         assert "SAE" in fields
         for renderer in tool.renderers:
             data = renderer.data_source.data
-            assert all("L0 unknown" in said for said in data[fields["SAE"]])
-            assert all(str(said).startswith("unknown") for said in data.get(fields.get("L0"), ()))
+            assert all("L0 unknown" in text for text in data[fields["SAE"]])
+            assert all(str(text).startswith("unknown") for text in data.get(fields.get("L0"), ()))
 
 
 @pytest.mark.parametrize("kind", ["published", "uncounted", "unprobed"])
@@ -294,9 +294,9 @@ def test_headings_show_known_counts(stores: dict[str, Store], kind: str) -> None
             f"Tokens tested for {letter.upper()}": summary["num_tested"],
             "Tested tokens of the suite": info["n_tested_tokens"],
         }
-        said = lists.html + tested.html + suite.html
+        text = lists.html + tested.html + suite.html
         assert {
-            title: re.search(rf"{title}(?: \(([\d,]+)\))?\s*</(?:button|h2)>", said)[1]  # type: ignore[index]
+            title: re.search(rf"{title}(?: \(([\d,]+)\))?\s*</(?:button|h2)>", text)[1]  # type: ignore[index]
             for title in known
         } == {title: None if pd.isna(count) else f"{int(count):,}" for title, count in known.items()}
         assert ("No token was tested" in tested.html) == (summary["num_tested"] == 0)

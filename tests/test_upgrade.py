@@ -30,7 +30,7 @@ SAES = {"l0-w1000-l0-10": (0, 1000, 10), "l3-w1000-l0-40": (3, 1000, 40), "l3-w1
     "l3-w1000-2": (3, 1000, -2)
 }
 #: What the first layout does not tell.
-_TOLD_SINCE = ["seed", "num_tokens"]
+_ADDED_SINCE = ["seed", "num_tokens"]
 FIRST = Path(__file__).parent / "layout_1" / "tiny"
 
 
@@ -65,7 +65,7 @@ def test_every_query_returns_the_same_after_the_upgrade(stores: tuple[Store, Sto
             if name == "layer_cosines":  # of two SAEs of the same width and no known L0, any may come first
                 answers = [answer.sort_values([*answer], ignore_index=True) for answer in answers]
             # That an SAE has a seed, the first layout says beside the further ones only.
-            pd.testing.assert_frame_equal(*(answer.drop(columns=_TOLD_SINCE, errors="ignore") for answer in answers))
+            pd.testing.assert_frame_equal(*(answer.drop(columns=_ADDED_SINCE, errors="ignore") for answer in answers))
 
 
 def test_upgraded_suite_is_valid_and_keeps_other_files(first: Path, second: Path) -> None:
@@ -132,7 +132,7 @@ def _change(folder: Path, **columns: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"sae": "L0-W1000"}, "L0-W1000: sae: only small letters, digits, dots, underscores and hyphens are allowed"),
         (
@@ -148,7 +148,7 @@ def _change(folder: Path, **columns: object) -> None:
     ],
 )
 def test_inconsistent_table_of_saes_is_refused_in_one_line(
-    second: Path, tmp_path: Path, changed: dict[str, object], said: str
+    second: Path, tmp_path: Path, changed: dict[str, object], message: str
 ) -> None:
     folder = tmp_path / "tiny"
     shutil.copytree(second, folder)
@@ -156,7 +156,7 @@ def test_inconsistent_table_of_saes_is_refused_in_one_line(
     with pytest.raises(SuiteError) as refused:
         Store(folder)
     assert str(refused.value).startswith(f"{folder}/saes.parquet: ")
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
     assert [str(problem) for problem in check_suite(folder)] == [f"manifest.json: {refused.value}"]
 
@@ -171,7 +171,7 @@ def test_first_layout_can_be_read(first: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"l0": 10}, "sae l0-w1000-l0-10 occurs twice"),
         ({"layer": -1}, "saes.1.layer: Input should be greater than or equal to 0"),
@@ -181,7 +181,7 @@ def test_first_layout_can_be_read(first: Path) -> None:
     ],
 )
 def test_inconsistent_manifest_of_the_first_layout_is_refused_in_one_line(
-    first: Path, tmp_path: Path, change: dict[str, object], said: str
+    first: Path, tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     folder = Path(shutil.copytree(first, tmp_path / "tiny"))
     manifest = json.loads((folder / MANIFEST).read_text())
@@ -190,7 +190,7 @@ def test_inconsistent_manifest_of_the_first_layout_is_refused_in_one_line(
     (folder / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(SuiteError) as refused:
         Store(folder)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert str(refused.value).startswith(f"{folder}/{MANIFEST}: ")
     assert "\n" not in str(refused.value)
 

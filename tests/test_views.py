@@ -101,10 +101,12 @@ def test_every_way_to_select_an_sae_updates_state_and_widgets(go: Callable[..., 
             assert state.chosen_sae == sae, (start, end)
             for name in ("layer", "width", "l0"):
                 html = root.select_one({"name": name}).data.html
-                told = dict(re.findall(rf'data-action="{name}" data-value="(.*?)" aria-checked="(true|false)"', html))
+                choices = dict(
+                    re.findall(rf'data-action="{name}" data-value="(.*?)" aria-checked="(true|false)"', html)
+                )
                 labels = value_labels(name, state.options[name])
-                assert [label.rstrip("*") for label in told] == list(labels.values())
-                (chosen,) = (label for label, is_chosen in told.items() if is_chosen == "true")
+                assert [label.rstrip("*") for label in choices] == list(labels.values())
+                (chosen,) = (label for label, is_chosen in choices.items() if is_chosen == "true")
                 assert chosen.rstrip("*") == labels[getattr(sae, name)], (start, end)
 
 

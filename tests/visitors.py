@@ -69,8 +69,8 @@ def token_from(url: str, path: str = f"/dashboard?{QUERY}", **sent: str) -> str:
 
 def contents(token: str) -> dict[str, Any]:
     """Return the decoded contents of a token."""
-    told = json.loads(_base64_decode(token.partition(".")[0]))
-    return told | json.loads(decompress(_base64_decode(told.pop("__bk__zlib_"))))
+    payload = json.loads(_base64_decode(token.partition(".")[0]))
+    return payload | json.loads(decompress(_base64_decode(payload.pop("__bk__zlib_"))))
 
 
 @contextmanager
