@@ -51,7 +51,7 @@ def _violations(where: Locator, options: dict[str, Any]) -> list[str]:
     ]
 
 
-# Each opens something, and returns the part to look at then.
+# Each opens something, and returns the part to check then.
 
 
 def _nothing(page: Page) -> Locator:
@@ -117,8 +117,8 @@ def _drawer(page: Page) -> Locator:
     return page.locator(".ax-sidebar")
 
 
-#: By window: its width, and addresses, each with what is opened there one after the other. What opens over any page is
-#: opened over the one that has least beside it.
+#: By page: the width of the window, and addresses with the actions to perform on each in turn. Dialogs that any page can
+#: open are opened on the page with the fewest other contents.
 _VISITS: dict[str, tuple[int, dict[str, tuple[Callable[[Page], Locator], ...]]]] = {
     "Explore": (1440, {"letter=s&tau=0.05": (_nothing, _open_all)}),
     "other pages": (

@@ -87,7 +87,7 @@ def test_results_are_imported_once_into_the_cache(results: Path, tmp_path: Path)
     assert json.loads(first.stdout)["n_saes"] == N_SAES
     assert f"{results}: imported; " in first.stderr
     assert run("info", results, "--json").stderr == ""
-    # The same content elsewhere is the same entry, changed content another.
+    # Equal content elsewhere shares the entry; changed content has another one.
     copy = shutil.copytree(results, tmp_path / "elsewhere/mine")
     assert info(copy)["suite"] == "mine"
     assert [(each["name"], each["source"]) for each in entries()] == [("mine", str(results))]
@@ -134,7 +134,7 @@ def test_folder_of_several_suites_is_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.zip").write_bytes(b"PK broken")
     assert refused(tmp_path / "broken.zip").startswith(f"{tmp_path}/broken.zip: cannot be unpacked")
     assert not (tmp_path / "cache/suites").exists() or not entries()
-    # Several suites are named, for one command shows one.
+    # With several suites, the error lists them, because the command shows one.
     for name in ("one", "two"):
         write_tiny_suite(tmp_path / "both" / name, name=name)
     assert refused(tmp_path / "both").endswith(
@@ -150,7 +150,7 @@ def test_archive_at_a_url_is_imported(remote: Remote, path: str) -> None:
     assert info(remote.url + path)["n_saes"] == N_SAES
     fetched = len(remote.requests)
     assert info(remote.url + path)["suite"] == "mine"
-    assert len(remote.requests) - fetched <= 2  # it is looked at, not fetched
+    assert len(remote.requests) - fetched <= 2  # requests that check the file, without a download
     (entry,) = entries()
     assert entry["source"] == remote.url + path.partition("?")[0]
     assert not list((cache_module.folder() / "downloads").iterdir())
@@ -159,7 +159,7 @@ def test_archive_at_a_url_is_imported(remote: Remote, path: str) -> None:
 @pytest.mark.parametrize("has_ranges", [True, False])
 def test_interrupted_download_is_resumed(remote: Remote, has_ranges: bool) -> None:  # noqa: FBT001 - pytest hands it over
     remote.has_ranges = has_ranges
-    # The first answer is to the look at what lies there.
+    # The first response answers the request that checks the file.
     remote.faults["/mine.zip"] = [0, 2 * PIECE, 503, PIECE]
     assert info(f"{remote.url}/mine.zip")["n_saes"] == N_SAES
     assert f"bytes={2 * PIECE}-" in remote.asked("/mine.zip")
@@ -224,7 +224,9 @@ def test_copy_is_shown_if_the_server_is_unreachable(remote: Remote, tmp_path: Pa
         gone = other.url
     assert refused(f"{gone}/mine.zip") == f"{gone}/mine.zip: no connection to its server"
     remote.faults["/mine.zip"] = []
-    for file in (cache_module.folder() / "addresses").iterdir():  # as if the one had been fetched from the other
+    for file in (
+        cache_module.folder() / "addresses"
+    ).iterdir():  # as if it had been downloaded from the unreachable server
         file.rename(file.with_stem(cache_module.digest(_address(f"{gone}/mine.zip"))))
     shown = run("info", f"{gone}/mine.zip")
     assert shown.exit_code == 0
@@ -247,7 +249,7 @@ def test_hugging_face_repository_is_imported(remote: Remote, monkeypatch: pytest
     paths = [path for path, _, _ in remote.requests]
     assert f"/api/datasets/me/mine/tree/{COMMIT}" in paths
     assert "/hub/weights.pt" not in paths
-    # The token goes to the hub, not to where it leads.
+    # The token is sent to the hub, not to the target of its redirect.
     assert {rights for path, _, rights in remote.requests if path.startswith("/hub/")} == {""}
     assert info(f"hf://datasets/me/mine@main/{results_file(FULL)}")["n_saes"] == 1
     assert info("hf://datasets/me/mine/eval_results")["n_saes"] == N_SAES
@@ -293,7 +295,7 @@ def test_one_process_fills_an_entry_and_others_wait(results: Path, monkeypatch: 
 
     def import_results(*arguments: Any, **options: Any) -> Any:
         calls.append(arguments)
-        assert waits.wait(60)  # until the other one has come
+        assert waits.wait(60)  # until the other process has arrived
         return really(*arguments, **options)
 
     def progress(what: str, *_: int) -> None:
@@ -316,7 +318,7 @@ def test_interrupted_import_downloads_nothing_again(remote: Remote, monkeypatch:
         assert refused(f"{remote.url}/mine.zip") == "interrupted; run the same command again to continue"
     asked = len(remote.asked("/mine.zip"))
     assert info(f"{remote.url}/mine.zip")["n_saes"] == N_SAES
-    assert len(remote.asked("/mine.zip")) == asked + 1  # the look at what lies there
+    assert len(remote.asked("/mine.zip")) == asked + 1  # the request that checks the file
 
 
 def test_clear_removes_unused_entries(results: Path, cache: Path) -> None:
@@ -325,7 +327,7 @@ def test_clear_removes_unused_entries(results: Path, cache: Path) -> None:
     kept = run("cache", "clear")
     assert kept.exit_code == 1
     assert "Kept, because another process uses it:\n  mine\n" in kept.stdout
-    os.close(cache_module._HELD.pop(cache / "suites" / key))  # as when that process ends
+    os.close(cache_module._HELD.pop(cache / "suites" / key))  # as at the end of that process
     assert run("cache", "clear", "other").stderr.startswith(
         "absorption-explorer: no entry of the cache is called other"
     )

@@ -145,7 +145,7 @@ def test_sae_and_letter_are_given_as_in_links_and_thresholds_default_to_the_suit
         "effect_margin": 1.0,
     }
     assert named["rows"]
-    alone = json.loads(get(url, "cosines.json", suite="other", letter="s").body)  # of a suite that has one SAE only
+    alone = json.loads(get(url, "cosines.json", suite="other", letter="s").body)  # of a suite with a single SAE
     assert alone["parameters"]["sae"] == "l0-w1000-l0-10"
 
 
@@ -265,7 +265,7 @@ def test_too_many_simultaneous_queries_are_refused_and_the_server_continues(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = Held(monkeypatch)
-    monkeypatch.setattr(api, "PER_VISITOR", 4)  # as many as have a thread
+    monkeypatch.setattr(api, "PER_VISITOR", 4)  # the number of threads
     with ThreadPoolExecutor(4) as visitor:
         waiting = [visitor.submit(get, url, "saes.json") for _ in range(4)]
         for _ in waiting:
@@ -381,7 +381,7 @@ def test_tables_lists_the_queries_and_ask_runs_them(store: Store) -> None:
         }
         with pytest.raises(QuestionError, match=why):
             explorer.ask(store, name, **wanted)  # type: ignore[arg-type]
-    pd.testing.assert_frame_equal(  # what is None is as good as not given, not unknown
+    pd.testing.assert_frame_equal(  # None means omitted, not unknown
         explorer.ask(store, "split_latents", **chosen, tau=None), explorer.ask(store, "split_latents", **chosen)
     )
     with explorer.open_store(store.suites["other"].root) as other:

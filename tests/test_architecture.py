@@ -17,7 +17,7 @@ from tests.tiny_suite import write_tiny_suite
 ROOT = Path(__file__).parents[1]
 ROOMS = ("queries", "ingest", "measure", "explorer")
 
-#: From the ground up: what stands on a floor may use its own floor and those below.
+#: Layers of packages from the bottom up: a package may import those of its own layer and of lower ones.
 FLOORS = (
     ("queries",),
     ("explorer.model",),
@@ -27,13 +27,13 @@ FLOORS = (
     ("dashboard",),
 )
 
-#: The rooms that use the state and the plots, and are not known to them.
+#: Packages that use the state and the plots, and are not imported by them.
 ABOVE_STATE = tuple(room for floor in FLOORS[1:] for room in floor)
 
-#: What the extra `measure` brings; nothing that serves needs it.
+#: Packages of the extra `measure`, which the server does not need.
 MEASURING = ("torch", "tokenizers", "gguf", "safetensors", "transformers", "sae_lens", "distributed")
 
-#: What a room must not import, itself.
+#: What a package must not import directly.
 BANNED = {
     "queries": ("explorer", "ingest", "measure", "panel", "holoviews", "bokeh"),
     "ingest": ("explorer", "measure", "panel", "holoviews", "bokeh"),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from queries import Store
 
-#: Of the embedded suites together.
+#: Limit for all embedded suites together.
 MAX_BYTES = 60_000_000
 
 
@@ -49,7 +49,7 @@ def test_architectures_share_training_data_and_have_three_seeds_each() -> None:
     assert seeds.keys() == {"BatchTopK", "JumpReLU", "Matryoshka BatchTopK", "TopK"}
     assert all(each == [0, 1, 2] for each in seeds.values())
     assert saes[["layer", "width", "tokens_seen"]].drop_duplicates().shape[0] == 1
-    # "Matched L0" is as measured, on text that was held out.
+    # "Matched L0" refers to the L0 measured on held-out text.
     assert saes["l0"].between(6, 8).all()
 
 
@@ -78,7 +78,7 @@ def test_every_latent_with_a_role_has_the_data_of_its_card() -> None:
     contexts = read("contexts").groupby(["sae", "latent"]).size()
     for name in ("logits", "histograms", "latents"):
         assert playing <= set(read(name)[["sae", "latent"]].itertuples(index=False, name=None)), name
-    # A latent that is active on few words of the text has fewer contexts.
+    # A latent that fires on few words of the text has fewer contexts.
     assert (contexts.reindex(list(playing)).fillna(0) >= 8).mean() > 0.9
 
 
@@ -101,7 +101,7 @@ def test_rates_by_ablation_are_recomputed_from_the_tested_tokens(store: Store, f
     for key, rate in found.items():
         row = measured.loc[key]
         if key[0] not in own:
-            # Of further seeds there are counts alone.
+            # Further seeds have counts only.
             assert pd.isna(rate) == (pd.isna(row["num_absorbed"]) and bool(row["num_candidates"] != 0)), key
         elif pd.isna(row["undefined"]) and row["num_tested"]:
             expected = counts.get(key, 0) / row["sample_portion"] / row["num_probe_true_positives"]

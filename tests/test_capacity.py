@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.security
 
-#: How many sessions the servers of these tests hold.
+#: The maximum number of sessions of the servers of these tests.
 LIMIT = 3
 FULL = HTTPStatus.SERVICE_UNAVAILABLE
 
@@ -114,7 +114,7 @@ def test_idle_sessions_end_to_make_room(served: InProcess, monkeypatch: pytest.M
     never(monkeypatch, "IDLE_SECONDS")
     at_once(monkeypatch, "UNCONNECTED_SECONDS")
     readers = [served.run(visit(served.url)) for _ in range(LIMIT)]
-    # Nobody connected is without a browser, and none is idle: a websocket that would need another session is closed.
+    # All sessions are connected and none is idle: a websocket that needs another session is closed.
     assert served.run(visit(served.url)) == FULL
     at_once(monkeypatch, "IDLE_SECONDS")
     another = served.run(visit(served.url))
@@ -138,7 +138,7 @@ def test_messages_to_an_ended_session_are_not_reported_as_an_attack(
         await asyncio.gather(act_until_closed(), capacity._make_room(served.context, limit=1))
 
     served.run(make_room())
-    # What a session was just doing is done first; Bokeh then lets it go when it looks next.
+    # A session finishes its current work first; Bokeh discards it at its next check.
     for _ in range(10_000):
         served.run(served.context._cleanup_sessions(0))
         if not served.context._sessions:
@@ -162,7 +162,7 @@ def test_available_memory_is_plausible() -> None:
 def test_invalid_setting_is_reported_in_one_line(
     given: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What is free changes from one question to the next.
+    # Free memory changes between two calls.
     monkeypatch.setattr(session_limits, "_memory_mb", lambda: 4 * PROCESS_MB)
     assert max_sessions(given) == default_max_sessions()
     (record,) = caplog.records

@@ -88,7 +88,7 @@ def test_invalid_addresses_are_omitted_and_texts_escaped(address: str | None) ->
         r"= {{\textasciitilde{}\textasciicircum{} 50\% of \textbraceleft{}x\textbraceright{} \& \$y\_1"
         r" \#\textbackslash{}}},"
     )
-    for text in ("}", "{", "\\}", "}}, note = {"):  # BibTeX counts braces, whatever stands before them
+    for text in ("}", "{", "\\}", "}}, note = {"):  # BibTeX counts braces, also escaped ones
         hostile = suite._replace(name=text, model=text)
         entry = cite(text, hostile, program="0.1.0", on=ON, address=address, name="cosine").bibtex
         depths = [*accumulate({"{": 1, "}": -1}.get(letter, 0) for letter in entry)]
@@ -120,7 +120,7 @@ def test_dialog_cites_the_view_in_its_state(store: Store) -> None:
     assert "iframe" not in in_notebook.html
 
 
-# --- Views by themselves ---------------------------------------------------------------------------------------------
+# --- Embedded views --------------------------------------------------------------------------------------------------
 
 
 def test_every_view_can_be_embedded_and_cited(store: Store) -> None:
@@ -157,7 +157,7 @@ def test_embed_addresses_are_parsed_as_written() -> None:
     for dark in (None, False, True):
         query = f"sae=l3-w4&latent=3&{embed_query('cosine', dark=dark)}"
         assert parse_address(f"?{query}") == ("cosine", dark, "sae=l3-w4&latent=3")
-    assert parse_address("dark=1") == (None, None, "dark=1")  # of the page, to be refused there
+    assert parse_address("dark=1") == (None, None, "dark=1")  # a parameter of the page, which rejects it
     assert parse_address("embed=cosine&dark=black").dark is None
 
 
@@ -219,7 +219,7 @@ def test_embedded_view_reacts_and_links_to_the_full_page(open_page: PageOpener) 
     tap(page, "cosine", main, float(cosines[main]))
     wait_for(page, "latent => location.search.includes(`latent=${latent}`)", main)
     assert page.url.endswith("&embed=cosine&dark=1")
-    assert page.evaluate("history.length") == 2  # about:blank and this one: steps are the page's around it
+    assert page.evaluate("history.length") == 2  # about:blank and this one: the embedding page has the history
     leads = parse_qs(urlsplit(str(link.get_attribute("href"))).query)
     assert (leads["latent"], leads["concept"]) == ([str(main)], ["first-letter.l"])
     assert "embed" not in leads

@@ -71,7 +71,7 @@ def test_small_concepts_are_drawn_completely() -> None:
     assert graph.absorbing["num_tokens"].tolist() == [4, 2, 1]
     assert graph.tokens["name"].tolist() == ["␣s0-0", "␣s0-1", "␣s0-2", "␣s0-3", "␣s1-0", "␣s1-1", "␣s2-0"]
     assert (graph.num_tokens, graph.latents) == (7, {7, 40, 100, 101, 102})
-    # A latent lies in the middle of its tokens, and the whole is about the middle.
+    # A latent is centred on its tokens, and the whole graph is centred.
     middles = graph.tokens.groupby("latent")["y"].mean()
     assert graph.absorbing["y"].tolist() == pytest.approx(middles.tolist())
     assert graph.split["y"].mean() == pytest.approx(graph.middle)
@@ -84,14 +84,14 @@ def test_large_concepts_are_truncated_with_a_note(counts: tuple[int, ...]) -> No
     kept = counts[:MOST_LATENTS]
     assert graph.absorbing["num_tokens"].tolist() == list(kept)
     assert len(graph.tokens) == min(sum(kept), MOST_TOKENS), "no row is wasted"
-    # Each latent shows its strongest token, and its last row stands for all that are omitted.
+    # Each latent shows its strongest token, and its last row represents all omitted ones.
     for latent, tokens in graph.tokens.groupby("latent"):
         assert tokens["num_tokens"].sum() == counts[latent - 100]
         assert tokens["name"].iloc[0] == f"␣s{latent - 100}-0"
         left = tokens["num_tokens"].iloc[-1]
         assert left == 1 or tokens["name"].iloc[-1] == f"+ {left} more"
     assert graph.num_tokens == (graph.tokens["num_tokens"] == 1).sum()
-    # Nothing is written over something else, and the figure stays within bounds.
+    # Labels do not overlap, and the height is limited.
     for nodes in (graph.split, graph.absorbing, graph.tokens):
         assert all(upper - lower >= 0.999 for upper, lower in pairwise(nodes["y"]))
         assert nodes["y"].between(-graph.rows, 0).all()
@@ -139,7 +139,7 @@ def test_edge_widths_of_tokens_add_up() -> None:
     edges = graph_edges(graph, "S", "count")
     taken, shared = _of(edges, SILENT, ABSORBING), _of(edges, ABSORBING, TOKEN)
     assert shared.groupby("latent")["width"].sum().tolist() == pytest.approx(taken["width"].tolist())
-    # Where they part, edges lie side by side: each begins where the one above it ends.
+    # At their common node, edges are adjacent: each begins where the one above it ends.
     for arms in (taken, *(arms for _, arms in shared.groupby("latent"))):
         edge = arms["width"] / 2 / 18
         np.testing.assert_allclose((arms["y"] - edge)[:-1], (arms["y"] + edge)[1:])
@@ -228,7 +228,7 @@ def test_tooltips_use_existing_columns() -> None:
         named = set(re.findall(r"@{?(\w+)", tool.tooltips))
         (renderer,) = tool.renderers
         assert named <= set(renderer.data_source.data)
-    # Of edges that meet, one speaks; what is seen of them says nothing, so that the wider targets below do.
+    # One tooltip for overlapping edges; the visible segments have none, the wider targets below them do.
     assert edges.limit == 1
     (renderer,) = edges.renderers
     assert isinstance(renderer.glyph, Segment)
@@ -394,7 +394,7 @@ def test_empty_graph_is_explained(tiny: Store) -> None:
     assert (rows, is_drawn) == ([], False)
     model.state.concept = concept_id("x")
     assert _shown(view) == (f"{title.format('X')} It was not measured on this SAE.", [], False)
-    # Where it splits, that is drawn.
+    # Split latents are drawn.
     model.state.concept = concept_id("q")
     head, rows, is_drawn = _shown(view)
     assert head == (
@@ -402,7 +402,7 @@ def test_empty_graph_is_explained(tiny: Store) -> None:
         " only the probe finds leaves all split latents silent, so there was nothing to test."
     )
     assert (len(rows), is_drawn) == (2, True)
-    # At a threshold that nothing reaches, the tested tokens are not all silent for certain.
+    # At a tau that no latent reaches, it is unknown whether all tested tokens are silent.
     model.state.apply({"concept": concept_id("s"), "effect_margin": 50.0, "tau": 1.0})
     assert _shown(view)[0].endswith("is the only split latent. 12 words were tested, and none is absorbed.")
     model.state.apply({"suite": "bare", "concept": concept_id("s")})
@@ -441,7 +441,7 @@ def test_taps_select_latents(open_page: PageOpener, home: View, width: int) -> N
     page = open_view(open_page, view, width=width)
     figure = scroll_to_figure(graph_head(page), NAME)
     graph = _graph_of(view)
-    # Labels have their pixels on every screen.
+    # Labels have the same width in pixels on every screen.
     right = "({inner_width, x_range: {start, end}}, x) => Math.abs(inner_width * (end - x) / (end - start) - 132) < 1"
     wait_model(page, NAME, right, TOKEN)
     assert figure.y_range == pytest.approx((-graph.rows - 0.4, 1.6))

@@ -57,7 +57,7 @@ def test_files_match_manifest_and_contract(suite: Opened) -> None:
     assert {path.stem for path in suite.root.glob("*.parquet")} | {"cosines"} == set(suite.manifest.tables)
     for name, entry in suite.manifest.tables.items():
         table = TABLES[name]
-        # What the contract has learned since the embedded suite was measured is optional, and reads as NULL.
+        # Columns added since the embedded suite was measured are optional, and read as NULL.
         held = [column for column in table.columns if column.name in entry.columns or column.required]
         assert entry.columns == {column.name: column.type for column in held}
         assert held == list(table.columns) or suite.root == SWEEPS
@@ -108,7 +108,7 @@ def test_verdicts_follow_from_the_stored_scores(suite: Opened) -> None:
     conditions = (top <= 0, np.abs(top) - np.abs(second) >= method.effect_margin, cosine >= method.cosine_threshold)
     assert (split < 1e-8).all()
     np.testing.assert_array_equal(verdict, np.logical_and.reduce(conditions))
-    # The suite holds tokens that each condition alone turns down, or the check above would say little.
+    # For each condition, the suite has tokens that fail it alone; otherwise the check above would show little.
     assert verdict.any()
     assert all((~verdict & ~condition).any() for condition in conditions[1:])
 

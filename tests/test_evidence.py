@@ -91,7 +91,7 @@ def test_rows_are_sorted_and_paginated(tiny: Store, column: str, descending: boo
 def test_tokens_are_found_by_prefix(tiny: Store, text: str) -> None:
     found = rows_of(tiny, evidence_token=text)
     assert all(token.lstrip().lower().startswith(text.lstrip().lower()) for token in found["token"])
-    assert bool(len(found)) == (text.strip().lower() in ("", "s", "st", "<script>"))  # a token may be just that
+    assert bool(len(found)) == (text.strip().lower() in ("", "s", "st", "<script>"))  # such a token may exist
 
 
 def test_filters_are_combined(tiny: Store) -> None:
@@ -218,6 +218,6 @@ def test_bars_of_effects_of_either_sign_start_at_zero() -> None:
         assert bar["share"] == pytest.approx(100 * abs(effect or 0.0) / 2.55)
         begin, end = sorted((zero, zero + 100 * (effect or 0.0) / 2.55))
         assert (bar["start"], bar["start"] + bar["share"]) == pytest.approx((begin, end))
-    # Where all are of one sign, zero is at an end.
+    # If all have the same sign, zero is at an end.
     assert {bar["zero"] for bar in bars_of(-1.0, -2.0)} == {100}
     assert {bar["zero"] for bar in bars_of(1.0, 0.0)} == {0}

@@ -38,7 +38,7 @@ def test_letter_changes_by_click_and_by_keys(open_page: PageOpener, home: View) 
     expect_view(page, home.but(letter="b"))
     cell(page, "s").click()
     expect_view(page, home.but(letter="s"))
-    # In the strip, which has the focus now, arrow keys walk too, and the focus goes along.
+    # In the strip, which has the focus now, arrow keys also change the letter, and the focus follows.
     page.keyboard.press("ArrowLeft")
     expect_view(page, home.but(letter="r"))
     expect(cell(page, "r")).to_be_focused()
@@ -76,7 +76,7 @@ def test_sae_chosen_on_another_page_is_opened(open_page: PageOpener, home: View)
 def test_sae_changes_by_click_and_by_keys(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home.but(letter="s", l0=26))
     assert buttons(page, "l0").all_inner_texts() == ["6", "13", "26"]
-    choose(page, "layer", 8)  # its SAEs have other L0s: the nearest one stands in
+    choose(page, "layer", 8)  # its SAEs have other L0s: the nearest one is used
     expect_view(page, home.but(letter="s", layer=8, l0=27))
     assert buttons(page, "l0").all_inner_texts() == ["7", "13", "27"]
     choose(page, "width", 8192)
@@ -124,7 +124,7 @@ def test_page_is_busy_until_everything_is_answered(open_page: PageOpener, home: 
     wait_for(page, "() => document.documentElement.classList.contains('ax-is-busy')")
     wait_calm(page)
     assert part(page, "headline").locator(".where").inner_text().strip() == home.but(letter="i").where
-    # A page at rest leaves the processor to others.
+    # An idle page has no running animations.
     wait_for(page, "() => document.getAnimations().every(({playState}) => playState !== 'running')")
 
 
@@ -166,7 +166,7 @@ def test_quick_changes_end_at_the_last_choice(open_page: PageOpener, home: View)
     for _ in range(4):
         page.keyboard.press("ArrowLeft")
     expect_view(page, home.but(letter="i"))
-    # All at once, faster than any answer.
+    # All at once, faster than any response.
     part(page, "concept").evaluate(_CLICK_ALL, "bcdefghklmnopqrst")
     expect_view(page, home.but(letter="t"))
     page.keyboard.press("ArrowDown")

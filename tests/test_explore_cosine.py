@@ -44,7 +44,7 @@ def test_the_highest_cosines_unfold_and_follow_the_concept(open_page: PageOpener
     page = open_view(open_page, home.but(letter="s"))
     table = part(page, "plot-tables").filter(has_text="highest cosines")
     expect(table.locator("tr")).to_have_count(0)
-    # The focus stays where it is, for those who use the keyboard.
+    # The focus stays in place for keyboard users.
     table.locator("summary").focus()
     page.keyboard.press("Enter")
     expect(table.locator("tbody")).to_be_visible()
@@ -56,7 +56,7 @@ def test_the_highest_cosines_unfold_and_follow_the_concept(open_page: PageOpener
         cosines = home.but(letter=letter).cosines
         highest = sorted(cosines, key=cosines.__getitem__, reverse=True)[:25]
         expect(table.locator("tbody td:nth-child(2)")).to_have_text(list(map(str, highest)))
-    # It stays as the reader left it.
+    # It stays as the visitor left it.
     table.locator("summary").click()
     cell(page, "s").click()
     expect_view(page, home.but(letter="s"))
@@ -78,7 +78,7 @@ def test_tap_opens_the_card_of_the_tapped_latent(open_page: PageOpener, home: Vi
     tap(page, "cosine", second, cosines[second])
     expect_view(page, view.but(latent=second))
     assert history(page) == visited + 1, "a tap on nothing or on the selected latent is no step"
-    # Between the marks, any latent can be met where its line peaks.
+    # Between the marks, any latent can be tapped at its peak of the line.
     lonely = max(
         (latent for latent in cosines if latent not in {*view.split, *view.absorbing}), key=cosines.__getitem__
     )
@@ -99,7 +99,7 @@ def test_zooming_resamples_the_line(open_page: PageOpener, home: View) -> None:
     _wait_sampled(page, view, narrower_than=400)
     expect_marks(page, view)
     shown = _span(page)
-    # Another concept, and an SAE of as many latents, keep the window that was chosen, and the line stays exact in it.
+    # Another concept or an SAE with as many latents keeps the zoom, and the line stays exact in it.
     page.keyboard.press("ArrowLeft")
     expect_view(page, view.but(letter="r"))
     _wait_sampled(page, view.but(letter="r"), narrower_than=400)
@@ -107,7 +107,7 @@ def test_zooming_resamples_the_line(open_page: PageOpener, home: View) -> None:
     expect_view(page, view.but(letter="r", l0=27))
     _wait_sampled(page, view.but(letter="r", l0=27), narrower_than=400)
     assert _span(page) == pytest.approx(shown)
-    # An SAE of fewer latents is shown whole, and so is one of more after it.
+    # An SAE with fewer latents is shown completely, and so is one with more after it.
     choose(page, "width", 2048)
     expect_view(page, home.but(letter="r", l0=26))
     wait_model(page, "cosine", "({x_range}) => x_range.end > 2000")
@@ -125,8 +125,8 @@ def test_zooming_out_stops_at_the_full_range(open_page: PageOpener, home: View) 
     page = open_view(open_page, view)
     whole = _span(page)
     latent = view.split[0]
-    tap(page, "cosine", latent, view.cosines[latent])  # before it is tapped, the wheel scrolls the page
-    wait_card_seen(page)  # which the page scrolls to
+    tap(page, "cosine", latent, view.cosines[latent])  # before the tap, the wheel scrolls the page
+    wait_card_seen(page)  # to which the page scrolls
     page.mouse.move(*point(page, "cosine", latent, view.cosines[latent]))
     page.mouse.wheel(0, -600)
     wait_model(page, "cosine", "({x_range: {start, end}}, width) => end - start < width", (whole[1] - whole[0]) / 2)
@@ -152,7 +152,7 @@ def _wait_sampled(page: Page, view: View, *, narrower_than: int) -> None:
     wait_model(page, "cosine", _SAMPLED, [list(map(list, view.cosines.items())), narrower_than])
 
 
-#: Whether a band lies over a range of cosines, or over none.
+#: Whether a band covers a range of cosines, or there is none.
 _BAND = """({renderers}, [nth, brushed]) => {
   const {left, right, bottom, top} = renderers.filter(({type}) => type === "GlyphRenderer")[nth].data_source.data;
   const same = ([edge], nth) => Math.abs(edge - brushed[nth]) < 0.02;
@@ -210,7 +210,7 @@ def test_rank_and_distribution_support_taps_and_selections(open_page: PageOpener
     tap(page, "cosine", cosines[view.split[0]], 1)
     wait_query(page, {"latent": str(view.split[0])})
 
-    # A brush from the middle of a gap upwards lists the latents above the gap, highest first.
+    # A selection from the middle of a gap upwards lists the latents above the gap, highest first.
     gaps = {place: cosines[ranked[place - 1]] - cosines[ranked[place]] for place in range(3, 30)}
     place = max(gaps, key=gaps.__getitem__)
     low = (cosines[ranked[place - 1]] + cosines[ranked[place]]) / 2

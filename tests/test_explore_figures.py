@@ -69,13 +69,13 @@ def test_panels_show_all_saes(open_page: PageOpener, home: View) -> None:
         wait_glyph(page, "precision-vs-l0", 0, l0=scores["l0"], precision=scores["precision"])
         wait_glyph(page, "recall-vs-l0", 0, l0=scores["l0"], recall=scores["recall"], sae=scores["sae"])
         wait_glyph(page, "precision-vs-recall", 0, recall=scores["recall"], precision=scores["precision"])
-    assert len(scores) == len({*zip(scores["l0"], scores["precision"], strict=True)})  # a place tells an SAE
+    assert len(scores) == len({*zip(scores["l0"], scores["precision"], strict=True)})  # a position identifies an SAE
     current = scores.iloc[0]
     assert current["sae"] == home.sae
     wait_glyph(page, "precision-vs-l0", 1, l0=[current["l0"]], precision=[current["precision"]])
     wait_glyph(page, "recall-vs-l0", 1, l0=[current["l0"]], recall=[current["recall"]])
     wait_glyph(page, "precision-vs-recall", 1, recall=[current["recall"]], precision=[current["precision"]])
-    # Tapped: the SAE farthest from all others, so that none lies over it.
+    # The tapped SAE is the one farthest from all others, so that none covers it.
     target = _loneliest(scores, "l0", "precision")
     tap(page, "precision-vs-l0", target["l0"], target["precision"])
     named = home.store.fetch("saes").set_index("sae").loc[target["sae"]]

@@ -48,13 +48,13 @@ def test_first_paint_shows_the_complete_view(open_page: PageOpener, home: View) 
     assert shown.x_range[1] >= max(home.cosines)
     assert shown.y_range[0] <= -0.3
     assert shown.y_range[1] >= 0.7
-    # What was not asked for is not there: no card, no tester, no closed explanation.
+    # Only requested parts exist: no card, no tester, no collapsed explanation.
     for name in ("card", "tester", "k-sparse"):
         expect(part(page, name)).to_have_count(0)
     expect(part(page, "disclosure").locator("[aria-expanded=true]")).to_have_text("What is absorption?")
     expect(part(page, "prose")).to_have_count(1)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    # What scripts of readers hold on to: widgets go by the names of the parameters that they drive.
+    # Scripts of visitors rely on this: widgets have the names of their parameters.
     for name in ("layer", "width", "l0", "concept", "page"):
         assert page.evaluate("(name) => Bokeh.documents[0].get_model_by_name(name) != null", name), name
     assert shifted(page) < 0.1
@@ -68,7 +68,7 @@ def test_page_is_ready_once_the_server_has_been_notified(open_page: PageOpener, 
     page = open_page("/dashboard", dark=True, context=context)
     wait_ready(page)
     assert page.evaluate("window.idleWhenReady") is True
-    # A first visitor's system is dark, which the server learns from the browser.
+    # The system of a new visitor is dark, which the browser reports to the server.
     expect(page.get_by_role("button", name="Dark mode")).to_have_attribute("aria-pressed", "true")
 
 
@@ -121,7 +121,7 @@ def test_url_restores_the_view_and_history_navigates(open_page: PageOpener, home
     page.reload()
     wait_ready(page)
     expect_view(page, third)
-    # What was unfolded is unfolded still.
+    # Expanded parts stay expanded.
     expect(part(page, "disclosure").locator("[data-key=splitting]")).to_have_attribute("aria-expanded", "true")
     wait_figure(page, "k-sparse")
 
@@ -137,7 +137,7 @@ def test_slider_drag_is_one_history_step(open_page: PageOpener, home: View) -> N
     for pixels in (10, 20, 30):
         address = page.evaluate("location.search")
         page.mouse.move(box["x"] + box["width"] / 2 + pixels, box["y"] + box["height"] / 2)
-        # The page follows before the slider is let go.
+        # The page follows before the slider is released.
         wait_for(page, "(before) => location.search !== before && location.search.includes('effect_margin')", address)
     page.mouse.up()
     assert page.evaluate("history.length") == steps + 1
@@ -180,7 +180,7 @@ def test_copy_link_copies_the_address(open_page: PageOpener, home: View) -> None
         ),
         (
             "suite=none&layer=8&l0=99&width=&cosine_view=3d&letter=s&latent=%C2%B2",
-            {"suite": "none", "l0": "99", "cosine_view": "3d", "latent": "²"},  # no width is said
+            {"suite": "none", "l0": "99", "cosine_view": "3d", "latent": "²"},  # without a width
             {"layer": 8, "l0": 27, "letter": "s"},  # the nearest
         ),
         (
@@ -224,7 +224,7 @@ def test_completed_tasks_are_ticked_and_remembered(open_page: PageOpener, home: 
     tasks = part(page, "tasks")
     expect(tasks.locator("summary").first).to_contain_text("0 of 10")
     expect(tasks.locator("li")).to_have_count(10)
-    expect(tasks.locator(".hint")).to_have_count(10)  # of the next task, and folded of all others
+    expect(tasks.locator(".hint")).to_have_count(10)  # of the next task, and collapsed of all others
     tasks.locator("[data-task=read_k_sparse] summary").click()
     expect(tasks.locator("[data-task=read_k_sparse] .hint")).to_contain_text("follow the bars")
     cell(page, "b").click()
@@ -244,7 +244,7 @@ def test_completed_tasks_are_ticked_and_remembered(open_page: PageOpener, home: 
     expect(tasks.locator("summary").first).to_contain_text("6 of 10")
     tasks.get_by_role("button", name="Undo last tick").click()
     expect(task(page, "compare_probe")).not_to_be_checked()
-    task(page, "switch_sae").click()  # a tick can be taken back by hand as well
+    task(page, "switch_sae").click()  # a tick can also be removed by hand
     expect(tasks.locator("summary").first).to_contain_text("4 of 10")
 
     page.reload()
@@ -272,7 +272,7 @@ def test_lost_connection_is_reported(open_page: PageOpener, home: View, tmp_path
     expect(notice).to_be_visible()
     cell(page, "s").click()
     expect(page.locator("html")).not_to_have_class(re.compile("ax-is-busy"))
-    # The address still says what was seen last.
+    # The address still contains the last state.
     assert query_of(page) == home.query
     with page.expect_request(lambda request: request.is_navigation_request() and request.url == page.url):
         notice.get_by_role("button", name="Reload").click()

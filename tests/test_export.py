@@ -88,7 +88,7 @@ def test_missing_numbers_are_null_in_json_and_in_lists() -> None:
 
 
 def test_chunks_make_up_the_file_that_pandas_writes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Export in several pieces gives the same bytes as at once, for all types of columns."""
+    """Exports in several chunks have the same bytes as in one, for all types of columns."""
     monkeypatch.setattr(files, "_PIECE_BYTES", 2**15)
     rows = 3001
     lists = [None, np.array([], np.float32), np.array([0.5, 1e-9], np.float32), np.array([1], np.float32)]
@@ -125,8 +125,8 @@ def test_every_query_has_an_export_button() -> None:
         "concept_evidence",
     }
     assert offered <= QUESTIONS.keys() | catalog().keys()
-    # Those of Compare are named by the view, which shows two kinds of small plots, and their marks can be counted; an
-    # imported page is no table, the counts under the suite's own thresholds stand beside others, and the words to test
+    # Those of Compare are named by its view, which has two kinds of small plots, and their marks can be counted; an
+    # imported page is not a table, counts at the suite's own thresholds are shown beside others, and the words to test
     # have a button that copies them; similar tokens are links.
     of_view = {"compared_cosines", "sae_cosines"}
     of_others = {"compared_counts", "latent_dashboard", "own_info", "random_tokens", "absorbed_tokens"}
@@ -147,7 +147,7 @@ def test_all_pages_of_an_answer_are_written(model: ExplorerModel) -> None:
     assert whole["top_latent"].dtype == "Int64"
     pd.testing.assert_frame_equal(whole.head(len(shown)), shown, check_dtype=False)
     model.ask(Request(model), "token_latents", lambda _: None, token=whole["token"].iloc[0])
-    assert len(model.whole("token_latents")) == 5  # no more are active
+    assert len(model.whole("token_latents")) == 5  # all that are active
     with pytest.raises(KeyError):
         model.whole("word_activations")
 
@@ -281,7 +281,7 @@ def test_every_export_button_offers_its_contents(open_page: PageOpener, home: Vi
     wait_ready(page)
     wait_query(page, dict(pair.split("=") for pair in query.split("&")))
     dialog = part(page, "export")
-    # By name: some are added above others when they come into view.
+    # By name, because some are added above others when they come into view.
     buttons = [
         [button.get_attribute(name) or "" for name in ("data-export", "data-figures", "aria-label")]
         for button in page.locator("button[data-export]:visible").all()

@@ -48,7 +48,7 @@ def test_failed_page_shows_one_sentence(served: tuple[Server, str], place: str) 
         assert "script-src 'none'" in answer.headers["Content-Security-Policy"]
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
     lines = [line for line in server.output[before:].splitlines() if "RuntimeError" in line]
-    # The second failure is a line of its own, or counted with its like of the same second.
+    # The second failure has its own line, or is counted with the first one if in the same second.
     assert len(lines) in (1, 2), server.output[before:]
     assert "Traceback" not in server.output[before:]
     assert "failed at" not in server.output[before:]
@@ -57,5 +57,5 @@ def test_failed_page_shows_one_sentence(served: tuple[Server, str], place: str) 
         for line in server.output[before:].splitlines():
             json.loads(line)
         assert json.loads(lines[0]).items() >= {"level": "error", "error": "RuntimeError"}.items()
-    # The next page is whole.
+    # The next page is complete.
     assert join_status(server.url, token_from(server.url, f"{path}?{QUERY}"), path=f"{path}/ws") == 101

@@ -127,7 +127,7 @@ def test_any_address_is_answered_without_a_traceback(server: Server) -> None:
             connection.request("GET", f"/dashboard?{query}")
             with connection.getresponse() as response:
                 response.read()
-                assert response.status in (200, 400, 403, 414), query  # 403: of what names a session
+                assert response.status in (200, 400, 403, 414), query  # 403: names a session
     assert "Traceback" not in server.output[before:]
 
 

@@ -67,7 +67,7 @@ def test_kind_names_and_links_its_parent(explorer: Explorer) -> None:
     assert ">thing 10</button>" in headline.html
     headline._handle_msg({"action": "concept", "value": "thing.0010"})
     assert state.concept == "thing.0010"
-    # Nothing is said of a concept that is no kind of another, or of one that the suite does not list.
+    # No parent is shown if there is none, or if the suite does not list it.
     for concept in ("thing.0010", HARD[0], "first-letter.s"):
         state.apply({"concept": concept})
         assert "a kind of" not in headline.html
@@ -112,7 +112,7 @@ def test_families_are_switched_and_large_ones_are_searchable_lists(explorer: Exp
     found = strip_html(cells, chosen=state.concept, noun="kind", typed="thing 12")
     names = re.findall(r'<bdi class="name"[^>]*>([^<]*)</bdi>', found)
     assert names == ["thing 12", *(f"thing 12{digit}" for digit in range(10))]
-    # What is chosen is in reach though it is far down.
+    # The selected concept is visible although it is far down.
     assert 'data-concept="thing.0140"' in strip_html(cells, chosen="thing.0140", noun="kind")
 
 

@@ -147,7 +147,7 @@ def test_malformed_requests_are_refused_without_a_traceback(either: Server) -> N
         assert 400 <= answer.status < 500, answer
         assert b"Traceback" not in answer.body
         assert b"/site-packages" not in answer.body
-    # What no browser writes, and which is passed over.
+    # Headers that no browser sends are ignored.
     for sent in (
         {"Cookie": 'ax_dark="\\777; =; ax_open=%ff%00; \xff=1'},
         {"If_None_Match": '"', "If_Modified_Since": "Fri, 99 Foo 99999 99:99:99 GMT"},
@@ -188,7 +188,7 @@ def test_command_accepts_localhost_by_name_and_address(own_command: Server) -> N
 def test_oversized_message_closes_its_connection(either: Server) -> None:
     before = len(either.output)
     with websocket(either.url, token_from(either.url)) as (_, sock):
-        # The head of a text's frame, which says how long the text will be.
+        # The header of a text frame, which contains the length of the text.
         sock.sendall(b"\x81\xff" + (MESSAGE_BYTES + 1).to_bytes(8, "big") + b"mask")
         while sock.recv(4096):
             pass
@@ -241,7 +241,7 @@ def test_injected_scripts_do_not_run(open_page: PageOpener) -> None:
     assert page.evaluate("window.ran") is None
 
 
-#: What an imported page tries; it writes what came of it into its body.
+#: What an imported page tries; it writes the outcomes into its body.
 _TRIES = """<!DOCTYPE html><body><p id="outcomes"></p><script>
 const tries = {
   parent: () => parent.document.title,

@@ -11,7 +11,7 @@ from explorer.headline import headline, why_none_absorbs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Values by name: unknown, none, one, several; those of split latents are lists of them, or how many they are.
+#: Values by name: unknown, none, one, several; split latents are given as lists.
 KNOWN: dict[str, tuple[Any, ...]] = {
     "split_latents": ([], [65], [65, 7]),
     "num_split_latents": (None, 0, 1, 2),
@@ -44,7 +44,7 @@ def summaries() -> Iterator[dict[str, Any]]:
             continue
         if None not in (absorbed, tested) and absorbed > tested:
             continue
-        # Nobody counts the latents of words that were not counted, and there are no more of them than words.
+        # Absorbing latents are known only if absorbed words are, and there are no more of them than words.
         if absorbed is None and absorbing is not None:
             continue
         if None not in (absorbed, absorbing) and not (absorbed > 0) <= absorbing <= absorbed:
@@ -77,7 +77,7 @@ def test_headline_is_true_for_every_combination() -> None:
             r"None|nan|\b0 of|\b1 (?:words|L words|latents|other latents)\b|\b1 of \w+ are\b|  ", text
         ), about
         assert not re.search(r"\b(?:\d\d+|[02-9]) (?:word|L word|latent|other latent)\b", text), about
-        # A word that points back has something to point to.
+        # Words that refer back have an antecedent.
         if re.search(r"\b(?:the others|it misses|they miss)\b", text):
             assert re.search(r"\bfinds? \d+% of the L words", sentences[0]), about
         for sentence in sentences:
@@ -109,7 +109,7 @@ def expect_absorbed(row: dict[str, Any], sentence: str, about: str) -> None:
     else:
         assert re.search(r"none of these is absorbed|No word is absorbed", sentence), about
     assert ("unknown" not in sentence) or absorbed is None, about
-    # The rate is that of the words just counted; where none were, the figure below says it.
+    # The rate follows a count of words; without a count, the numbers below contain it.
     if rate is not None and re.search(r"of these (?:is|are) absorbed by", sentence):
         assert f"absorption rate {100 * rate:.1f}%" in sentence, about
     assert "absorption rate" not in sentence or rate is not None, about

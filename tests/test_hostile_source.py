@@ -1,4 +1,4 @@
-"""Results that mean harm: each bad file is one line in the report, nothing outside is read, the rest is imported.
+"""Malicious results: each bad file is one line in the report, nothing outside is read, the rest is imported.
 
 Every kind of file of every format is tried in place of itself, so that a new way to read one shows here.
 """
@@ -47,7 +47,7 @@ def write_published(root: Path) -> Path:
     return root
 
 
-#: By format, who writes it, and a file of each kind: all of them are spoilt at once, and something is left to import.
+#: By format, its writer and a file of each kind: all of them are damaged at once, and something is left to import.
 FORMATS: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
     "published": (
         write_published,
@@ -79,7 +79,7 @@ FORMATS: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
         tuple(getattr(own_tables, name) for name in ("LATENTS", "SAES", "K_SPARSE", "DESCRIPTION")),
     ),
 }
-#: A file of scores, by format: without latents, these are looked up in the file beside it.
+#: A file of scores, by format; if it lacks latents, these are read from the file beside it.
 SCORES = {"sae-spelling": sae_spelling_results.K_SPARSE, "saebench": saebench_results.METRICS}
 
 
@@ -216,7 +216,7 @@ def test_arrays_are_limited_by_their_content_not_their_header(tmp_path: Path) ->
     }
     for letter, content in bad.items():
         (root / ARRAY).with_name(f"letter_{letter}.npz").write_bytes(content)
-    for letter in LETTERS:  # all say the same, and it is not so
+    for letter in LETTERS:  # all contain the same wrong value
         (root / f"probe_sae_cos_sims/layer_4/width_64/l0_7/letter_{letter}.npz").write_bytes(_npz(_npy(f"({2**31},)")))
     manifest, report = import_results(root, tmp_path / "suite")
     assert sorted(Path(file).stem[-1] for file, _ in report.rejected if "layer_8" in file) == sorted(bad)
@@ -302,7 +302,7 @@ def test_file_layout_does_not_change_imported_tables(tmp_path: Path) -> None:
     root = published_results.write_published_results(tmp_path / "results")
     import_results(root, tmp_path / "plain" / "suite")
     for file in root.glob("*.parquet"):
-        # Many row groups, and dictionaries that are given up within one.
+        # Many row groups, and dictionary encoding that ends within one.
         pq.write_table(pq.read_table(file), file, row_group_size=7, dictionary_pagesize_limit=1, data_page_size=100)
     _, report = import_results(root, tmp_path / "other" / "suite")
     assert report.rejected == []
@@ -439,7 +439,7 @@ def test_killed_import_leaves_no_process_and_is_resumed(tmp_path: Path) -> None:
     try:
         assert killed.wait() == -signal.SIGKILL
         import_results(root, target)
-        # Its workers have inherited the pipe, which ends with the last of them.
+        # Its workers have inherited the pipe, which closes with the last of them.
         assert killed.communicate(timeout=30)[0] == b""
     finally:
         with suppress(ProcessLookupError):

@@ -100,7 +100,7 @@ def test_undisplayable_manifest_values_are_refused(own: Path, place: tuple[str |
     assert "fix the manifest" in _refused(own, "manifest.json")
 
 
-#: Of an SAE: its column, and what it must not hold.
+#: Columns of an SAE, with invalid values.
 OF_SAE: list[tuple[str, Any]] = [
     (name, value)
     for name, values in {

@@ -56,7 +56,7 @@ def test_every_number_that_is_not_imported_is_named(tmp_path: Path, name: str) -
 
 
 def _with_a_number(content: Any) -> Any:
-    """Put a number into every object, at whatever depth."""
+    """Add a number to every object, at any depth."""
     if isinstance(content, dict):
         changed = {key: _with_a_number(value) for key, value in content.items()}
         return changed | ({UNHEARD_OF: 1.5} if content else {})
@@ -72,7 +72,7 @@ def test_numbers_that_are_imported_are_not_named(tmp_path: Path, name: str) -> N
         assert not taken.intersection(names) - {"num_split_features"}
 
 
-#: By the ending of a number's name in files, a value that no suite holds.
+#: Invalid values, by the ending of a column's name in files.
 BAD = {"feat": -1, "f1": 1.5, "recall": 7.0, "latent": -5, "cos": 3.0, "rank": -1, "density": -0.5, "accuracy": 2.0}
 
 

@@ -46,7 +46,7 @@ PAGES: tuple[dict[str, Any], ...] = (
     {"page": "explore", "latent": 47},
 )
 
-# --- What a message may be -------------------------------------------------------------------------------------------
+# --- Valid messages --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def take(document: Document, *events: Any) -> list[dict[str, Any]]:
 
 def test_subscribed_events_are_in_the_list(document: Document) -> None:
     asked = {name for model in document.models for name in model.subscribed_events}
-    # Panel's components also offer events of the DOM; the explorer's report by data events alone.
+    # Panel's components also offer DOM events; those of the explorer use data events only.
     assert asked - {"dom_event"} == set(inbound.EVENTS) - {"document_ready", "client_reconnected"}
 
 
@@ -264,7 +264,7 @@ def _written(document: Document) -> str:
 
 
 def _mutate(value: Any, random: Random, pool: list[Any]) -> None:
-    """Change something somewhere in it."""
+    """Change a random part of it."""
     places = list(value) if isinstance(value, dict) else list(range(len(value)))
     if not places:
         return
@@ -345,7 +345,7 @@ def test_attack_closes_only_its_own_connection(either: Server) -> None:
         async with visiting(either.url) as bystander:
             for attack in _ATTACKS:
                 await endure(attack, bystander)
-        # The command counts those of a second, and writes their number before what comes next.
+        # The command counts those of one second, and writes their number before the next record.
         deadline = monotonic() + SECONDS
         while _refusals(either.output[before:]) < len(_ATTACKS) and monotonic() < deadline:
             await AsyncHTTPClient().fetch(f"{either.url}/favicon.ico")
@@ -366,7 +366,7 @@ def _refusals(output: str) -> int:
 def _memory(server: Server, *, forget: bool = False) -> int:
     """Return the server's peak memory in kB, optionally after resetting it."""
     process = Path(f"/proc/{server.process.pid}")
-    with suppress(OSError):  # not every kernel forgets
+    with suppress(OSError):  # not every kernel can reset it
         if forget:
             (process / "clear_refs").write_text("5")
     (line,) = re.findall(r"VmHWM:\s+(\d+)", (process / "status").read_text())

@@ -104,7 +104,7 @@ def test_letters_have_the_published_rates(root: Path, imported: Callable[..., Im
     suite = imported(root)
     assert suite.mean("first-letter")["absorption_rate"] == pytest.approx(0.125)
     assert suite.mean("last-letter")["absorption_rate"] == pytest.approx(0.2)
-    # Numbers of tokens only where none of an SAE's letters was scaled up.
+    # Numbers of tokens exist only if none of the SAE's letters was extrapolated.
     assert (suite.summary("first-letter.a")["num_absorbed"], suite.summary("first-letter.a")["absorption_rate"]) == (
         20,
         0.25,
@@ -138,7 +138,7 @@ def test_concepts_have_counts_probe_scores_and_tokens(root: Path, imported: Call
     assert [*capital["split_latents"]] == SPLIT
     names = ["num_probe_true_positives", "num_candidates", "num_tested", "num_absorbed", "sample_portion", "main_f1"]
     assert [capital[name] for name in names] == [1000, 9, 4, 2, 0.5, 0.75]
-    assert capital["num_split_silent"] == 8  # of which a half was tested
+    assert capital["num_split_silent"] == 8  # half of them were tested
     assert capital["absorption_rate"] == pytest.approx(0.004)
     steps = suite.table("k_sparse").query("concept == 'capital.initial'")
     assert steps["k"].tolist() == [1, 2, 3, 50]
@@ -149,10 +149,10 @@ def test_concepts_have_counts_probe_scores_and_tokens(root: Path, imported: Call
     assert tokens["second_latent"].isna().all()
     (left,) = (reason for file, reason in suite.report.rejected if file == DETAIL)
     assert left.startswith("1 rows omitted: a split latent fires on them")
-    # Without tokens: as many as the rate tells.
+    # Without tokens, the number follows from the rate.
     suffix = suite.summary("suffix.ing")
     assert (suffix["num_absorbed"], suffix["absorption_rate"]) == (3, pytest.approx(0.06))
-    # A threshold decides again.
+    # A threshold recomputes the verdicts.
     (stricter,) = suite.ask(
         "summary", sae=SAE, family="capital", concept="capital.initial", metric="ig_ablation", effect_margin=1.75
     )
@@ -209,7 +209,7 @@ def test_unknown_property_is_described_by_its_prompt(root: Path, imported: Calla
     assert any(file == LAST and "second_letter" in reason for file, reason in suite.report.rejected)
 
 
-#: What is changed in which file, and what is said of it.
+#: The file, the change to it, and the message of the report.
 HOSTILE: dict[str, tuple[str, Callable[[dict[str, Any]], Any], str]] = {
     "layer": (SUFFIX, lambda content: content.update(layer=2**70), "layer: Input should be"),
     "width": (SUFFIX, lambda content: content.update(width="16k"), "width: Input should be a valid integer"),

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _SAE = "'l' || layer || '-w' || sae_width || '-l0-' || sae_l0 AS sae"
 _CONCEPT = "'first-letter.' || letter AS concept"
 
-#: What each table must hold, asked of the results themselves.
+#: Expected contents of each table, queried from the results themselves.
 EXPECTED = {
     "measurements": f"SELECT {_SAE}, {_CONCEPT}, s.split_feats, num_probe_true_positives, num_true_positives,"
     " num_split_silent, num_false_negatives, num_tested, sample_portion,"
@@ -144,7 +144,7 @@ def case(results: Path, tmp_path: Path) -> Import:
     return Import(tmp_path / "source", tmp_path / "data" / "suite")
 
 
-# --- What comes through --------------------------------------------------------------------------------------------
+# --- Valid results -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -156,7 +156,7 @@ def test_tables_hold_the_published_values(results: Path, converted: Path, name: 
         published = [row[0] for row in connection.execute(f"DESCRIBE {expected}").fetchall()]
         columns = [column.name for column in TABLES[name].columns if column.name not in NOT_PUBLISHED[name]]
         actual = f"SELECT {', '.join(columns)} FROM '{converted}/{name}.parquet'"
-        # The suite's column types are put on both sides; what was float32 must come out unchanged.
+        # Both sides are cast to the suite's column types; float32 values must be unchanged.
         connection.execute(f"CREATE TABLE expected AS {actual} LIMIT 0; INSERT INTO expected {expected}")
         wanted = connection.execute(f"FROM expected ORDER BY {key}").fetchall()
         assert connection.execute(actual).fetchall() == wanted
@@ -231,7 +231,7 @@ def test_versions_of_the_tested_tokens_give_the_same_verdicts(case: Import) -> N
     ranked = "SELECT latents, effects, activations, cosines FROM '{suite}/tested_tokens.parquet'"
     wanted, wanted_lists = case.run().rows(question), case.rows(ranked)
 
-    # Scalars under the names that are lists elsewhere.
+    # Scalars under the names of lists.
     scalars = whole.drop(columns=[*lists, "top_ablation_feat", "top_ablation_feat_probe_cos"]).assign(
         ablation_feat=whole["top_ablation_feat"],
         ablation_feat_act=1.5,
@@ -244,7 +244,7 @@ def test_versions_of_the_tested_tokens_give_the_same_verdicts(case: Import) -> N
     )
     assert set(map(str, first)) == {"(True, True, [1.5, None])"}
 
-    # A row for each ranked latent: only the first carries the verdict.
+    # One row per ranked latent: only the first has the verdict.
     case.rewrite("feature_absorption_results", lambda _: ranked_rows(whole).sample(frac=1, random_state=0))
     assert case.run(force=True).rows(question) == wanted
     assert "verdict is that of feat_order 0" in case.report.notes[0]
@@ -421,7 +421,7 @@ def test_unusual_tokens_are_kept(case: Import) -> None:
     table = pq.read_table(path)
     raw = [b"<script>alert(1)</script>", b"s\xff\xfe", b"_Short", "▁süß".encode(), "▁silk".encode()]
     tokens = raw + [token.encode() for token in table["token"].to_pylist()[len(raw) :]]
-    # A text column whose bytes are no text, as a writer without checks leaves it.
+    # A text column with undecodable bytes, as written without validation.
     spoilt = pa.StringArray.from_buffers(len(tokens), *pa.array(tokens, pa.binary()).buffers()[1:])
     pq.write_table(table.set_column(table.column_names.index("token"), "token", spoilt), path)
     case.run()
@@ -503,7 +503,7 @@ def test_interrupted_import_is_resumed(case: Import) -> None:
     partial = case.target.parent / ".suite.partial"
     finished = {path.stem: path for path in partial.glob("cosines/*.parquet")}
     assert finished
-    # One of the finished files is damaged meanwhile: it is written again, the others are kept.
+    # One of the finished files is damaged: it is written again, the others are kept.
     times = {name: path.stat().st_mtime_ns for name, path in finished.items()}
     damaged = min(finished)
     finished[damaged].write_bytes(b"damaged")

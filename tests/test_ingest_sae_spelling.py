@@ -51,9 +51,9 @@ def imported(tmp_path: Path) -> Iterator[Callable[..., Suite]]:
 @pytest.mark.usefixtures("root")
 def test_rates_match_the_paper(imported: Callable[..., Suite]) -> None:
     suite = imported()
-    # s: 2 of 4 sampled of 8 candidates are absorbed, the probe gets 40 right; a: 1 of 20.
+    # s: 2 of 4 sampled of 8 candidates are absorbed, with 40 true positives of the probe; a: 1 of 20.
     assert suite.rates() == {(3, "a"): 0.05, (3, "s"): 0.1, (3, "z"): None, (4, "s"): 0.0}
-    # " sun" misses by the margin only, " sea" by the cosine only.
+    # " sun" fails by the margin only, " sea" by the cosine only.
     assert suite.rates(effect_margin=0.3)[3, "s"] == pytest.approx(0.15)
     assert suite.rates(cosine_threshold=0.0)[3, "s"] == pytest.approx(0.15)
     means = {
@@ -262,7 +262,7 @@ def test_damaged_file_is_rejected_alone(
     damage(root / name)
     suite = imported()
     assert suite.rates()[4, "s"] == 0.0
-    if damage in (truncated, emptied) and name != METADATA:  # which is not needed beside the scores
+    if damage in (truncated, emptied) and name != METADATA:  # which is not needed with the scores
         (reason,) = suite.reasons(name)
         assert "download it again" in reason
 
@@ -293,10 +293,10 @@ def test_missing_optional_columns_are_unknown(root: Path, imported: Callable[...
     edit(root / TESTED, lambda frame: frame[required])
     suite = imported()
     assert suite.rates() == {(3, "a"): None, (3, "s"): None}
-    # Without effects the published verdict stands; without a portion every candidate was tested.
+    # Without effects the published verdict is used; without a portion every candidate was tested.
     (row,) = suite.ask("summary", **FIRST_SAE, letter="s", **THRESHOLDS)
     assert (row["num_absorbed"], row["num_candidates"], row["num_tested"]) == (2, 4, 4)
-    # The top latent is all that is known of the latents with the largest effects.
+    # Of the latents with the largest effects, only the top one is known.
     assert suite.table("tested_tokens").set_index("token").loc[" ant", "latents"].tolist() == [5]
     assert "prompts" not in suite.findings.tables
     assert not suite.report.rejected
@@ -310,7 +310,7 @@ def test_non_finite_numbers_are_unknown(root: Path, imported: Callable[..., Suit
     effects = suite.table("tested_tokens").set_index("token")["top_effect"]
     assert effects[[" sun", " sea"]].isna().all()
     assert "1 infinite values are left empty" in suite.reasons(TESTED)[0]
-    # An F1 that is unknown ends the list of split latents where it is derived.
+    # An unknown F1 ends a derived list of split latents.
     assert suite.splits("s", tau=0.029) == [6510]
     assert suite.splits("z", tau=0.029) == [5, 6, 7]
 
@@ -342,7 +342,7 @@ def test_tokens_may_contain_any_text(root: Path, imported: Callable[..., Suite])
     assert set(rows.index) == {' s"q', " s'x", " <script>", " s\nn", " s,c", " six", "s"}
     templates = suite.table("prompts").set_index("prompt_id")["template"]
     usual = "\n tall has the first letter: T\n{token} has the first letter:"
-    # "s" stands in "has" and "first" too, and a space may be written otherwise in the prompt.
+    # "s" also occurs in "has" and "first", and the prompt may contain another form of the space.
     assert {templates[rows[word]] for word in rows.index.drop(" six")} == {usual}
     assert templates[rows[" six"]] == usual.replace("\n{token}", "\n\u2581{token}")
 

@@ -63,7 +63,7 @@ def test_rates_match_the_published_ones(imported: Callable[..., Suite]) -> None:
     suite = imported()
     expected = {(5, "a"): 0.25, (5, "q"): 0.5, (5, "s"): 0.4, (12, "s"): 0.3, (12, "t"): 0.0}
     assert suite.rates() == pytest.approx(expected)
-    # Nothing that is stored would allow another verdict.
+    # The stored values allow no other verdict.
     assert suite.rates(cosine_threshold=0.9, effect_margin=9.0) == pytest.approx(expected)
     means = suite.ask("sae_means", scope="suite", mean_policy="with_candidates", **THRESHOLDS)
     assert [row["absorption_rate"] for row in means] == pytest.approx([1.15 / 3, 0.15])
@@ -79,7 +79,7 @@ def test_saes_have_their_attributes(imported: Callable[..., Suite]) -> None:
     assert (full.hook, full.architecture, full.attributes) == ("blocks.5.hook_resid_post", "jumprelu", {"d_in": "2304"})
     assert full.neuronpedia
     assert (full.neuronpedia.model, full.neuronpedia.source) == ("gemma-2-2b", "5-gemmascope-res-16k")
-    # Of the older one only its name tells layer, hook and width, and nothing L0 and architecture.
+    # Layer, hook and width of the older one are in its name only; L0 and architecture are unknown.
     assert (old.id, old.layer, old.width, old.l0_nominal) == ("l12-w4096", 12, 4096, None)
     assert (old.title, old.n_latents, old.l0, old.neuronpedia) == ("/".join(OLD), 4096, None, None)
     assert (old.hook, old.architecture, old.attributes) == ("blocks.12.hook_resid_post", None, {})
@@ -261,7 +261,7 @@ def test_saes_of_the_same_layer_width_and_l0_are_imported(root: Path, imported: 
     rates = suite.table("measurements").query("letter == 's'").set_index("sae")["num_absorbed"].to_dict()
     assert rates == {"l5-w16000-jumprelu-l0-34": 2, "l5-w16000-topk-l0-34": 5, "l12-w4096": 3}
     assert check_suite(suite.folder) == []
-    # Alone, it is called by layer, width and L0 again.
+    # Alone, its id contains only layer, width and L0.
     assert imported(only="twin/sae").saes == {"l5-w16000-l0-34": "twin/sae"}
 
 
@@ -283,7 +283,7 @@ def test_each_language_model_has_a_suite(root: Path, tmp_path: Path) -> None:
         assert len(store.fetch("saes")) == 5
     for folder in target.iterdir():
         assert check_suite(folder) == []
-    # All of them are replaced together, and by nothing less than a whole.
+    # All of them are replaced together, and only by complete ones.
     with pytest.raises(IngestError, match="exists already"):
         import_results(root, target)
     import_results(root, target, force=True, only="a/*")
@@ -463,7 +463,7 @@ def test_other_folders_are_not_detected(root: Path) -> None:
     assert not saebench.detects(Source(root))
 
 
-# --- All forms of its results ----------------------------------------------------------------------------------------
+# --- All formats of its results --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -473,7 +473,7 @@ def test_every_format_of_results_is_read(tmp_path: Path, imported: Callable[...,
     assert saebench.detects(Source(tmp_path / "results"))
     suite = imported()
     (sae,) = suite.findings.manifest.saes
-    layer = 5 if "sae_cfg_dict" in content else 3  # which says more than the name
+    layer = 5 if "sae_cfg_dict" in content else 3  # which takes precedence over the name
     assert (sae.id, sae.title, sae.n_latents) == (f"l{layer}-w16000-l0-59", f"{RELEASE}/{ID}", 16_384)
     assert suite.findings.manifest.method.tau == 0.02
     letters = suite.table("measurements").set_index("letter")
@@ -529,7 +529,7 @@ def test_other_evaluations_are_named(tmp_path: Path) -> None:
         import_results(tmp_path / "scr.json", tmp_path / "suite")
 
 
-# --- What its results say of an SAE ----------------------------------------------------------------------------------
+# --- Attributes of SAEs ----------------------------------------------------------------------------------------------
 
 
 def test_quality_comes_from_core(root: Path, imported: Callable[..., Suite]) -> None:

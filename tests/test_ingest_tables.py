@@ -131,7 +131,7 @@ def test_rule_uses_split_latents_and_thresholds(tmp_path: Path) -> None:
     toml = "[method]\nmetric = 'ig_ablation'\neffect_margin = 0.25\ncosine_threshold = 0.005\n"
     root = write(tmp_path / "own", tested_tokens=TOKENS, k_sparse=k_sparse, **{"suite.toml": toml})
     suite, _ = imported(root)
-    # Latent 3 is a split latent, so that it fires on " run" says that this is no candidate.
+    # Latent 3 is a split latent that fires on " run", which is therefore no candidate.
     assert verdicts(suite) == {" run": False, " walk": True, " dog": True}
     splits = table(suite, "measurements").set_index("concept")["split_latents"]
     assert {concept: [*latents] for concept, latents in splits.items()} == {"pos.noun": [8], "pos.verb": [9, 3]}
@@ -176,7 +176,7 @@ def test_columns_that_are_not_imported_are_named(tmp_path: Path) -> None:
 
 
 HEADER = TOKENS.splitlines()[0]
-#: A further row, and what is said of it.
+#: A further row, and the message about it.
 ROWS = {
     "latent below 0": ("mine,pos.verb, a,-1,-2,0.5,0", "1 row (row 3) omitted: top_latent must be 0 or more"),
     "huge latent": (f"mine,pos.verb, a,{2**70},-2,0.5,0", "no integer such as 17, as in row 3: '1180591"),
@@ -204,7 +204,7 @@ def test_invalid_row_is_rejected_alone(tmp_path: Path, name: str) -> None:
     assert verdicts(suite)[" run"]
 
 
-#: A file beside the tested tokens, and what is said of it.
+#: A file beside the tested tokens, and the message about it.
 FILES = {
     "lists": (
         "measurements.csv",

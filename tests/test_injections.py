@@ -1,4 +1,4 @@
-"""Texts that try to be more than text, sent along every way from a suite or a visitor to a page, a file or a terminal.
+"""Texts that could be interpreted as code, in every way from a suite or a visitor to a page, a file or a terminal.
 
 In the browser the page's content security policy is ignored, so that what holds is the escaping alone.
 """
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 #: The last SAE, which has imported pages.
 SAE = {"layer": "3", "width": "1000", "l0": "40"}
 
-# All that a page, or a part, holds, through its shadow roots: its texts, and what injected markup would leave behind.
+# The contents of a page or part, including shadow roots: its texts, and traces of injected markup.
 _READ = """(part) => {
   const texts = [], found = []
   const walk = (root) => {
@@ -93,7 +93,7 @@ def store(suite: tuple[Path, list[str]]) -> Iterator[Store]:
 # --- Pages -----------------------------------------------------------------------------------------------------------
 
 
-#: What the browser says of an imported page that tries everything.
+#: Messages of the browser about an imported page that tries everything.
 _FROM_FRAMES = ["Content Security Policy", "cross-origin subframe", 'with origin "null"']
 
 
@@ -122,7 +122,7 @@ def test_tokens_stay_text_on_every_page(
         if number:
             table.get_by_role("button", name="Next").click()
             wait_query(page, {"evidence_page": str(number)})
-        # The opened row stays open until the next ones are there.
+        # The opened row stays open until the next rows arrive.
         expect(table.locator("tr.opened")).to_have_count(0)
         table.locator("tbody button").first.click()
         expect(table.locator("tr.opened")).to_be_visible()
@@ -141,7 +141,7 @@ def test_tokens_stay_text_on_every_page(
     page.get_by_role("button", name="Help").click()
     expect(part(page, "help").locator("dialog")).to_be_visible()
     walk.look(page)
-    # What a manifest says of its suite stands there as it is, but for what no browser keeps.
+    # Texts of the manifest are shown unchanged, except characters that no browser keeps.
     assert re.sub(r"[\r\0]", "", " ".join(TEXTS))[:500] in walk.read
     latent = store.fetch("absorbing_latents", **keys(suite="tiny", layer=3, width=1000, l0=40, letter="s", **DECIDING))
     page = visit(SAE | {"letter": "s", "latent": str(latent["latent"].iloc[0])})
@@ -150,7 +150,7 @@ def test_tokens_stay_text_on_every_page(
     page.get_by_role("button", name="Show the original page").click()
     expect(part(page, "original").locator("iframe")).to_be_visible()
     part(page, "evidence").locator("tbody button").first.click()
-    # What runs in an imported page's frame is its own affair, tested for what it can reach; here is the page around it.
+    # The frame of an imported page may run its scripts, whose access another test checks.
     text, found = page.evaluate(_READ)
     assert found == []
     assert not page.evaluate(f"window.{FLAG}")
@@ -220,8 +220,8 @@ def test_addresses_and_searches_stay_text(visit: Callable[[dict[str, str]], Page
     walk.look(page)
 
 
-#: Whether the list of what was found is of what was typed: it quotes it, begins with a token that begins so, or with a
-#: concept whose name has it.
+#: Whether the list of results belongs to the typed text: it quotes it, or begins with a token with this prefix, or
+#: with a concept whose name contains it.
 _FOUND = """([search, typed, visible]) => {
   const bare = (text) => text.replace(/\\s/g, "").toLowerCase()
   const status = bare(search.querySelector("[role=status]").textContent)

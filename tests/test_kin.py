@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 OF_CONCEPT = {"suite": "related", "concept": CONCEPT, **DECIDING}
 OF_TREE = OF_CONCEPT | {"family": FAMILY}
-#: Latents of an SAE that the tree has at least, where there are so many.
+#: Minimum number of latents of an SAE in the tree, if it has as many.
 LEAST = 8
 
 
@@ -157,7 +157,7 @@ def test_stored_kin_suffice_for_trees_of_five_widths(tmp_path: Path, monkeypatch
             assert tree(from_stored, places, main) == expected
 
 
-# --- Questions, a second way ---------------------------------------------------------------------------------------
+# --- Queries -------------------------------------------------------------------------------------------------------
 
 
 def test_kin_of_a_latent_have_roles_for_the_concept(related: Store) -> None:
@@ -235,7 +235,7 @@ def test_tree_ends_where_no_kin_are_stored(tmp_path: Path) -> None:
     with Store(write_related_saes(tmp_path / "related", kin=some)) as store:
         found = store.fetch("splitting_tree", tree_saes=[*SAES], **OF_TREE)
         wide = found[found["sae"] == "w200"]
-        # Its split latent stands there alone, so that it is not taken for one that nothing splits into.
+        # Its split latent is listed alone, and not shown as one without further splitting.
         assert wide["latent"].tolist() == [150]
         assert wide["parent"].isna().all()
         assert wide["has_kin"].tolist() == [False]
@@ -279,7 +279,7 @@ def test_latents_are_placed_beside_their_parent(related: Store) -> None:
     assert len(tree.edges) == nodes["parent"].notna().sum()
     for node in nodes.itertuples():
         assert tree.tapped(node.x, node.y + 0.2) == (node.sae, node.latent)
-    # What is written beside the last column means its latents.
+    # Labels beside the last column refer to its latents.
     last = nodes[nodes["x"] == 1].iloc[0]
     assert tree.tapped(1.4, last["y"]) == (last["sae"], last["latent"])
     assert tree.tapped(0, 3) is None
@@ -346,7 +346,7 @@ def test_missing_tree_is_explained(tmp_path: Path) -> None:
         assert "splitting" not in parts_of(model.shown)
         model.state.apply({"suite": "narrow"})
         assert "splitting" in parts_of(model.shown)
-        # Without kin, a card says nothing of them.
+        # Without kin, a card does not mention them.
         model.state.apply({"suite": "bare", "page": "explore", "latent": 5})
         assert "Kin on" not in LatentCard(model)._card.html
         with pytest.raises(ValueError, match="needs a suite that stores kin"):
@@ -398,7 +398,7 @@ def test_card_lists_and_links_the_kin(related: Store) -> None:
     card._handle_msg({"action": "kin", "value": names[7]})
     where = (model.state.sae, model.state.latent, model.state.concept, model.state.page)
     assert where == (rows["other_sae"].iloc[7], rows["other_latent"].iloc[7], CONCEPT, "explore")
-    # The second click of two: the card of the latent before is still on the reader's screen.
+    # The second of two clicks: the card of the former latent is still displayed.
     card._handle_msg({"action": "kin", "value": names[7]})
     card._handle_msg({"action": "kin", "value": f"{10**6} w64"})
     assert (model.state.sae, model.state.latent, model.state.concept, model.state.page) == where
@@ -423,7 +423,7 @@ def test_tree_is_a_figure_and_part_of_snapshots(related: Store, chromium: Browse
     placed = "() => Bokeh.documents.flatMap((one) => one.roots()).find(({ name }) => name === 'splitting-tree')"
     targets = page.evaluate(f"{placed}.renderers.find(({{ name }}) => name === 'targets').data_source.data.latent")
     assert [*targets] == tree.nodes["latent"].tolist()
-    # What is written beside the last column has its room.
+    # Labels beside the last column are not clipped.
     left, right = page.evaluate(f"() => {{ const {{ x_range }} = ({placed})(); return [x_range.start, x_range.end] }}")
     assert -left == pytest.approx(40 / (1000 - 64 - 196), abs=0.02)
     assert right - 1 == pytest.approx(156 / (1000 - 64 - 196), abs=0.05)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tests.browser import PageOpener
 
 SAES = ((0, 1000, 10), (0, 1000, 40), (0, 4000, 40), (3, 1000, 10), (3, 4000, 40))
-#: What shows the choice itself, at once.
+#: Components that show the choice itself, at once.
 CHOOSERS = {
     *(
         *ATTRIBUTES,
@@ -224,12 +224,12 @@ def test_queries_of_used_views_run_in_the_background(store: AsideStore) -> None:
     assert 'class="results"' in act("tester", "pack", "concept")
     assert "short" in act("tester", "test", {"words": "short nowhere"})
     assert "<iframe" in act("original", "original", "")
-    # Only what was asked last is shown.
+    # Only the result of the last query is shown.
     for nth, text in enumerate(("a", "sh"), start=2):
         held.act(lambda: part["search"]._handle_msg({"action": "search", "value": [nth, text]}))  # noqa: B023 - done at once
     held.answer()
     assert 'data-answers="3"' in part["search"].html
-    # What is drawn leads to no latent of another concept.
+    # Outdated plots do not link to latents of another concept.
     held.change(concept=concept_id("t"))
     lists, graph = held.markups("latents")[0], held.explorer.state
     held.act(lambda: lists._handle_msg({"action": "latent", "value": "65"}))
@@ -252,7 +252,7 @@ def test_tours_are_rendered_in_the_background(store: AsideStore) -> None:
     held.act(lambda: card._handle_msg({"action": "tour-next", "value": None}))
     held.answer()
     assert "2 of" in card.html
-    # Another suite in the middle of it tells its own.
+    # Another suite during the tour renders its own tour.
     held.change(suite="twin")
     held.answer()
     assert not held.explorer.model.waiting
@@ -302,7 +302,7 @@ def test_removed_models_do_not_accumulate(
             for shown in PAGES.values():
                 for here in (S | {"latent": 65}, {"layer": 3}, {"layer": 0, "concept": concept_id("t")}):
                     served.run(_change(session.document, partial(explorer.state.apply, shown | here)))
-            # A reader's own act, which the browser sees answered.
+            # An action of the visitor, whose response the browser receives.
             page.locator("html").press("ArrowLeft")
             wait_query(page, {"letter": "s"})
             wait_for(page, _ARE_FIGURES_UNIQUE)
@@ -312,12 +312,12 @@ def test_removed_models_do_not_accumulate(
         page.goto("about:blank")
 
 
-#: BokehJS itself clears away what has left the page, 30 s after the last change; a reader's next change comes sooner.
+#: BokehJS itself removes old models 30 s after the last change; a visitor's next change comes sooner.
 _NO_LATE_TIMERS = """() => {
   const own = window.setTimeout
   window.setTimeout = (act, delay, ...rest) => delay < 30000 ? own(act, delay, ...rest) : 0
 }"""
-#: In the browser, no name belongs to two figures, one of which would have left the page.
+#: Whether figure names are unique in the browser; otherwise one of them was removed from the page.
 _ARE_FIGURES_UNIQUE = """() => {
   const figures = [...Bokeh.documents[0].all_models].filter((model) => model.type === "Figure")
   return new Set(figures.map((figure) => figure.name)).size === figures.length

@@ -270,7 +270,7 @@ def _read_help(shown: Shown, explorer: Explorer) -> None:
 def _open_another(shown: Shown) -> None:
     opener = OpenAnother(Served((), MayOpen.ANYTHING))
     opener.ask()
-    # The name of what was opened, and why something was not.
+    # The name of an opened suite, and the reason for a failure.
     opener._finish(EVIL, f"{EVIL}: has no manifest.json")
     shown.look()
 
@@ -326,7 +326,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
         shown.send("export", "show", {"answers": wanted, "figures": "cosine <script>alert(1)</script>"})
         _cite_each_view(shown, model)
         _open_another(shown)
-        # What is missing is said in words as well.
+        # Missing contents are also named in the text.
         state.apply({"concept": concept_id("x")})
         shown.look()
         state.apply({"concept": concept_id("s"), "latent": 0})
@@ -336,7 +336,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
     assert len(shown.pages) > 50
     offences = {(found, html[:200]) for html in shown.pages for found in Reader(html).found}
     assert offences == set()
-    # It was not omitted either: all of it stands there, as text.
+    # Nor was it omitted: all of it is contained, as text.
     texts = "\n".join(text for html in shown.pages for text in Reader(html).texts)
     for hostile in (*HOSTILE.values(), "<script>alert(1)</script>"):
         assert hostile in texts or visible(hostile) in texts, hostile
@@ -344,8 +344,8 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
     assert "{{ 7 * 191 }}" in texts.replace("␣", " ")
     assert "1337" not in texts
     untouched = {file.name.removesuffix(".html") for file in files("explorer").joinpath("templates").iterdir()}
-    untouched -= shown.templates | {"page", "bare"}  # which carry no text of a suite
-    # Those of snapshots and sites are read where these are tested.
+    untouched -= shown.templates | {"page", "bare"}  # which contain no text of a suite
+    # Templates of snapshots and sites are checked by the tests of these.
     apart = ("snapshot", "reader", "site", "slider", "search_")
     untouched = {name for name in untouched if not name.startswith(apart)}
     assert untouched == set(), "templates that this walk does not reach"
@@ -367,7 +367,7 @@ def test_frames_are_sandboxed(tmp_path: Path, shown: Shown) -> None:
     assert remote
     assert imported
     assert all(frame["referrerpolicy"] == "no-referrer" and frame["title"] for frame in frames)
-    # An imported page runs its scripts as nobody: it shares no origin with the explorer.
+    # An imported page runs its scripts with an opaque origin, which differs from the explorer's.
     assert {frame["sandbox"] for frame in imported} == {"allow-scripts"}
     assert all((frame["data-document"] or "").endswith(EVIL) for frame in imported)
     assert all("allow-top-navigation" not in (frame["sandbox"] or "") for frame in remote)

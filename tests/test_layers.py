@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     from explorer.plots.layers import Plot
 
-#: By plot, the view that draws it and what its drawing takes.
+#: By plot, its view and the arguments of its drawing.
 VIEWS: dict[str, tuple[Any, tuple[str, ...]]] = {
     **{name: (each.view, each.panel) for name, each in FIGURES.items()},
     "split-absorb-graph": (ConceptGraphView, ()),
     "pair-rates": (PairView, ()),
 }
-#: Plots of one view are drawn by the same code: each is changed less often, all together at least as often.
+#: Plots of one view share their code: each is changed less often, but all together at least as often.
 NUM_CHANGES, NUM_OF_MANY = 8, 3
 CHANGES: list[dict[str, Any]] = [
     *({"concept": concept_id(letter)} for letter in "stlxb"),
@@ -125,7 +125,7 @@ def test_patched_figure_equals_a_newly_drawn_one(store: Store, monkeypatch: pyte
     expect_known_fields(figure)
     alike = [name for name, (view_of, _) in VIEWS.items() if view_of is kind]
     number = NUM_OF_MANY if len(alike) > NUM_OF_MANY else NUM_CHANGES
-    # Each takes up the walk where the one before left off.
+    # Each plot continues the walk where the former one ended.
     walk, num_patched = np.random.default_rng(0).permutation(np.array(CHANGES, dtype=object)), 0
     for change in np.roll(walk, -number * alike.index(name))[:number]:
         model.state.apply(change)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from queries import Store
 
-#: The child implies the parent, and otherwise; independent features, and features that avoid each other.
+#: The child implies the parent or not; independent features, and features that exclude each other.
 IMPLIED = [Toy(), Toy(0.2, 0.02), Toy(0.5, 0.9), Toy(0.3, 0.2, 0.0, 0.5)]
 LOOSE = [Toy(0.5, 0.3, 0.1), Toy(0.5, 0.3, 0.3), Toy(0.5, 0.1, 0.6), Toy(0.2, 0.5, 0.05, 0.3)]
 PLACES = np.linspace(0.0, 1.0, 11)
@@ -87,7 +87,7 @@ def test_closed_forms_match_means_over_sampled_inputs(toy: Toy) -> None:
         error = ((active @ sae.decoder + sae.decoder_bias - inputs) ** 2).sum(axis=1).mean()
         sparsity = (active @ np.linalg.norm(sae.decoder, axis=1)).mean()
         assert (error, sparsity) == pytest.approx((loss.error, loss.sparsity), abs=0.005)
-    # What a latent that fires on the parent should write of the child is the slope of a regression.
+    # The best weight of the child for a latent that fires on the parent is the slope of a regression.
     slope, _ = np.linalg.lstsq(np.column_stack([has_parent, np.ones(number)]), has_child.astype(float))[0]
     assert best_hedging(toy._replace(sparsity=0.0)) == pytest.approx(slope, abs=0.01)
 
@@ -118,7 +118,7 @@ def test_training_converges_to_the_theoretical_optimum(toy: Toy) -> None:
         training = train(toy, seed)
         assert training.absorption.shape[1] == STARTS
         assert training.absorption[-1] == pytest.approx(best_absorption(toy), abs=0.03)
-        # The sliders' SAEs do not shrink activations; those that are trained may, and are better by that alone.
+        # The sliders' SAEs do not shrink activations; trained ones may, and only therefore have a lower loss.
         least = absorption_loss(toy, best_absorption(toy)).total
         assert (training.loss[-1] <= least + 1e-4).all()
         for sae, loss in zip(training.ends, training.loss[-1], strict=True):

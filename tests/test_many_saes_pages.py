@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 ATLAS = ("absorption-vs-l0", "absorption-vs-layer", "splits-vs-l0", "absorption-heatmap")
-#: Alphas of the points of a panel, as the browser has them.
+#: Alphas of the points of a panel in the browser.
 SHOWN = """(name) => {
   const model = Bokeh.documents.map((doc) => doc.get_model_by_name(name)).find((found) => found);
   const points = model.renderers.find((renderer) => renderer.glyph.type === "Scatter");
@@ -57,7 +57,7 @@ def test_selection_in_one_plot_filters_the_others_and_the_table(open_page: PageO
     expect(part(page, "page-head")).to_contain_text(f"{len(sparse)} brushed")
     for name in ATLAS[:3]:
         wait_for(page, f"(name) => ({SHOWN})(name).filter((alpha) => alpha === 1).length === {len(sparse)}", name)
-    # The heat map shows the brushed SAEs only, and brushing its columns narrows further.
+    # The heat map shows the selected SAEs only, and a selection of its columns narrows further.
     wait_for(
         page, f"(name) => Bokeh.documents[0].get_model_by_name(name).x_range.end === {len(sparse) - 0.5}", ATLAS[3]
     )
@@ -83,7 +83,7 @@ def test_a_tap_in_the_heat_map_opens_the_cell_in_explore(open_page: PageOpener) 
     page = open_page("/dashboard?page=atlas&cell_order=l0", height=1300)
     wait_ready(page)
     saes = open_store(SWEEPS).fetch("saes").sort_values("l0_nominal", kind="stable")
-    tap(page, "absorption-heatmap", 5, 25 - 2)  # concepts run from the top down
+    tap(page, "absorption-heatmap", 5, 25 - 2)  # concepts are listed from top to bottom
     wait_sae(page, saes["sae"].iloc[5])
     wait_query(page, {"page": "explore", "letter": "c"})
     wait_figure(page, "cosine")
@@ -187,7 +187,7 @@ def test_single_sae_without_cosines_is_explained(
     page.get_by_role("radio", name="two SAEs").click()
     expect(part(page, "pair").first).to_contain_text("Nothing to compare with")
     page.get_by_role("link", name="Atlas").click()
-    # There is nothing but L0 against which a second panel could draw it.
+    # A second panel could only have L0 on its x-axis.
     for name in ("absorption-vs-l0", "splits-vs-l0", "absorption-heatmap"):
         wait_figure(page, name)
     expect(part(page, "panel-head")).to_have_count(3)

@@ -156,7 +156,7 @@ def _measure_given(folder: Path, name: str, weights: Path, work: str = "work", r
     assert trained in text
     text = text.replace(trained, f'path = "{weights}"\nname = "mine"\n')
     if recipe:
-        # A prompt for each word takes time: fewer words.
+        # One prompt per word takes time, so fewer words are used.
         text = f'recipe = "{recipe}"' + text.replace("limit = 1500", "limit = 250")
     (folder / f"{name}.toml").write_text(text, "utf-8")
     result = run(folder / f"{name}.toml", "--to", folder / name, "--work", folder / work, "--force")
@@ -177,7 +177,7 @@ def test_suite_is_measured_from_weights(suite: Path) -> None:
     assert 0 < (sae.loss_recovered or 0) < 1
     assert 0 <= (sae.dead_fraction or 0) < 1
     assert manifest.method.metric == "ig_ablation"
-    # The configuration departs from the recipe in this.
+    # The configuration differs from the recipe here.
     assert manifest.method.notes[0] == "Recipe: calibrated (this project's own), but for num_examples = [4]."
     assert "1,500 alphabetic tokens" in manifest.method.notes[1]
     checks = manifest.provenance.checks
@@ -233,17 +233,17 @@ def test_kin_are_the_nearest_directions_of_the_other_sae(suite: Path, given: Pat
     for sae, other in (ids, ids[::-1]):
         rows = kin.get_group(sae)
         assert set(rows["other_sae"]) == {other}
-        # Of each latent with evidence, and of each that may be split at another tau.
+        # For each latent with evidence, and each that may be split at another tau.
         ranked = of_saes["k_sparse"].get_group(sae).query("k <= 15")["latent"]
         assert {*words.get_group(sae)["latent"], *ranked} <= {*rows["latent"]}
-        # One of the two trainings is this one: of each latent, the kin are those that numpy finds.
+        # The kin of each latent equal those found with numpy for one of the two trainings.
         found = rows.pivot_table(index="latent", columns="rank", values="cosine").to_numpy()
         cosines = []
         for one, two in permutations(trained, 2):
             unit = [functional.normalize(each.W_dec, dim=1).numpy() for each in (one, two)]
             cosines.append(-np.sort(-(unit[0] @ unit[1].T), axis=1)[np.unique(rows["latent"]), :5])
         assert min(np.abs(each - found).max() for each in cosines) < 1e-5
-        # What is said of the words is what is stored of each latent.
+        # Values of words equal the stored activations of each latent.
         own, theirs = (
             dict(zip(listed["latent"], map(list, listed["token_ids"]), strict=True))
             for listed in (words.get_group(name) for name in (sae, other))
@@ -255,7 +255,7 @@ def test_kin_are_the_nearest_directions_of_the_other_sae(suite: Path, given: Pat
             both = [word for word in also if word in set(fires)]
             assert row.num_shared_words == len(both)
             assert row.overlap == pytest.approx(len(both) / len({*fires, *also}))
-            # Stored activations are rounded, so that the strongest come in another order.
+            # Stored activations are rounded, so the order of the strongest may differ.
             assert set(row.shared_words) <= set(both)
             assert len(row.shared_words) == min(len(both), 5)
     assert not (given / "kin.parquet").exists()
@@ -312,7 +312,7 @@ def test_every_true_positive_is_measured_by_projection(suite: Path) -> None:
 
 
 def _assert_projections_agree(rows: pd.DataFrame) -> None:
-    """Hold each row's totals to what its latents carry; all active ones are stored where there are few."""
+    """Compare each row's totals with the projections of its latents; if there are few, all active ones are stored."""
     for row in rows.itertuples():
         assert len(row.latents) == len(row.projections) == len(row.cosines)
         assert row.top_projection == pytest.approx(max(row.projections), abs=1e-5)
@@ -322,7 +322,7 @@ def _assert_projections_agree(rows: pd.DataFrame) -> None:
         assert fires.sum() <= len(row.latents)
         if not fires.any():
             assert row.main_projection == 0
-        # What decides on fractions at any tau, from the latents that are stored.
+        # The values that determine fractions at any tau, recomputed from the stored latents.
         split = set(row.split_latents)
         carried = [*zip(row.latents, row.projections, row.cosines, strict=True)]
         assert sum(pi for latent, pi, _ in carried if latent in split) == pytest.approx(row.main_projection, abs=1e-4)
@@ -352,7 +352,7 @@ def test_suite_is_measured_by_the_recipe_of_a_reference_program(folder: Path, we
     assert check_suite(measured) == []
     manifest = read_manifest(measured)
     assert manifest.method.metric == {"paper": "ig_ablation", "saebench": "full"}[recipe]
-    # The configuration states its own number of examples.
+    # The configuration sets its own number of examples.
     assert manifest.method.notes[0].startswith(f"Recipe: {recipe} (")
     assert "but for num_examples = [4]" in manifest.method.notes[0]
     assert manifest.provenance.checks["Verdicts that differ when recomputed from the stored scores"] == 0
@@ -360,7 +360,7 @@ def test_suite_is_measured_by_the_recipe_of_a_reference_program(folder: Path, we
     prompts = pd.read_parquet(measured / "prompts.parquet").set_index("prompt_id")["template"]
     assert tested["prompt_id"].isin(prompts.index).all()
     assert (prompts.str.count("\n") == {"paper": 4, "saebench": 5}[recipe]).all()
-    # No two words share a prompt; the model was asked for the letters of a sample.
+    # No two words share a prompt; the model was prompted for the letters of a sample.
     assert tested.groupby("prompt_id")["token"].nunique().max() == 1
     assert pd.read_parquet(measured / "tokens.parquet")["model_answer"].notna().sum() == 32
     measurements = pd.read_parquet(measured / "measurements.parquet")
@@ -382,14 +382,14 @@ def test_sae_lens_checkpoint_gives_the_same_results(folder: Path, weights: Path,
 
 
 def _assert_alike(suite: Path, other: Path) -> None:
-    """Compare what two measurements of an SAE found: the same but for rounding."""
+    """Compare the results of two measurements of an SAE, which may differ by rounding only."""
     found, expected = _frames(suite), _frames(other)
     for table, exactly in (
         ("measurements", ["letter", "num_split_silent", "num_candidates", "num_tested"]),
         ("tested_tokens", ["letter", "token_id", "top_latent", "is_absorption"]),
     ):
         pd.testing.assert_frame_equal(found[table][exactly], expected[table][exactly])
-    # Rounding decides which of two latents whose probes give them nearly the same weight comes first.
+    # The order of two latents with nearly equal weights depends on rounding.
     assert _split_latents(found) == _split_latents(expected)
     assert expected["tested_tokens"]["is_absorption"].any()
     for effects in zip(found["tested_tokens"]["effects"], expected["tested_tokens"]["effects"], strict=True):
@@ -415,7 +415,7 @@ def _save_by_sae_lens(sae: TrainedSae, folder: Path) -> None:
 
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendGpu]:
-    """A device beside the CPU, which everything that can lies on."""
+    """A device beside the CPU, on which everything is placed that can be."""
     for file in (ROOT / "measure").rglob("*.py"):
         module = import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
         if hasattr(module, "best_device"):
@@ -444,7 +444,7 @@ def test_training_is_the_same_on_another_device(tmp_path: Path, request: pytest.
     there = load_trained(perform(task, tmp_path) / "weights.safetensors", torch.device("cpu"))
     assert device.num_operations > 1_000
     torch.testing.assert_close(there.threshold, here.threshold, rtol=0.02, atol=0)
-    # Rounding adds up over the steps, but the latents are the same.
+    # Rounding errors accumulate over the steps, but the latents are the same.
     assert functional.cosine_similarity(there.W_dec, here.W_dec).median() > 0.99
 
 
@@ -485,7 +485,7 @@ def test_slim_suite_has_the_same_rates_and_omitted_values_are_unknown(suite: Pat
             )
             kept = ["sae", "concept", "absorption_rate", "rate_low", "rate_high", "num_split_latents"]
             pd.testing.assert_frame_equal(rates[kept], same[kept], check_exact=False)
-            # At other thresholds, a seed of which there are counts alone is unknown, and the other one is not.
+            # At other thresholds, a seed with counts only is unknown, and the other one is known.
             moved = slim.fetch("concept_rates", suite="slim", **asked | {"tau": 0.1})
             known = moved.assign(repeated=moved["sae"].map(seeds)).groupby("repeated", dropna=False)
             assert known["absorption_rate"].count().gt(0).tolist() == [False, True]
@@ -499,7 +499,7 @@ def test_finished_tasks_are_kept_and_not_repeated(suite: Path, folder: Path) -> 
     refused = run(folder / "small.toml", "--to", suite, "--work", folder / "work")
     assert refused.exit_code == 2
     assert "exists already" in refused.stderr
-    # What was cut off is done again, from what lies before it.
+    # An interrupted task is repeated, from the results of former tasks.
     before = (suite / "measurements.parquet").read_bytes()
     shutil.rmtree(folder / "work" / "splits")
     assert run(folder / "small.toml", "--to", suite, "--work", folder / "work", "--force").exit_code == 0
@@ -543,7 +543,7 @@ def _training(work: Path, *seeds: int) -> list[Task]:
 
 @contextmanager
 def _a_worker_killed(trainings: Path) -> Iterator[list[int]]:
-    """Kill the worker that first begins to write; the folder that it writes to is named after it."""
+    """Kill the first worker that begins to write, which is identified by the name of its folder."""
     killed: list[int] = []
     done = threading.Event()
 

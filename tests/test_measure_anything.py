@@ -1,4 +1,4 @@
-"""Measuring whatever comes: nothing computed is lost, and what will not do is said before anything is computed."""
+"""Measuring any models and SAEs: results are not lost, and unsuitable input is reported before computing."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ SIZE: dict[str, int] = {"d_in": D_MODEL, "d_sae": NUM_LATENTS}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A model and SAEs: one of few active latents, one of which all are active always, and some that will not do."""
+    """A model and SAEs: one with few active latents, one whose latents are always active, and unsuitable ones."""
     place = tmp_path_factory.mktemp("anything")
     write_model(place / "model")
     few = TopKSAE(TopKSAEConfig(**SIZE, k=3))
@@ -74,14 +74,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def measured(
     folder: Path, saes: dict[str, str], *arguments: object, work: Path, changes: Mapping[str, str] | None = None
 ) -> Result:
-    """Measure SAEs by their paths, each with what else the configuration says of it."""
+    """Measure SAEs by their paths, each with further settings."""
     file = write_config(folder, saes, changes or {})
     return run(file, "--to", work / "tiny", "--work", work / "work", *arguments)
 
 
 @pytest.fixture(scope="module")
 def suite(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A suite of an SAE without candidates beside one that has some, with no text that may be passed on."""
+    """A suite of an SAE without candidates and one with candidates, without redistributable text."""
     place = tmp_path_factory.mktemp("measured")
     result = measured(folder, {"few": 'name = "few"', "every": 'name = "every"'}, work=place)
     assert result.exit_code == 0, result.output
@@ -121,7 +121,7 @@ def test_neuronpedia_source_of_an_sae_is_stored(suite: Path) -> None:
 def test_without_training_no_training_data_is_computed(suite: Path) -> None:
     made = {file.name for file in (suite.parent / "work" / "activations").rglob("*.npy")}
     assert made == {"words-1.npy", "words-rows.npy"}
-    # There are more windows of text than are held out and used for evidence.
+    # There are more windows of text than those held out and those used as evidence.
     (text,) = (suite.parent / "work" / "text").iterdir()
     windows = load_windows(text)
     assert (windows.num_held_out, len(windows.evidence), len(windows.ids)) == (10, 20, 30)
@@ -160,7 +160,7 @@ def cluster() -> Iterator[LocalCluster]:
 def test_sae_that_fails_later_is_reported_and_the_others_are_measured(
     folder: Path, tmp_path: Path, cluster: LocalCluster, place: str
 ) -> None:
-    """It can be opened and fits, and gives back something that has nothing to do with the stream."""
+    """It can be opened and fits, but its reconstruction is unrelated to the stream."""
     write_sae(folder / "broken", StandardSAE(StandardSAEConfig(**SIZE)), seed=1, b_enc=1e5)
     where = ["--address", cluster.scheduler_address] if place != "here" else []
     write_sae(folder / "other", StandardSAE(StandardSAEConfig(**SIZE)), seed=2)
@@ -213,7 +213,7 @@ def test_simultaneous_measurements_cannot_share_a_work_folder(folder: Path, tmp_
         assert result.exit_code == 2
         assert "work: another measurement is at work there; wait for it" in result.stderr
         assert list((tmp_path / "work").iterdir()) == []
-        # What computes nothing needs not wait.
+        # A dry run does not have to wait.
         assert measured(folder, {"few": ""}, "--dry-run", work=tmp_path).exit_code == 0
     with alone(tmp_path / "work"):
         pass
@@ -363,7 +363,7 @@ def test_tokenizer_with_prefix_space_encodes_continuations() -> None:
     prompt = to_prompt("the: T\n{token} has it:", tokenizer)
     whole = [*prompt.prefix, words["is"], *prompt.suffix]
     assert whole[1:] == tokenizer.encode("the: T\nis has it:")
-    # A tokenizer that prepends nothing is asked as before.
+    # A tokenizer that prepends nothing encodes the text as it is.
     plain = Tokenizer(backend(), start=0)
     assert plain.encode_on(" has it:") == plain.encode(" has it:")
 
@@ -460,7 +460,7 @@ def test_large_streams_are_clipped_to_the_largest_number() -> None:
 
 
 def test_batches_of_words_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind a cached prefix each word takes a copy of it; without one, the whole prompt is run."""
+    """With a cached prefix, each word needs a copy of it; without one, the complete prompt is run."""
     for name in ("gpt-2", "mamba"):
         model = HuggingFace(small_model(name), toy_tokenizer(), name)
 
@@ -513,7 +513,7 @@ def test_workers_on_the_same_gpu_are_refused_with_a_hint(tmp_path: Path, monkeyp
         monkeypatch.setattr(engine, "num_gpus", lambda: 2)
         with pytest.raises(MeasureError, match="see the same 2 GPUs, and would all take the first; start one per GPU"):
             perform_all([Task("splits")], tmp_path, address=cluster.scheduler_address)
-        # One that all see is shared.
+        # A single GPU seen by all is shared.
         monkeypatch.setattr(engine, "num_gpus", lambda: 1)
         with pytest.raises(KeyError):
             perform_all([Task("splits")], tmp_path, address=cluster.scheduler_address)
@@ -530,7 +530,7 @@ def test_each_worker_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         take_gpu(worker)
         devices.append(best_device())
     assert devices == [torch.device("cuda", number) for number in (0, 1, 0)]
-    # Of five workers, three are on the first GPU; of a machine without GPUs, they share the memory.
+    # Three of five workers use the first GPU; on a machine without GPUs, they share the memory.
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 0)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 0)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (6000, 9000))

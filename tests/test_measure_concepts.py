@@ -1,4 +1,4 @@
-"""Families of concepts: a measurement of three of them, what decides on them, and files that will not do."""
+"""Families of concepts: a measurement of three of them, the decisions behind it, and unsuitable files."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def suite(folder: Path) -> Path:
     """The suite of the three families."""
     result = run(folder / "tiny.toml", "--to", folder / "tiny", "--work", folder / "work")
     assert result.exit_code == 0, result.output
-    # What there is of each family is said before anything is computed.
+    # The contents of each family are printed before anything is computed.
     lines = result.stderr.splitlines()
     assert any(line.startswith("answer: 724 words: two ") for line in lines)
     assert any(line.startswith("sound: 724 words: vowel 249, a-or-b 116, none ") for line in lines)
@@ -81,7 +81,7 @@ def test_several_families_are_in_one_suite(suite: Path, measured: pd.DataFrame) 
     assert (families["answer"].prompt, len(families["answer"].answers)) == (TEMPLATE, 2)
     assert [family.exclusive for family in families.values()] == [True, False, True]
     concepts = pd.read_parquet(suite / "concepts.parquet").set_index("concept")
-    # Of a yes and a no, the yes is measured; labels that no word has are no concepts.
+    # Of two labels only the positive one is measured; labels without words are no concepts.
     expected = {"answer.one", "sound.vowel", "sound.a-or-b", *(f"first-letter.{letter}" for letter in LETTERS)}
     assert set(concepts.index) == expected == set(measured.index.get_level_values("concept"))
     assert concepts.loc["answer.one", "phrase"] == "is answered with one"
@@ -98,7 +98,7 @@ def test_several_families_are_in_one_suite(suite: Path, measured: pd.DataFrame) 
 def test_concept_with_answers_is_measured_by_ablation(suite: Path, measured: pd.DataFrame) -> None:
     by_ablation = measured.loc["answer.one", "ig_ablation"]
     assert pd.isna(by_ablation["undefined"])
-    # Its words are few, so that each is tested, not a fifth of them.
+    # It has few words, so all are tested, not a fifth of them.
     words = pd.read_parquet(suite / "concepts.parquet").set_index("concept").loc["answer.one", "num_tokens"]
     assert words < 500
     assert by_ablation["num_probe_true_positives"] > words / 2
@@ -108,7 +108,7 @@ def test_concept_with_answers_is_measured_by_ablation(suite: Path, measured: pd.
     ablated = tested[tested["metric"] == "ig_ablation"]
     assert len(ablated) == by_ablation["num_tested"] > 0
     assert set(ablated["model_answer"]) == {"one"}
-    # Of two answers, the odds are the difference of their logits, as the metric is.
+    # With two answers, the log odds and the metric are the difference of their logits.
     np.testing.assert_allclose(ablated["answer_log_odds"], ablated["answer_metric"], atol=1e-4)
     assert ablated["erasure_effect"].notna().all()
     rate = ablated["is_absorption"].sum() / by_ablation["sample_portion"] / by_ablation["num_probe_true_positives"]
@@ -126,7 +126,7 @@ def test_undefined_rates_have_a_reason_and_are_not_0(suite: Path, measured: pd.D
     undefined = measured["undefined"].dropna()
     assert undefined["sound.a-or-b", "ig_ablation"] == "the family has no answers, so the model is not asked"
     assert ("sound.a-or-b", "full") not in undefined
-    # Several latents share the vowels, none stands for them.
+    # Several latents share the vowels, and none represents them.
     assert undefined["sound.vowel", "full"].startswith("no latent stands for it: the best has an F1 of 0.5")
     assert undefined["first-letter.a", "ig_ablation"].startswith("the model answers correctly for 0% of its words")
     assert measured.loc[undefined.index, ["num_candidates", "random_rate", "rate_low"]].isna().all(axis=None)
@@ -196,7 +196,7 @@ def test_group_interval_is_shown_at_its_own_thresholds_only(suite: Path, measure
             (here,) = store.fetch("summary", **asked, **own, metric=metric).to_dict("records")
             assert [here["rate_low"], here["rate_high"]] == stored[["rate_low", "rate_high"]].tolist()
         (moved,) = store.fetch("summary", **asked, **own | {"cosine_threshold": 0.5}, metric="full").to_dict("records")
-    # Wilson's of what is counted at the other threshold.
+    # At another threshold it is Wilson's interval of the counts.
     assert 0 <= moved["rate_low"] <= moved["absorption_rate"] <= moved["rate_high"]
     assert moved["rate_high"] != measured.loc[("sound.a-or-b", "full"), "rate_high"]
 
@@ -223,7 +223,7 @@ def test_second_run_repeats_no_task(suite: Path, folder: Path) -> None:
     assert "first-letter: 724 words: A 92, I 67" in again.stdout
 
 
-# What is computed, on cases by hand.
+# Computations, on cases computed by hand.
 
 
 def test_groups_are_distributed_evenly_over_labels() -> None:
@@ -245,11 +245,11 @@ def test_split_latents_must_gain_more_than_tau_and_than_an_error() -> None:
     assert num_split_latents(curve, 0.03) == 3
     assert num_split_latents(curve, 0.03, dict.fromkeys(curve, 0.02)) == 3
     assert num_split_latents(curve, 0.03, {2: 0.02, 3: 0.15, 4: 0.02}) == 2
-    assert num_split_latents(curve, 0.03, {2: 0.1, 3: 0, 4: 0}) == 1  # no more than an error
+    assert num_split_latents(curve, 0.03, {2: 0.1, 3: 0, 4: 0}) == 1  # not more than an error
 
 
 def test_random_labels_are_not_found_by_cross_fitting() -> None:
-    """As many latents as words, nearly: what is fitted to them finds them, and no others."""
+    """With nearly as many latents as words, a fit finds the training words and no others."""
     columns = RNG.rand(120, 50).astype(np.float32)
     truth = RNG.rand(120) > 0.7
     folds = np.arange(120) % 5
@@ -281,14 +281,14 @@ def test_bootstrap_samples_groups() -> None:
     assert weights.shape == (300, 400)
     assert (weights.reshape(300, 50, 8) == weights.reshape(300, 50, 8)[:, :, :1]).all()
     assert weights.mean() == pytest.approx(1, abs=0.02)
-    # Eight words that are all one are known as surely as one word is: by a spread that is the root of eight larger.
+    # Eight identical words count as one: the standard deviation is larger by the square root of eight.
     values = (np.arange(50) % 5 == 0)[groups].astype(float)
     together, apart = (mean_samples(values, each, 0) for each in (groups, np.arange(400)))
     assert together.std() / apart.std() == pytest.approx(8**0.5, rel=0.15)
     low, high = interval(together)
     assert low < 0.2 < high
     assert np.isnan(interval(np.full(3, np.nan))).all()
-    # Of words that are all right, each sample is all right, too.
+    # If all words are correct, so is every sample.
     assert wilson_low(3, 3) == pytest.approx(0.438, abs=1e-3)
     assert wilson_low(0, 20) == pytest.approx(0)
     predicted = np.column_stack([values > 0, values == 0])
@@ -323,7 +323,7 @@ def test_erasing_a_direction_replaces_the_projection_by_that_of_others() -> None
     stream[:, 2] = 0.25
     expected = spelling_metric(model.answer(stream), torch.tensor([4, 4])) - before
     torch.testing.assert_close(changed, expected)
-    # The same beside the ablation of a word's latents.
+    # The same together with the ablation of a word's latents.
     tested = [Word(int(word), 4, np.array([0]), np.ones(1, np.float32), right[0].numpy(), how) for word in words]
     found = list(ablate(model, None, None, tested, torch.randn(2, 6), layer=0, steps=2))  # type: ignore[arg-type]
     np.testing.assert_allclose([one.erased for one in found], expected.numpy(), atol=1e-5)
@@ -368,7 +368,7 @@ def test_gates_decide_which_rates_are_defined(
         assert expected is None or expected in (why or "")
 
 
-# Files that will not do.
+# Unsuitable files.
 
 _WORDS = [(" the", "a"), (" of", "b"), (" in", "a")]
 
@@ -410,7 +410,7 @@ def test_other_encodings_are_named(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "words.csv").write_text("token,label\n café,a\n", encoding)
     with pytest.raises(MeasureError, match=r"words\.csv: is not in UTF-8 .*; save it in UTF-8"):
         read_rows(tmp_path / "words.csv")
-    # What Excel puts before UTF-8 is no part of the first column's name.
+    # The byte order mark that Excel writes is not part of the first column's name.
     (tmp_path / "words.csv").write_text("token,label\n café,a\n", "utf-8-sig")
     assert [row[1:] for row in read_rows(tmp_path / "words.csv")] == [(" café", "a", "café", "")]
 

@@ -26,9 +26,9 @@ RNG = np.random.RandomState(0)
     ("curve", "tau", "number"),
     [
         ([0.70], 0.03, 1),
-        ([0.70, 0.71, 0.80], 0.03, 1),  # the first k that fails ends it, whatever comes later
+        ([0.70, 0.71, 0.80], 0.03, 1),  # the first k that fails ends it
         ([0.70, 0.74, 0.78, 0.80], 0.03, 3),
-        ([0.70, 0.73], 0.03, 1),  # a gain of tau is not above it, though 0.73 - 0.70 is in binary
+        ([0.70, 0.73], 0.03, 1),  # a gain of tau is not above tau, although 0.73 - 0.70 is in binary
         ([0.70, 0.73], 0.02, 2),
         ([0.70, 0.60, 0.90], 0.03, 1),
         ([0.04 * k for k in range(1, 21)], 0.03, 15),  # no more than 15
@@ -39,8 +39,8 @@ def test_split_latents_are_counted(curve: list[float], tau: float, number: int) 
 
 
 def test_candidates_fulfil_every_condition() -> None:
-    # A candidate; another letter; the probe is wrong; a split latent speaks; the k-sparse probe is right; a candidate;
-    # one that speaks below 1e-8 only; one on which no latent is active at all.
+    # A candidate; another letter; the probe is wrong; a split latent fires; the k-sparse probe is right; a candidate;
+    # one with an activation below 1e-8; one on which no latent is active at all.
     truth = np.array([True, False, True, True, True, True, True, True])
     probe = np.array([1.0, 1.0, -1.0, 2.0, 0.5, 0.1, 3.0, 1.0])
     k_sparse = np.array([-1.0, -1.0, -1.0, -1.0, 0.5, 0.0, -2.0, -1.0])
@@ -64,7 +64,7 @@ def test_candidates_fulfil_every_condition() -> None:
         ({"split_activations": np.array([0.0, 0.1])}, False),
         ({"split_activations": np.array([1e-9])}, True),
         ({"top_effect": 2.0}, False),
-        ({"second_effect": -1.0}, True),  # a lead of exactly the margin
+        ({"second_effect": -1.0}, True),  # exactly the margin
         ({"second_effect": -1.25}, False),
         ({"top_cosine": 0.025}, True),
         ({"top_cosine": 0.02}, False),
@@ -87,11 +87,11 @@ def test_classifier_scores_match_hand_calculations() -> None:
     assert score(values, truth) == pytest.approx((2 / 3, 2 / 3, 2 / 3, 4 / 6))
     assert auc(np.zeros(4), np.array([True, False, True, False])) == 0.5  # ties count half
     assert auc(values, np.zeros(5, bool)) == 0.5
-    # Of F1 2/4, 2/5, 4/6, 6/7, 6/8 the fourth is best: the threshold lies between the fourth and the fifth value.
+    # Of the F1 2/4, 2/5, 4/6, 6/7, 6/8 the fourth is best: the threshold is between the fourth and the fifth value.
     assert best_threshold(values, truth) == -1.5
     assert (
         best_threshold(np.array([1.0, 1.0, 0.0]), np.array([True, False, False])) == 0.5
-    )  # equal values stay together
+    )  # equal values are not separated
 
 
 def test_sparse_activations_equal_dense_ones() -> None:
@@ -163,7 +163,7 @@ def _words() -> list[Word]:
 
 
 def _brute_force(model: ToyModel, word: Word, latent: int, directions: torch.Tensor) -> tuple[float, float]:
-    """Return the metric, and its change when one latent is taken away."""
+    """Return the metric, and its change when one latent is ablated."""
 
     def metric(stream: torch.Tensor) -> float:
         logits = model.answer(stream)

@@ -81,7 +81,7 @@ def test_raised_logits_agree_and_have_mean_zero() -> None:
 
 def test_llama_cpp_permutation_is_reversed() -> None:
     heads, weight = 3, torch.randn(3 * 8, 5)
-    # As llama.cpp's converter stores queries and keys.
+    # The layout in which llama.cpp's converter stores queries and keys.
     stored = weight.reshape(heads, 2, 4, 5).swapaxes(1, 2).reshape(weight.shape)
     assert torch.equal(_unpermuted(stored, heads), weight)
 
@@ -92,14 +92,14 @@ def any_model(request: pytest.FixtureRequest) -> tuple[str, HuggingFace]:
 
 
 def test_every_architecture_gives_the_results_of_a_single_run(any_model: tuple[str, HuggingFace]) -> None:
-    """The prompt is longer than a sliding window, and some models cannot go on from a cache at all."""
+    """The prompt is longer than a sliding window, and some models cannot continue from a cache."""
     name, model = any_model
     prompt = Prompt((0, 5, 7, 9, 12, 20, 31, 2, 6), (3, 8, 2))
     whole = torch.cat([torch.tensor([prompt.prefix]).expand(3, -1), WORDS[:, None]], dim=1)
     full = torch.cat([whole, torch.tensor([prompt.suffix]).expand(3, -1)], dim=1)
     output = small_model(name)(full, output_hidden_states=True, use_cache=False)
     for layer in (0, 1):
-        # Mamba does not list what comes before its first block.
+        # Mamba's hidden states do not include the embedding.
         at_word = output.hidden_states[layer + (name != "mamba")][:, len(prompt.prefix)]
         close(model.word_streams(prompt, WORDS, [layer])[layer], at_word)
         close(model.streams(whole, [layer])[layer][:, -1], at_word)
@@ -122,7 +122,7 @@ def test_raised_logits_follow_the_models_own_norm_and_head(any_model: tuple[str,
 
 
 def _normed(name: str, model: Any, directions: Tensor) -> Tensor:
-    """Return directions times the final norm's weight, as each architecture means it, and what follows it."""
+    """Return directions after the final norm of each architecture, and what follows it."""
     centred = directions - directions.mean(1, keepdim=True)
     match name:
         case "gpt-2":
@@ -173,7 +173,7 @@ def test_blocks_below_the_stream_are_not_computed_again(any_model: tuple[str, Hu
 
 
 def test_blocks_needed_by_others_are_not_skipped() -> None:
-    """Of some architectures, upper blocks use what lower ones left behind."""
+    """In some architectures, upper blocks use outputs of lower ones."""
     model = HuggingFace(small_model("gpt-2"), toy_tokenizer(), "gpt-2")
     left: list[Tensor] = []
     first, last = (model._model.transformer.h[number].mlp for number in (0, 2))

@@ -58,7 +58,7 @@ def configured(folder: Path, recipe: str, method: str = "") -> Any:
 def test_recipes_set_defaults_and_explicit_settings_take_precedence(tmp_path: Path) -> None:
     plain, calibrated = (configured(tmp_path, recipe) for recipe in ("", 'recipe = "calibrated"'))
     assert plain == calibrated
-    same = ("probe_batch", "probe_epochs")  # of balanced probes, which have the defaults that one of the programs has
+    same = ("probe_batch", "probe_epochs")  # of balanced probes, whose defaults are those of one of the programs
     for name, parts in RECIPES.items():
         config = configured(tmp_path, f'recipe = "{name}"')
         for part, settings in parts.items():
@@ -85,7 +85,7 @@ def test_balanced_k_sparse_probe_equals_scikit_learns() -> None:
     np.testing.assert_allclose(weights, [2.6151319, -1.5480213, 0.2049078], atol=1e-5)
     assert bias == pytest.approx(-0.9059233, abs=1e-5)
     (probe,) = fit_k_sparse(sparse(x.astype(np.float32)), truth, np.arange(3), [3], balanced=True).values()
-    assert probe.bias == pytest.approx(-0.9059233, abs=1e-4)  # the threshold is that of the fit
+    assert probe.bias == pytest.approx(-0.9059233, abs=1e-4)  # the threshold of the fit
 
 
 def test_balanced_linear_probes_match_sae_spelling() -> None:
@@ -130,7 +130,7 @@ def test_verdicts_by_projection_match_saebench(projected: dict[str, Any]) -> Non
     assert found.fully_absorbed(0.025).tolist() == [bool(each) for each in full]
     np.testing.assert_allclose(found.total[:8], total, atol=1e-3)
     assert not found.fully_absorbed(1.1).any()
-    # By the rule of SAEBench 0.3.0 to 0.4.0, which sums over all latents, word by word.
+    # The rule of SAEBench 0.3.0 to 0.4.0, which sums over all latents, for each word.
     cosines = directions @ projected["probe"] / np.linalg.norm(projected["probe"])
     former = []
     for acts, total_projection in zip(projected["dense"], found.total, strict=True):
@@ -139,7 +139,7 @@ def test_verdicts_by_projection_match_saebench(projected: dict[str, Any]) -> Non
     np.testing.assert_allclose(found.fractions_0_3(), former, atol=1e-6)
     assert {0.0, 1.0} < {*former}, "the case decides nothing"
     assert not np.allclose(former, fraction)
-    # Rows of another length: a latent's activation shrinks as its row grows, and what it carries stays.
+    # With rescaled rows, activations shrink as the rows grow, and projections stay the same.
     longer = sparse(projected["dense"] / 4)
     again = project(longer, projected["stream"], directions * 4, projected["probe"] * 3, split)
     for name, values in again._asdict().items():
@@ -164,7 +164,7 @@ def test_without_active_latents_nothing_absorbs(projected: dict[str, Any]) -> No
 
 
 def test_attribution_of_the_paper_matches_hand_calculations() -> None:
-    """As the paper's program attributes: by hand, with gradients by differences."""
+    """Attribution as in the paper's program, computed by hand with finite differences."""
     model = ToyModel(linear=False)
     model.head = torch.randn(6, 52, generator=torch.Generator().manual_seed(4))
     directions = torch.randn(4, 6, generator=torch.Generator().manual_seed(5))

@@ -49,7 +49,7 @@ def _saved(folder: Path, sae: Any) -> Path:
 
 
 def _trained(num_biases: int) -> TrainedSae:
-    """Make an SAE of this project's own, 20 latents; with as many biases it can be used."""
+    """Make one of this project's own SAEs with 20 latents, which is valid with as many biases."""
     encoder, biases, decoder = torch.ones(6, 20), torch.zeros(num_biases), torch.ones(20, 6)
     return TrainedSae(encoder, biases, decoder, torch.zeros(6), torch.zeros(6), torch.ones(()), torch.ones(()))
 
@@ -82,7 +82,7 @@ def test_checkpoints_are_read_as_by_the_library(sae: Any, tmp_path: Path) -> Non
     stream = 1 + 2 * torch.randn(30, 6, generator=torch.Generator().manual_seed(1))
     given = stream
     if sae.cfg.metadata.model_from_pretrained_kwargs:
-        # Its model's stream has a mean of 0; what is taken off here, it gives back.
+        # Its model's stream has a mean of 0; the mean that is subtracted here is added again.
         given = stream - stream.mean(1, keepdim=True)
     torch.testing.assert_close(own.reconstruct(stream), sae(given).detach() + stream - given)
     activations, theirs = own.encode(stream), sae.encode(given).detach()
@@ -96,14 +96,14 @@ def test_checkpoints_are_read_as_by_the_library(sae: Any, tmp_path: Path) -> Non
     assert torch.equal(activations_alike != 0, theirs != 0)
     sparse = own.encode_sparse(stream.numpy())
     np.testing.assert_allclose(sparse.dense(range(own.num_latents)), activations.detach().numpy(), atol=1e-6)
-    # What the active latents add to a stream is their directions, so without them only what all tokens have is left.
+    # Active latents add their directions to a stream, so without them only the part common to all tokens is left.
     left = own.reconstruct(stream) - activations @ own.directions
     assert isinstance(own, SaeLens)
     bias = sae.b_dec.detach() * own._scale(given)
     if sae.cfg.normalize_activations == "layer_norm":
         bias = bias + given.mean(1, keepdim=True)
     torch.testing.assert_close(left.detach(), (bias + stream - given).expand_as(left), atol=1e-5, rtol=1e-5)
-    # What precedes an activation differs from the library's by what is the same for all tokens.
+    # Pre-activations differ from the library's by a constant.
     before = own.seen(stream) @ own.encoder[: theirs.shape[1]].T - sae.process_sae_in(given) @ sae.W_enc
     torch.testing.assert_close(before, before[:1].expand_as(before), atol=1e-4, rtol=1e-4)
     check_fit(own, tmp_path, d_model=6, num_layers=3, layer=2)
@@ -161,7 +161,7 @@ def test_unsupported_saes_are_refused_with_a_reason(sae: Any, why: str, tmp_path
 
 
 def test_reconstruction_not_given_by_the_directions_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever an architecture does, none is measured by directions that are not what it writes."""
+    """An architecture is refused if its output is not the sum of its latents' directions."""
     folder = _saved(tmp_path / "sae", _standard())
     decode = StandardSAE.decode
     monkeypatch.setattr(StandardSAE, "decode", lambda self, given: decode(self, given) + given.square() @ self.W_dec)
@@ -186,7 +186,7 @@ def test_broken_weights_are_refused_before_use(tmp_path: Path) -> None:
 
 
 def test_number_of_latents_is_read_without_the_weights(tmp_path: Path) -> None:
-    """Of whatever can be opened: a checkpoint, a file of weights, the folder of a task that trained or names one."""
+    """For a checkpoint, a file of weights, and the folder of a task that trained an SAE or names one."""
     (tmp_path / "task").mkdir()
     (tmp_path / "named").mkdir()
     _trained(num_biases=20).save(tmp_path / "task" / WEIGHTS)

@@ -35,7 +35,7 @@ def test_batch_top_k_is_exact_for_any_guess() -> None:
         assert torch.equal(active.values, pre[active.rows, active.latents])
         assert (active.rows.diff() >= 0).all()
         assert 0 < choose.guess < least
-    assert len(BatchTop()(-pre.abs(), 2.5).values) == 0  # silence is not made to speak
+    assert len(BatchTop()(-pre.abs(), 2.5).values) == 0  # inactive latents do not become active
 
 
 def test_top_k_of_each_row_is_exact() -> None:
@@ -49,7 +49,7 @@ def test_top_k_of_each_row_is_exact() -> None:
 
 @pytest.mark.parametrize("shares", [(1.0,), (0.25, 0.5, 1.0)])
 def test_gradients_equal_those_of_autograd(shares: tuple[float, ...]) -> None:
-    """The loss is the mean over the prefixes of the squared error that each leaves."""
+    """The loss is the mean of the squared errors of the prefixes."""
     generator = torch.Generator().manual_seed(1)
     x, encoder = torch.randn(8, 5, generator=generator), torch.randn(12, 5, generator=generator)
     decoder, bias = functional.normalize(torch.randn(12, 5, generator=generator), dim=1), torch.zeros(12)
@@ -69,7 +69,7 @@ def test_gradients_equal_those_of_autograd(shares: tuple[float, ...]) -> None:
 
 
 def test_threshold_gradient_matches_the_paper() -> None:
-    """The estimate is the one of the paper, written down in full."""
+    """The estimate equals the formula of the paper."""
     generator = torch.Generator().manual_seed(2)
     pre, decoder = 2 * torch.rand(64, 6, generator=generator), torch.randn(6, 5, generator=generator)
     slope = torch.randn(64, 5, generator=generator)

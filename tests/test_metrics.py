@@ -161,7 +161,7 @@ def test_every_row_lists_the_verdicts_of_all_metrics(store: Store, metric: str) 
 def test_rows_show_the_values_that_their_metric_uses(store: Store) -> None:
     shown = Explorer(store, metric="full", cosine_threshold=0.2).model.shown
     rows = evidence_of(store, "full", cosine_threshold=0.2)
-    # What ablation found of another latent does not stand beside the one of the largest projection.
+    # Results of ablation for another latent are not shown for the latent with the largest projection.
     assert rows[["second_latent", "second_effect", "second_cosine", "margin", "fraction"]].isna().all(axis=None)
     tokens = evidence().set_index("token")
     for row in rows.itertuples():
@@ -267,7 +267,7 @@ def test_click_on_a_token_shows_the_values_of_every_metric(store: Store) -> None
         expect_opened(token, *PUBLISHED[1:])
         seen.add(tuple(verdict for verdict, *_ in [*opened().values()][:2]))
     assert seen == {("absorbed", "not absorbed"), ("not absorbed", "absorbed")}
-    # What is opened follows the thresholds.
+    # The opened row follows the thresholds.
     state.apply({"evidence_verdict": "all", "evidence_token": token})
     state.apply({"effect_margin": 0.125, "cosine_threshold": 0.0625})
     expect_opened(token, 0.0625, 0.125)

@@ -38,7 +38,7 @@ OF_LATENT = {
 }
 
 
-#: What is asked once, of all suites.
+#: Queries that run once, for all suites.
 OF_STORE = {"saes", "concepts", "families", "metrics"}
 
 
@@ -98,7 +98,7 @@ def changes_of(model: ExplorerModel) -> list[set[str]]:
     return changes
 
 
-# --- Which questions are asked -------------------------------------------------------------------------------------
+# --- Which queries run ---------------------------------------------------------------------------------------------
 
 
 def test_start_queries_everything_except_latents(store: RecordingStore) -> None:
@@ -128,7 +128,7 @@ CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "seed": ({"seed": 4}, set()),
     "the same again": ({"concept": concept_id("s"), "sae": sae_id(0, 1000, 10)}, set()),
 }
-#: What says the same of the attributes of SAEs, and of a letter.
+#: Equivalent values: attributes of SAEs, and a letter.
 APPLIED: dict[str, tuple[dict[str, Any], set[str]]] = {
     "letter": ({"letter": "t"}, OF_CONCEPT),
     "l0": ({"l0": 40}, OF_SAE),
@@ -141,7 +141,7 @@ APPLIED: dict[str, tuple[dict[str, Any], set[str]]] = {
     ("way", "change"),
     [
         *(("set", name) for name in CHANGES),
-        # To `apply`, a seed is an SAE's.
+        # For `apply`, a seed is an attribute of an SAE.
         *(("apply", name) for name in CHANGES | APPLIED if name != "seed"),
     ],
 )
@@ -156,7 +156,7 @@ def test_change_runs_exactly_the_affected_queries(
     else:
         model.state.param.update(**values)
     assert Counter(asked) == Counter(expected)
-    # All answers arrive as one change: no view sees this concept's split beside that concept's cosines.
+    # All results arrive as one change: no view combines results of two concepts.
     assert len(changes) == bool(expected)
     if expected:
         assert {QUESTIONS[name].query for name in changes[0]} <= expected
@@ -186,12 +186,12 @@ def test_page_runs_its_own_queries_only(model: ExplorerModel, store: RecordingSt
         ({"page": "compare"}, {"compared_cosines", "compared_counts"}),
         ({"concept": concept_id("t")}, {"compared_cosines", "compared_counts"}),
         ({"tau": 0.1}, {"concept_counts", "compared_cosines", "compared_counts"}),
-        ({"compare_by": "layer"}, {"compared_cosines", "compared_counts"}),  # of other SAEs
+        ({"compare_by": "layer"}, {"compared_cosines", "compared_counts"}),  # for other SAEs
         ({"compare_by": "concept"}, {"sae_cosines"}),
         ({"compare_by": "pair"}, {"pair_concepts", "pair_rates", "pair_tokens"}),
         ({"concept": concept_id("a")}, {"pair_tokens"}),
         ({"compare_by": "splitting"}, {"splitting_tree"}),
-        # For another concept than it was asked for.
+        # For a concept other than the requested one.
         ({"compare_by": "l0"}, {"compared_cosines", "compared_counts"}),
         ({"page": "atlas"}, {"sae_means", "concept_rates"}),
         ({"mean_policy": "all_concepts"}, {"sae_means"}),
@@ -276,7 +276,7 @@ def test_results_belong_to_the_state(model: ExplorerModel, store: RecordingStore
     }.items() <= model.sae_record.items()
 
 
-# --- What goes wrong -----------------------------------------------------------------------------------------------
+# --- Failures ------------------------------------------------------------------------------------------------------
 
 
 def test_unmeasured_concept_is_not_an_error(model: ExplorerModel) -> None:
@@ -296,7 +296,7 @@ def test_failure_is_reported_and_cleared_by_the_next_success(model: ExplorerMode
     assert model.cosines is None
     assert len(split_of(model)) == 3, "what could be answered is"
 
-    # Anything that the reader does asks the failed question again.
+    # Any action of the visitor retries the failed query.
     store.asked.clear()
     model.state.main_latent_by = "k_sparse"
     assert Counter(store.asked) == Counter({"cosines", "sae_scores"})
@@ -443,7 +443,7 @@ def test_suite_without_saes_or_cosines_is_no_error(tmp_path: Any, store: Recordi
 
 def test_every_parameter_is_documented() -> None:
     assert [name for name in ExplorerModel.param if name != "name" and not ExplorerModel.param[name].doc] == []
-    # A question's parameters are taken from the state by name.
+    # A query's parameters are read from the state by name.
     for question in QUESTIONS.values():
         names = catalog()[question.query].params
         assert all(hasattr(ExplorerState, name) for name in names), question.query

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 TOUR, COLAB = ROOT / "docs" / "notebook.ipynb", ROOT / "deploy" / "colab.ipynb"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 VIEWS = ("explorer", "explorer.cosine", "explorer.card", "explorer.k_sparse", "explorer.heat_map")
-#: What Panel asks a network for in a notebook, and does without.
+#: What Panel requests from the network in a notebook, without needing it.
 OFFLINE = r"failed to load https://cdn\.holoviz\.org/.*es-module-shims"
 
 
@@ -90,7 +90,7 @@ def test_tour_shows_every_view_and_exports_pictures_of_them() -> None:
     outputs = {cell.source.splitlines()[-1]: outputs_of(cell) for cell in tour.cells if cell.cell_type == "code"}
     shown = [line for line, (*_, last) in ((k, v) for k, v in outputs.items() if v) if WIDGET in last.get("data", {})]
     assert shown == list(VIEWS)
-    # A warning, of comms that are missing, say, would stand among the errors.
+    # Warnings, such as missing comms, would be on stderr.
     complaints = [each for found in outputs.values() for each in found if each.get("name") == "stderr"]
     assert complaints == []
     exported, _ = HTMLExporter().from_notebook_node(tour)
@@ -110,7 +110,7 @@ def test_colab_notebook_runs_once_the_package_is_installed(tmp_path: Path) -> No
     assert complaints == []
     (snapshot,) = (each.data["text/html"] for each in outputs['HTML(f"<div>{frame}</div>")'])
     assert escape((tmp_path / "absorption.html").read_text()) in snapshot
-    # Panel's own way into Colab: no widgets, and scripts with each view.
+    # Panel's mode for Colab: no widgets, and scripts with each view.
     assert {"text/html", "application/vnd.holoviews_exec.v0+json"} <= set(outputs["explorer.cosine"][-1].data)
 
 
@@ -168,18 +168,18 @@ def test_jupyterlab_taps_reach_python_and_tables_can_be_saved(lab: Server, open_
         explorer = Explorer(store, sae="l12-w8192-l0-7", concept="first-letter.l")
         cosines = explorer.to_dataframe("cosines").set_index("latent")["cosine"]
         main = int(explorer.to_dataframe("split_latents")["latent"].iloc[0])
-    # Before the first plot a kernel starts and pictures are drawn, which takes a busy machine more than a minute.
+    # The kernel starts and pictures are drawn before the first plot, which may take more than a minute.
     drawn = "() => window.Bokeh?.index && [...Bokeh.index.query(({model}) => model.name === 'cosine')].length > 0"
     page.wait_for_function(drawn, timeout=240_000)
-    # Until all cells have run, the kernel hears of no click.
+    # The kernel handles clicks only after all cells have run.
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=240_000)
     tap(page, "cosine", main, float(cosines[main]))
-    # What the tap changed comes back.
+    # The change caused by the tap is displayed.
     page.locator("strong", has_text=f"Latent {main}").first.wait_for()
-    # The pictures for exports are there, and hidden where the views are alive.
+    # The pictures for exports exist, and are hidden beside live views.
     expect(page.locator("img.ax-picture").first).to_be_attached()
     expect(page.locator("img.ax-picture").locator("visible=true")).to_have_count(0)
-    # What is shown can be taken away here, too.
+    # Exports work here, too.
     page.get_by_role("button", name="Export the cosines").first.click()
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV", exact=True).click()
@@ -188,7 +188,7 @@ def test_jupyterlab_taps_reach_python_and_tables_can_be_saved(lab: Server, open_
     page.get_by_text('print(f"concept').click()
     page.keyboard.press("Shift+Enter")
     page.get_by_text(f"concept first-letter.l, latent {main}", exact=True).wait_for()
-    # What a search finds lies over what follows it, and can be clicked.
+    # Search results cover the contents below, and can be clicked.
     page.locator("#search").first.fill(str(main + 1))
     page.locator("#found-latent").first.click()
     page.locator("strong", has_text=f"Latent {main + 1}").first.wait_for()

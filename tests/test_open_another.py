@@ -136,10 +136,10 @@ def test_opened_suites_are_available_to_the_next_session(served: Served, tmp_pat
     assert '<a href="?page=explore&amp;suite=mine">Show it</a>' in dialog._dialog.html
     first, added = served
     assert (first, added.startswith(str(tmp_path / "cache"))) == (str(tmp_path / "tiny"), True)
-    dialog._choose({"source": str(tmp_path / "tiny")})  # which is there already
+    dialog._choose({"source": str(tmp_path / "tiny")})  # which is open already
     assert '<a href="?page=explore&amp;suite=tiny">' in dialog._dialog.html
     assert len(served) == 2
-    # Another of the same name could not be told apart, and nothing is nothing.
+    # Another suite of the same name is refused, and an empty source is ignored.
     dialog._choose({"source": str(write_tiny_suite(tmp_path / "again", saes=SAES))})
     assert "is open already; give one of them another name" in dialog._dialog.html
     dialog._choose({"source": str(tmp_path / "none")})
@@ -173,7 +173,7 @@ def test_visitor_opens_results_from_the_page(open_page: PageOpener, served: Serv
         page.get_by_label("Suite or results").fill(str(tmp_path / "none"))
         page.get_by_role("button", name="Open", exact=True).click()
         page.get_by_text("no such folder").wait_for()
-        # Drawn again, it still gives the focus back, by either way out.
+        # After a redraw, closing it in either way still restores the focus.
         for key in ("Escape", "Enter"):
             if key == "Enter":
                 page.get_by_role("button", name="Close", exact=True).focus()

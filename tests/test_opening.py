@@ -51,7 +51,7 @@ def test_addresses_without_a_case_open_the_opening_case(suite: Path) -> None:
     assert {name: getattr(state, name) for name in case} == case
     state.from_query("?page=atlas&suite=illustrative")
     assert {name: getattr(state, name) for name in case} == case
-    # Whatever an address names of the case, it is the reader's own.
+    # If an address names any part of the case, the rest is not set.
     for query in ("sae=l4-w2048-l0-6", "concept=first-letter.b", "latent=", "layer=4", "letter=b"):
         state.from_query(f"?suite=illustrative&{query}")
         assert state.latent is None, query

@@ -123,7 +123,7 @@ def _colours(figure: Any) -> set[str]:
     return {colour for colour in [*plain, *listed] if isinstance(colour, str)}
 
 
-# --- What all plots promise ----------------------------------------------------------------------------------------
+# --- All plots -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("plot", PLOTS)
@@ -150,7 +150,7 @@ def test_figure_has_its_name_and_theme(plot: str) -> None:
         assert {axis.axis_line_color for axis in figure.axis} == {theme.rule}
         assert figure.toolbar.logo is None
         drawn[theme.name] = _colours(figure)
-    # No colour of the one theme is left in the other, but those that both have.
+    # No colour of one theme is used in the other, except shared ones.
     both = set(vars(LIGHT).values()) & {colour for colour in vars(DARK).values() if isinstance(colour, str)}
     assert drawn["light"] & drawn["dark"] <= both
     assert {LIGHT.ink, LIGHT.paper} & drawn["light"]
@@ -175,7 +175,7 @@ def test_axes_are_bounded_by_their_full_range(plot: str) -> None:
         figure = hv.render(draw(data))
         for axis in (figure.x_range, figure.y_range):
             assert axis.bounds == (axis.start, axis.end)
-        # What a brush selects is for the session to say.
+        # The session determines what a selection contains.
         assert all(tool.renderers == [] for tool in figure.select(BoxSelectTool))
 
 
@@ -317,10 +317,10 @@ def test_tap_finds_the_nearest_mark_or_latent() -> None:
     assert _nearest(40_000, 0.5, marked) == 40_000
     # A fingertip beside the mark: 200 latents and 0.02 away.
     assert _nearest(40_200, 0.52, marked) == 40_000
-    # In the crowd, the very latent.
+    # Among many latents, exactly the tapped one.
     crowded = int(COSINES["cosine"].iloc[20_000:20_100].idxmax())
     assert _nearest(crowded, float(COSINES["cosine"].iloc[crowded]), marked) == crowded
-    # A mark within reach wins over latents that are nearer; of two marks, the nearer one wins.
+    # A mark within reach takes precedence over closer latents, and the closer of two marks over the other.
     crowd = COSINES.assign(cosine=np.float32(0.1))
     assert _nearest(300, 0.1, [], crowd) == 300
     assert _nearest(300, 0.1, [123, 900], crowd) == 123
@@ -484,7 +484,7 @@ def test_lines_connect_means_of_seeds_and_bands_show_their_range(panel: str) -> 
     band, (xs,), (ys,) = by_hand.loc["Gated"], layers["bands"]["xs"], layers["bands"]["ys"]
     np.testing.assert_allclose(xs[:6], [*band["x"], *band["x"][::-1]])
     np.testing.assert_allclose(ys[:6], [*band["low"], *band["high"][::-1]])
-    # Where neither neighbour has seeds, there is no area between them.
+    # Without seeds at both neighbours, there is no band between them.
     alone = by_hand.loc["JumpReLU"].iloc[0]
     np.testing.assert_allclose(
         layers["bars"][["x", "y", "x1", "y1"]].astype(float), [alone[["x", "low", "x", "high"]].astype(float)]
@@ -521,7 +521,7 @@ def test_legend_explains_seeds_only_if_there_are_several() -> None:
 
 def test_layer_axis_has_integer_ticks() -> None:
     layers, figure = _absorption(_trained_again(), "absorption-vs-layer")
-    # SAEs of a sweep have one place on the axis.
+    # SAEs of a sweep share one position on the axis.
     assert [len(layers["sweeps"]), len(layers["bands"]["xs"]), len(layers["bars"])] == [0, 0, 4]
     ticker = figure.xaxis[0].ticker
     assert ticker.min_interval == 1

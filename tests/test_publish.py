@@ -143,7 +143,7 @@ def test_site_is_replaced_within_its_folder(site_store: Store, tmp_path: Path, m
     publish_site(site_store, Path(), force=True)
     assert sorted(everything(Path.cwd())) == ["index.html", "site.json", "suites/a.bin"]
     assert (tmp_path / "site").is_symlink()
-    # What is not of the former site is not replaced, and what publish did not write is found before the work.
+    # Files that are not of the former site are not replaced, and are found before the work begins.
     (tmp_path / "disk" / "site.json").write_text('{"written": ["index.html", "site.json"]}')
     with pytest.raises(PublishError, match=r"suites: is not part of the site"):
         publish_site(site_store, Path(), force=True)
@@ -184,7 +184,7 @@ def test_leftovers_of_a_killed_publish_are_removed(site_store: Store, tmp_path: 
         (each / "suites").mkdir(parents=True)
     held = os.open(used, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)
-    if exists:  # another one is at work in the folder
+    if exists:  # another process is writing to the folder
         with pytest.raises(PublishError, match="is not empty"):
             publish_site(site_store, folder)
     else:

@@ -175,7 +175,7 @@ def test_suggested_sae_has_the_nearest_l0_of_another_width() -> None:
     ]
     assert suggest_other(saes, saes[0]) == saes[2]
     assert suggest_other(saes, saes[1]) == saes[3]
-    # One width only: the nearest L0 of the layer; a layer with a single SAE: nobody.
+    # With one width, the nearest L0 of the layer; for a layer with a single SAE, none.
     assert suggest_other(saes[:2], saes[0]) == saes[1]
     assert suggest_other(saes, saes[4]) is None
     assert suggest_other([], None) is None

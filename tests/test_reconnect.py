@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.security
 
 AGAIN = "again=1"
-#: What a browser's console says of a network that is cut.
+#: Messages of a browser's console about an interrupted network.
 CUT = ["Failed to load resource: net::ERR_(CONNECTION_RESET|SOCKET_NOT_CONNECTED|EMPTY_RESPONSE|CONNECTION_CLOSED)"]
-#: What the server's log may say of a message on its way when the network is cut. Panel writes a message in parts; where
-#: a later part finds the connection closed, nobody awaits the earlier ones (dispatch_tornado of panel 1.9.4).
+#: What the server may log about a message that is being sent when the network is cut. Panel writes messages in parts;
+#: if the connection is closed at a later part, the earlier ones are never awaited (dispatch_tornado of panel 1.9.4).
 CLOSED = re.compile(
     r"Task exception was never retrieved\nfuture: .*WebSocketClosedError\(\)>\n"
     r"(?:Traceback .*\n(?: .*\n)*tornado\S*ClosedError.*\n\s*(?:During handling .*\n\s*)?)+"
@@ -65,7 +65,7 @@ def new_session() -> Any:
 
 
 def token_for(session_id: Any, *, age: int = 0) -> str:
-    """The token of a session whose page was made so many seconds ago."""
+    """The token of a session whose page was created `age` seconds ago."""
     lasts = tokens._TOKEN_SECONDS - age
     return generate_jwt_token(session_id, secret_key=tokens._key(), signed=True, expiration=lasts)
 
@@ -102,7 +102,7 @@ def test_ended_session_is_not_rebuilt(served: InProcess) -> None:
 
 
 def test_unjoined_session_cannot_be_rejoined(served: InProcess) -> None:
-    """As in the process that served the page, where its websocket reached another one and had a session built there."""
+    """Simulates the process that served the page, while the websocket created its session in another process."""
     token = token_of(served.run(ask_page(served.url)).body)
     assert list(served.context._sessions) == [get_session_id(token)]
     assert served.run(join(served.url, token, AGAIN)) == HTTPStatus.FORBIDDEN
@@ -140,7 +140,7 @@ def proxy() -> Iterator[Proxy]:
 
 @contextmanager
 def running(way: str, proxy: Proxy, folder: Path, seconds: int) -> Iterator[Server]:
-    """Serve the embedded suite behind the proxy; a session is kept for so long without a browser."""
+    """Serve the embedded suite behind the proxy; sessions without a browser are kept for `seconds`."""
     port = proxy.server_port = free_port()
     options = ["--port", port]
     for origin in (port, proxy.port):
@@ -166,7 +166,7 @@ def cut(page: Page, proxy: Proxy) -> None:
     pause = threading.Event()
     while proxy.refused < 2:
         pause.wait(0.05)
-        page.evaluate("0")  # Playwright hears of the page only while it is asked
+        page.evaluate("0")  # Playwright receives events only during calls
     expect(page.get_by_text("Reconnecting…")).to_be_visible()
 
 
@@ -190,14 +190,14 @@ def test_page_reconnects_after_a_short_interruption(
         cell(page, "s").click()
         expect_view(page, home.but(letter="s"))
         pages = built(server)
-        for letter in "tl":  # and a second time
+        for letter in "tl":  # twice
             cut(page, proxy)
-            # What a reader does meanwhile reaches neither the server nor the page.
+            # Actions during the interruption affect neither the server nor the page.
             page.keyboard.press("ArrowRight")
             proxy.restore()
             wait_ready(page)
             expect(page.get_by_text("Reconnecting…")).to_be_hidden()
-            # The session that the page left, for its own address is another view.
+            # The former session of the page, because its address shows another view.
             expect_view(page, home.but(letter="s" if letter == "t" else "t"))
             cell(page, letter).click()
             expect_view(page, home.but(letter=letter))

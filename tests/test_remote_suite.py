@@ -49,7 +49,7 @@ def test_queries_of_a_remote_suite_equal_local_ones(folder: Path) -> None:
         for name in catalog():
             pd.testing.assert_frame_equal(ask(there, name, values), ask(here, name, values), obj=name)
         assert len(requests) > opened
-        # One letter of one SAE is a part of its file, and only that is fetched.
+        # One letter of one SAE is a part of its file, and only this part is downloaded.
         size = (folder / "tiny/cosines/l3-w4000-l0-10.parquet").stat().st_size
         before = len(requests)
         there.fetch("cosines", **keys(suite="tiny", layer=3, width=4000, l0=10, letter="s"))
@@ -60,7 +60,7 @@ def test_queries_of_a_remote_suite_equal_local_ones(folder: Path) -> None:
 def test_other_addresses_and_files_cannot_be_read(folder: Path) -> None:
     with range_server(folder) as (url, _), Store(f"{url}/tiny") as store:
         connection = store._connection.cursor()
-        # Each question has such a cursor of its own, which is held to the same.
+        # Each query has its own cursor with the same restrictions.
         held = "SELECT current_setting('http_timeout'), current_setting('http_retries')"
         assert connection.execute(held).fetchone() == (location_module.HTTP_SECONDS, 1)
         for path in (

@@ -19,7 +19,7 @@ from tests.dashboard_page import dashboard_data, dashboard_page, page_of
 
 _SHAPE = {"contexts": 20, "intervals": 10, "interval_contexts": 5, "bins": 50, "logits": 10}
 
-#: Written as a page has it, escapes included; the script before it returns objects of its own.
+#: In the format of a page, with escapes; the script before it returns other objects.
 LITERAL = r"""
 <div id='dropdown-container'></div>
 <script>
@@ -64,25 +64,25 @@ def _histogram(x: list[Any], y: list[Any], **more: Any) -> dict[str, Any]:
 
 _SOME = {"seq-group-2-0": _group([("a", 1.0)])}
 
-# --- What a page says ----------------------------------------------------------------------------------------------
+# --- Valid pages ---------------------------------------------------------------------------------------------------
 
 
 def test_page_becomes_rows() -> None:
     windows: list[dict[str, Any]] = [
         {"activation": 34, "tokens": ["say", ' "s'], "activations": [0, 34], "position": 1, "source": None},
         {
-            "activation": 6,  # no token is bold, so the strongest was meant
+            "activation": 6,  # no token is bold, so the strongest one is used
             "tokens": ["😀", "  silver", "<b>"],
             "activations": [0, 6, 2],
             "position": 1,
             "source": "INTERVAL 5.1 - 6.2, CONTAINS 3%",
         },
         {
-            "activation": 5.25,  # of the bold token, though the next is stronger
+            "activation": 5.25,  # of the bold token, although the next one is stronger
             "tokens": [" a", " short", "\n"],
             "activations": [0, 5.25, 6.5],
             "position": 1,
-            "source": None,  # the interval repeats it
+            "source": None,  # repeated by the interval
         },
     ]
     assert evidence(LITERAL, 7) == {
@@ -117,7 +117,7 @@ def test_generated_pages_are_read_completely(latent: int) -> None:
         for context in group["data"]
     }
     contexts = rows["contexts"]
-    assert len(contexts) == len(windows) == 20 + 10 * 5 - 1  # one of the highest interval is a top activation as well
+    assert len(contexts) == len(windows) == 20 + 10 * 5 - 1  # one of the highest interval is also a top activation
     assert {(tuple(row["tokens"]), tuple(row["activations"]), row["position"]) for row in contexts} == windows
     assert [row["rank"] for row in contexts] == list(range(len(contexts)))
     assert all(row["activation"] == row["activations"][row["position"]] for row in contexts)
@@ -309,7 +309,7 @@ def test_data_of_another_form_is_refused(parts: dict[str, Any], reason: str) -> 
         _rows(7, **parts)
 
 
-# --- Pages by strangers --------------------------------------------------------------------------------------------
+# --- Untrusted pages -----------------------------------------------------------------------------------------------
 
 
 def _rows_or_reason(html: str) -> None:

@@ -36,7 +36,7 @@ AT: dict[str, Any] = {"layer": 8, "width": 16_000}
         ([AT | {"l0": l0} for l0 in (19.7, 20.4, 20)], "l8-w16000-l0-19.7 l8-w16000-l0-20.4 l8-w16000-l0-20"),
         ([AT | {"title": title} for title in ("a/x 1/z", "a/y/z")], "l8-w16000-x-1 l8-w16000-y"),
         ([AT | {"title": title} for title in ("\u00e9", "\u00fc")], "l8-w16000 l8-w16000-2"),
-        # Only those that are alike are told apart.
+        # Only equal ids get further attributes.
         ([AT | {"seed": 0}, {"layer": 9, "seed": 0}, AT | {"seed": 1}], "l8-w16000-s0 l9 l8-w16000-s1"),
     ],
 )
@@ -64,7 +64,7 @@ def test_ids_are_unique_and_valid_file_names(saes: list[dict[str, Any]], data: s
     ids = sae_ids(saes)
     assert len(set(ids)) == len(saes)
     assert all(re.fullmatch(ID_PATTERN, name) for name in ids)
-    # SAEs with titles of their own have the same ids in whatever order they come.
+    # The ids of SAEs with distinct titles do not depend on their order.
     titled = [sae | {"title": f"t{place}"} for place, sae in enumerate(saes)]
     order = data.draw(st.permutations(range(len(titled))))
     assert sae_ids([titled[place] for place in order]) == [sae_ids(titled)[place] for place in order]

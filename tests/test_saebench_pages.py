@@ -67,7 +67,7 @@ def test_fraction_is_named_by_its_saebench_version(store: Store, tmp_path: Path)
             explorer = Explorer(opened, metric=metric, layer=5, l0=34, letter="s")
             state, model = explorer.state, explorer.model
             assert state.metrics == ["full", metric]
-            # As they were published: the suite holds no projections to decide it from.
+            # As published, because the suite has no projections to recompute it.
             tokens = dict(zip(model.concept_evidence["token"], model.concept_evidence["fraction"], strict=True))
             assert (tokens[" short"], tokens[" sea"]) == (0.75, 0.0)
             assert "tau" not in state.movable
@@ -102,7 +102,7 @@ def test_unknown_l0s_are_last_and_not_in_plots_against_l0(store: Store) -> None:
     for panel, drawn in (("absorption-vs-l0", 1), ("splits-vs-l0", 1), ("absorption-vs-layer", len(means))):
         points = absorption_plot(means, panel, **options).draw().Points.I.dframe()
         assert len(points) == drawn
-        # Who is omitted does not change how a width looks.
+        # Omitted SAEs do not change the style of a width.
         whole = absorption_plot(means, "absorption-vs-layer", **options).draw().Points.I.dframe().set_index("sae")
         assert points.set_index("sae")["colour"].equals(whole.loc[points["sae"], "colour"])
     scores = store.fetch("sae_scores", suite="demo", family="first-letter", main_latent_by="k_sparse").assign(l0=None)

@@ -27,7 +27,7 @@ def made(name: str, layer: int | None = 0, width: int | None = 1000, l0: float |
     return Sae(name, layer=layer, width=width, l0=l0, **more)
 
 
-#: Of two layers; two hooks in the first, two architectures at the first of these, and so on.
+#: Two layers; two hooks in the first layer, two architectures at the first hook, and so on.
 TREE = [
     made("a", hook="resid_post", architecture="TopK", l0=10),
     made("b", hook="resid_post", architecture="TopK", l0=40),
@@ -46,7 +46,7 @@ TREE = [
     [
         ({}, "a"),
         ({"layer": 5}, "g"),
-        ({"layer": 5, "hook": "resid_post", "l0": 10}, "g"),  # the layer goes first, and the rest gives way
+        ({"layer": 5, "hook": "resid_post", "l0": 10}, "g"),  # the layer takes precedence over the others
         ({"hook": "mlp_out"}, "f"),
         ({"hook": "mlp_out", "architecture": "TopK"}, "f"),
         ({"architecture": "JumpReLU", "width": 4000}, "e"),
@@ -54,7 +54,7 @@ TREE = [
         ({"width": 4000}, "c"),
         ({"width": 4000, "seed": 1}, "d"),
         ({"width": 4000, "seed": 7}, "c"),
-        ({"width": 4000, "sae": "d"}, "c"),  # a seed tells them apart, and the first is the first option
+        ({"width": 4000, "sae": "d"}, "c"),  # they differ by seed, and the first seed is the first option
         ({"layer": 99, "width": 7}, "a"),
     ],
 )
@@ -65,7 +65,7 @@ def test_each_attribute_narrows_the_next(requested: dict[str, Any], chosen: str)
     assert tuple(options) == (*ATTRIBUTES, "sae")
     left = TREE
     for name in ATTRIBUTES:
-        # What can be chosen of an attribute is what the choices before it leave.
+        # The options of an attribute are those left by the attributes before it.
         assert options[name] == values_of(left, name)
         left = [other for other in left if getattr(other, name) == getattr(sae, name)]
     assert options["sae"] == [other.id for other in left]
@@ -83,7 +83,7 @@ def test_without_saes_nothing_is_chosen() -> None:
 def test_missing_l0_becomes_the_canonical_or_the_nearest_one() -> None:
     saes = [made(str(l0), l0=l0) for l0 in (10, 40, 160)]
     for requested, nearest in ((12, "10"), (19, "10"), (22, "40"), (70, "40"), (90, "160"), (9999, "160"), (0, "10")):
-        # Near is what is near on a scale of ratios: 22 is nearer to 40 than to 10.
+        # The nearest is determined by ratios: 22 is closer to 40 than to 10.
         assert choose(saes, {"l0": requested})[0] == saes[[10, 40, 160].index(int(nearest))], requested
     hosted = [sae._replace(canonical=sae.id == "160") for sae in saes]
     assert choose(hosted, {"l0": 12})[0] == hosted[2]
@@ -111,9 +111,9 @@ def test_unknown_l0s_are_selected_by_negative_numbers() -> None:
         assert sae.id == chosen
         assert options["l0"] == [10, None]
         assert options["sae"] == ["unknown-1", "unknown-2", "unknown-3"]
-    # By its id, one of those that are alike is meant; an unknown L0 is kept, where one was chosen.
+    # An id selects one of several equal SAEs; an unknown L0 is kept if it was selected.
     assert choose(saes, {"l0": None, "sae": "unknown-3"})[0] == saes[3]
-    # Where all are known, it means nothing, and where none is, nothing is near.
+    # If all L0s are known, a negative one is ignored; if none is, there is no nearest.
     assert choose(saes[:1], {"l0": -1})[0] == saes[0]
     assert choose(saes[1:], {"l0": 40})[0] == saes[1]
     assert matches(None, -1)
@@ -145,7 +145,7 @@ def test_axis_labels_omit_shared_attributes() -> None:
     plain = [made("a", l0=10), made("b", l0=40)]
     assert axis_attributes(plain) == ["layer", "width", "l0"]
     both = [sae._replace(architecture=name) for sae, name in zip(plain, ("TopK", "Gated"), strict=True)]
-    # What all have in common is omitted where there is something else to say.
+    # Shared attributes are omitted if others differ.
     assert axis_attributes(both) == ["architecture", "l0"]
     assert [sae.short for sae in labelled(both)] == ["TopK · 10", "Gated · 40"]
 
@@ -203,7 +203,7 @@ def test_suggested_sae_differs_in_one_attribute_only() -> None:
     assert suggest_other([saes[0], saes[1], saes[4]], saes[0]) == saes[4]
     assert suggest_other([saes[0], saes[5]], saes[0]) is None
     assert suggest_other(saes, None) is None
-    # In another suite, what is most like it comes first, whatever the layer.
+    # In another suite, the most similar SAE of any layer comes first.
     assert suggest_other(saes[1:], saes[0], in_layer=False) == saes[1]
     assert suggest_other([saes[5]], saes[0], in_layer=False) == saes[5]
 
@@ -228,11 +228,11 @@ def test_every_value_of_an_attribute_has_a_counterpart() -> None:
         made("7", layer=7, width=4000, l0=90, seed=1),
     ]
     found = counterparts(saes, saes[0], "layer")
-    # One for each layer, itself for its own; like it in all others first, then near in L0.
+    # One per layer, itself for its own; SAEs with equal other attributes first, then by L0.
     assert [sae.id for sae in found] == ["this", "3-22", "7"]
     assert [sae.id for sae in counterparts(saes, saes[0], "width")] == ["this", "3-other width"]
     assert counterparts(saes[:1], saes[0], "hook") == saes[:1]
-    # Further seeds of another architecture may be nearer in L0, but need not have cosines.
+    # Further seeds of another architecture may be closer in L0, but may lack cosines.
     seeds = [
         made("own", l0=20, seed=0),
         *(made(f"topk-{seed}", architecture="TopK", l0=22 - seed, seed=seed) for seed in (0, 1, 2)),

@@ -65,7 +65,7 @@ def runs(store: Store, name: str, params: dict[str, Any], times: int = 1) -> Non
 )
 def test_script_of_every_query_runs_alone(tiny: Store, name: str, changed: dict[str, Any]) -> None:
     values = question_values(tiny, sae=SAE) | changed
-    # Asked again, what it has made stands in nobody's way: that depends on no value.
+    # Its definitions do not conflict with those of a second run, whatever the values.
     runs(tiny, name, {param: values[param] for param in catalog()[name].params}, times=1 if changed else 2)
 
 

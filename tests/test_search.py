@@ -104,11 +104,11 @@ def test_tokens_are_found_with_the_saes_that_absorb_them(tiny: Store, text: str)
     columns = ["token", "concept", "num_saes", "num_absorbed"]
     assert found[columns].to_numpy().tolist() == wanted[["token", "concept", "size", "sum"]].to_numpy().tolist()
     assert set(everything["kind"]) <= {"concept", "token", "word"}
-    # A letter is found by itself only.
+    # A letter is found only by its own name.
     letter = text.strip().lower()
     concepts = [concept_id(letter)] if letter in tuple(LETTERS) else []
     assert everything.loc[everything["kind"] == "concept", "concept"].tolist() == concepts
-    # Beside them, words of the vocabulary that no SAE was tested on.
+    # In addition, words of the vocabulary that were not tested on any SAE.
     words = {token.text: token.letter for token in VOCABULARY if token.letter}
     untested = [
         word
@@ -257,7 +257,7 @@ def test_keys_find_and_open_a_token(open_page: PageOpener, home: View) -> None:
             name = options(page).nth(chosen).get_attribute("id")
             assert field(page).get_attribute("aria-activedescendant") == name
     page.keyboard.press("ArrowDown")
-    # Arrows are the list's here, not the page's.
+    # Here arrow keys belong to the list, not to the page.
     assert query_of(page)["letter"] == "s"
     page.keyboard.press("Enter")
     token = found["token"].iloc[1]
@@ -277,7 +277,7 @@ def test_keys_find_and_open_a_latent(open_page: PageOpener, home: View) -> None:
     page = open_page(view.path.replace("explore", "evidence") + "&evidence_token=sh&facet_letter=s")
     wait_ready(page)
     page.keyboard.press("/")
-    # Who presses Enter before the answer is there goes to the first of it.
+    # Enter before the results arrive opens the first one.
     page.keyboard.type(str(latent))
     page.keyboard.press("Enter")
     wait_query(page, {"page": "explore", "latent": str(latent), "letter": "s"})
@@ -306,7 +306,7 @@ def test_escape_closes_then_leaves(open_page: PageOpener, home: View) -> None:
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
     expect(field(page)).not_to_be_focused()
-    # A click elsewhere and Tab leave it as well.
+    # A click elsewhere and Tab also leave it.
     for leave in (lambda: part(page, "brand").locator(".name").click(), lambda: page.keyboard.press("Tab")):
         page.keyboard.press("/")
         page.keyboard.press("ArrowDown")
@@ -315,7 +315,7 @@ def test_escape_closes_then_leaves(open_page: PageOpener, home: View) -> None:
         expect_closed(page)
         expect(field(page)).not_to_be_focused()
     expect(page.get_by_role("button", name="Copy link")).to_be_focused()
-    # Emptied, it has nothing to list.
+    # An empty field has no results.
     page.keyboard.press("/")
     page.keyboard.press("ArrowDown")
     expect(options(page).first).to_be_visible()
@@ -334,7 +334,7 @@ def test_unusual_input_is_shown_unchanged(open_page: PageOpener, home: View) -> 
     status = part(page, "search").get_by_role("status")
     for text in HOSTILE:
         field(page).fill(text)
-        # The field takes no line breaks, and markup no null.
+        # The field accepts no line breaks, and markup no null characters.
         typed = text.replace("\n", " ").replace("\0", "")
         expect(status).to_contain_text(f"Nothing begins with “{typed}”")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -361,7 +361,7 @@ def test_another_suite_closes_the_list(open_page: PageOpener, pair: Pair) -> Non
     wait_query(page, {"suite": "full"})
     expect_closed(page)
     expect(field(page)).to_be_focused()
-    # Tokens of any shape are found, shown and opened as what they are.
+    # Unusual tokens are found, shown and opened unchanged.
     for token in ('s"quoted"', " <b>strong</b>", " s'apostrophe", "s\\back"):
         field(page).fill(token)
         expect(options(page).first.locator(".token")).to_have_text(visible(token))

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SECONDS = 30
-#: What an end may take, in the middle of a question too.
+#: Maximum seconds for a shutdown, also during a query.
 SECONDS_TO_END = 10
 SAES = ((0, 1000, 10),)
 
@@ -91,7 +91,7 @@ def is_listening(server: Server) -> bool:
 
 
 def workers(server: Server) -> set[int]:
-    """The processes that serve, of those that are still there."""
+    """The running worker processes."""
     started = [line["pid"] for line in lines(server) if line["event"] == "start"]
     return {pid for pid in started if Path(f"/proc/{pid}/stat").exists()}
 
@@ -124,7 +124,7 @@ def test_log_has_a_line_for_each_request(suite: Path, tmp_path: Path) -> None:
     assert requests["/dashboard"]["bytes"] > 10_000
     assert requests["/nowhere"]["status"] == 404
     assert requests["/dashboard/ws"]["status"] == 101
-    # Two pages, of which one was joined: each has a mark, which its socket shares.
+    # Two pages, one of them joined: each has an id, which its websocket shares.
     assert len({line["session"] for line in written if "session" in line}) == 2
     assert written[-1].items() >= {"path": "/dashboard/ws", "session": requests["/dashboard/ws"]["session"]}.items()
 
@@ -199,7 +199,7 @@ def test_every_record_is_one_line(
     assert line["event"] == event
 
 
-#: What Python and the libraries write by other ways than a logger of this project.
+#: Output of Python and libraries that does not use a logger of this project.
 _WAYS = """
 import threading, warnings
 import param
@@ -320,7 +320,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_workers_end_with_the_first_process(suite: Path, tmp_path: Path, opened: Path) -> None:
     with running(tmp_path, suite, "--num-procs", 2, "--open") as server:
         wait_until(lambda: len(workers(server)) == 2)
-        # The page that is opened at the start waits for the first worker that can answer.
+        # The page opened at the start waits for the first worker that responds.
         wait_until(lambda: opened.read_text() == f"{server.url}/dashboard 200\n")
         server.process.kill()
         wait_until(lambda: not workers(server))
@@ -342,7 +342,7 @@ def asking(server: Server, *parts: str) -> Iterator[tuple[socket.socket, str]]:
 
 def process_of(server: Server, visitor: socket.socket) -> int:
     """Find the process that holds the server's end of a connection."""
-    # Another connection may have the same port at one end.
+    # Another connection may have the same port at one of its ends.
     ends = [f"{end[1]:04X}" for end in (visitor.getpeername(), visitor.getsockname())]
     rows = [row.split() for kind in ("tcp", "tcp6") for row in Path(f"/proc/net/{kind}").read_text().splitlines()]
     (inode,) = (row[9] for row in rows if [end.split(":")[-1] for end in row[1:3]] == ends)
@@ -356,7 +356,7 @@ def process_of(server: Server, visitor: socket.socket) -> int:
     def holders() -> list[int]:
         return [pid for pid in workers(server) if held in links(pid)]
 
-    # Who passed it on may not have let it go yet.
+    # The process that passed it on may not have closed it yet.
     wait_until(lambda: len(holders()) == 1)
     return holders()[0]
 
@@ -370,14 +370,14 @@ def test_connections_go_to_the_process_that_built_the_page(suite: Path, tmp_path
             for number, processes in found.items():
                 cookie = f"Cookie: ax_dark=1; {COOKIE}={number}\r\n"
                 whole = request.format(cookie)
-                # The second request comes in parts, cut where a number may go on.
+                # The second request is sent in parts, split within a number.
                 cut = whole.index(number) + len(number)
                 for parts in ((whole,), (whole[:cut], whole[cut:])):
                     with asking(server, *parts) as (visitor, head):
                         assert head.startswith("HTTP/1.1 200")
                         processes.add(process_of(server, visitor))
         assert len(found["0"]) == len(found["1"]) == len(set.union(*found.values())) - 1 == 1
-        # A page says which process built it, where the browser does not know yet.
+        # A page sets a cookie with its process if the browser has none.
         (first,), (second,) = found["0"], found["1"]
         for number, process in (("0", first), ("1", second)):
             page = f"GET /dashboard HTTP/1.1\r\nHost: localhost\r\nCookie: {COOKIE}={number}\r\n\r\n"
@@ -388,7 +388,7 @@ def test_connections_go_to_the_process_that_built_the_page(suite: Path, tmp_path
             match = re.search(rf"Set-Cookie: {COOKIE}=(\d); HttpOnly; Path=/; SameSite=Lax", head)
             assert match
             assert found[match[1]] == {process_of(server, visitor)}
-        # Of a process that was replaced, the new one takes the connections.
+        # The replacement of a process takes over its connections.
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: len(workers(server)) == 2 and first not in workers(server))
         with asking(server, request.format(f"Cookie: {COOKIE}=0\r\n")) as (visitor, _):
@@ -438,7 +438,7 @@ def test_prefix_and_address_are_used(suite: Path, tmp_path: Path, opened: Path) 
         assert get(f"{server.url}/healthz")[0] == 404
         asked = re.findall(r"""<(?:link|script)[^>]*?(?:href|src)="([^"]+)\"""", page)
         assert any("favicon" in address for address in asked)
-        assert not any("bokeh-gl" in address for address in asked)  # which no figure is drawn by
+        assert not any("bokeh-gl" in address for address in asked)  # which no figure uses
         assert {address: status(address) for address in asked} == dict.fromkeys(asked, 200)
         wait_until(lambda: opened.read_text() == f"http://127.0.0.1:{port}/a/b/dashboard 200\n")
     finally:

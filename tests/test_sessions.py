@@ -80,7 +80,7 @@ def visit(store: Store) -> list[ref[Any]]:
     for page in ("compare", "atlas", "explore"):
         state.page = page
     layout._cleanup(root)
-    # Panel's own book of what is on show, from which a notebook strikes a cell that is run again.
+    # Panel's registry of displayed views, from which a notebook removes a cell that is run again.
     del pn.state._views[root.ref["id"]]
     return [ref(each) for each in (explorer, explorer.model, state, layout, explorer.notices)]
 
@@ -100,7 +100,7 @@ def test_closed_sessions_are_garbage_collected(opened: Opened, connect: Callable
         session.close()
         del session
     assert len(opened) == SESSIONS
-    # Panel and Bokeh hold on to what the server thread touched last; all before it must be gone.
+    # Panel and Bokeh keep references to the last session of the thread; all former ones must be gone.
     earlier = [part for parts in opened[:-1] for part in parts]
     assert wait_until(lambda: all(part() is None for part in earlier)), [part() for part in earlier if part()]
 

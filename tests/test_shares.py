@@ -124,7 +124,7 @@ def test_view_shows_the_means_and_is_hidden_without_projections(store: Store, tm
     assert (tokens.visible, concepts.visible) == (True, True)
     table._handle_msg({"action": "unfold", "value": None})
     assert len(re.findall(r"<tr><td>", table.html)) == len(expected)
-    # A link to another tau is about other split latents.
+    # A link with another tau refers to other split latents.
     view._model.state.apply({"tau": 0.2})
     moved = shares_of(taken_apart(evidence(), {1}))["main_share"].mean()
     assert f"split latents {percent(moved)}" in shown_text(head.html)

@@ -78,7 +78,7 @@ def test_pairs_on_a_site_equal_those_of_the_page(open_site: Callable[..., Page],
                 assert list(data[name]) == drawn[name].tolist()
         seen.add(plain(head))
     assert len(seen) > 12
-    # What is chosen on the page stands in its address, and the dialog cites it.
+    # The selection on the page is part of its address, which the dialog cites.
     start = {"page": "compare", "suite": "tiny", "sae": "l3-w1000-l0-40", "other_suite": None, "other_sae": None}
     page.evaluate("(values) => reader.go(values)", start | dict.fromkeys(state.thresholds_of_suite._fields))
     wait_shown(page)

@@ -1,4 +1,4 @@
-"""What the files of a site hold: the store's numbers, no markup of a suite, nothing from elsewhere."""
+"""The contents of a site's files: numbers of the store, no markup from a suite, no external resources."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_atlas_and_search_have_the_numbers_of_the_store(site_store: Store, site:
             assert f"tested on {count(row.num_saes, 'SAE')}, absorbed on {row.num_absorbed}" in Texts(html).text
 
 
-#: What of parts the page takes for HTML.
+#: The values of parts that the page inserts as HTML.
 _HTML = {
     *("headline", "figures", "no_plot", "highest", "lists", "evidence", "opened", "k_sparse", "head", "table", "html"),
     *("strip", "map", "about", "made", "moved", "verdicts", "latent", "cut", "results", "nothing", "prose"),
@@ -155,12 +155,12 @@ def test_page_allows_only_its_own_scripts_and_no_network(site: Site) -> None:
     inline = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
     hashes = [base64.b64encode(hashlib.sha256(each.encode()).digest()).decode() for each in inline]
     assert allowed["default-src"] == "'none'"
-    # BokehJS, a packed file, becomes a script of the page.
+    # BokehJS, a compressed file, becomes a script of the page.
     bokeh = zlib.decompress((site.folder / "assets" / "bokeh.bin").read_bytes())
     hashes.append(base64.b64encode(hashlib.sha256(bokeh).digest()).decode())
     assert allowed["script-src"].split() == ["'self'", *(f"'sha256-{each}'" for each in hashes)]
     assert allowed["connect-src"] == "'self'"
-    # The others are loaded by need.
+    # The others are loaded on demand.
     scripts = [f"assets/{name}.js" for name in ("reader", "cite", "live", "guide", "reader_guide", "site")]
     assert re.findall(r'src="([^"]*)"', text) == scripts
     assert not re.search(r"\son\w+=", text)

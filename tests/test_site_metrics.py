@@ -1,4 +1,4 @@
-"""Every metric of a suite can be chosen on a site, and shows what a server shows by it."""
+"""Every metric of a suite can be selected on a site, with the same results as on a server."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_metric_is_selected_and_shown(open_site: Callable[..., Page], site_store
         seen.add(found["headline"])
         expect(page.get_by_role("combobox", name="Metric")).to_have_value(metric)
     assert len(seen) > 2
-    # The choice stands in the address, and holds for another page; another suite has its own.
+    # The selection is part of the address, and applies to other pages; another suite has its own metric.
     page = open_site(f"?page=explore&suite=several&metric={others[0]}")
     expect(page.locator("#made")).to_contain_text(f"Metric: {metric_label(others[0])}")
     page.locator("#suite").select_option("tiny")

@@ -1,4 +1,4 @@
-"""Moved thresholds on a site give what a server computes, word by word."""
+"""Moved thresholds on a site have the same results as on a server."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from queries import Store
 
 
-#: What of a state a page is set to.
+#: The parts of a state that are set on a page.
 _PLACE = ("page", "suite", "sae", "concept")
 
 _TEXTS = """() => {
@@ -95,13 +95,13 @@ def test_moved_thresholds_equal_the_servers_results(open_site: Callable[..., Pag
         assert {token: verdict.startswith("absorbed") for token, (verdict, _) in found["verdicts"].items()} == {
             row["token"]: bool(row["absorbed"]) for row in tested
         }
-        if sae == saes[0]:  # of the others no cosines are drawn
+        if sae == saes[0]:  # only its cosines are compared
             drawn = [set(glyphs(page, "cosine")[nth]["data"]["latent"]) for nth in (SPLIT, ABSORBING)]
             split = set(model.split_latents["latent"])
             assert drawn == [split, set(model.absorbing_latents["latent"]) - split]
         seen.add(found["headline"])
     assert len(seen) > 12
-    # The slider does the same, and what is moved can be taken back.
+    # The slider has the same effect, and thresholds can be reset.
     page.locator("[data-threshold=effect_margin]").fill("4")
     wait_for(page, "() => location.search.includes('effect_margin=4')")
     expect(page.locator("#thresholds-head")).to_contain_text("differs from this suite's own")

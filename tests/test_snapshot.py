@@ -161,7 +161,7 @@ def fetch(store: Store, query: str, letter: str, **params: Any) -> pd.DataFrame:
     return store.fetch(query, **keys(suite="tiny", **SAE, letter=letter, **thresholds, **params))
 
 
-# --- What the file holds -------------------------------------------------------------------------------------------
+# --- Contents of the file ------------------------------------------------------------------------------------------
 
 
 def test_snapshot_contains_every_number_of_all_concepts(store: Store, snapshot: Snapshot) -> None:
@@ -169,7 +169,7 @@ def test_snapshot_contains_every_number_of_all_concepts(store: Store, snapshot: 
     for letter in LETTERS:
         held = snapshot.concept(letter)
         cosines = fetch(store, "cosines", letter)
-        # Four decimals are shown: rounding to them loses none.
+        # Four decimals are displayed, so rounding to four loses nothing.
         shown = [f"{cosine:.4f}" for cosine in cosines["cosine"]]
         assert [f"{cosine:.4f}".replace("-0.0000", "0.0000") for cosine in snapshot.cosines(letter)] == [
             cosine.replace("-0.0000", "0.0000") for cosine in shown
@@ -214,7 +214,7 @@ def test_no_text_of_the_suite_becomes_markup(tmp_path: Path) -> None:
         "a href='#ax-main'",
         *["<script>"] * 6,
     ]
-    # It was not omitted either: all of it stands there, as text.
+    # Nor was it omitted: all of it is contained, as text.
     texts = "\n".join(text for fragment in fragments for text in fragment.texts)
     for hostile in (*HOSTILE.values(), "<script>alert(1)</script>"):
         assert hostile in texts or visible(hostile) in texts, hostile
@@ -451,7 +451,7 @@ def test_concepts_and_latents_are_selected_as_on_the_page(
     assert page.locator("#selection").inner_text().startswith(f"Latent {latent} · absorbing latent of S · cosine 0.")
     assert f"#concept=first-letter.s&latent={latent}" in page.url
     wait_glyph(page, "cosine", RING, **marked([latent], s["cosines"]))
-    # A latent of no concept: what its card can say stands in the file, too.
+    # A latent without a role: the contents of its card are in the file, too.
     other = int(s["cosines"].drop([*s["split"], *s["absorbing"]]).idxmax())
     page.evaluate("(hash) => { location.hash = hash }", f"concept=first-letter.s&latent={other}")
     page.wait_for_selector(f"#card h2:has-text('Latent {other}')")
@@ -588,7 +588,7 @@ def test_theme_is_switched_and_prints_are_light(open_snapshot: Callable[..., Pag
     page = open_snapshot(dark=True)
     wait_figure(page, "cosine")
     assert glyphs(page, "cosine")[LINE]["line"] == DARK.other
-    # Paper is light, whatever the screen is; a canvas is no picture, so there is one in its place.
+    # Prints use the light theme; a canvas is replaced by an image.
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     colours = set(page.evaluate(_COLOURS, "printed-plot"))
     assert {LIGHT.other, LIGHT.split, LIGHT.absorbing} <= colours

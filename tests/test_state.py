@@ -72,11 +72,15 @@ def test_initial_state_is_the_canonical_sae_of_the_first_suite() -> None:
 @pytest.mark.parametrize(
     ("start", "change", "expected"),
     [
-        ((0, 1000, 40), {"layer": 3}, (3, 1000, 40)),  # width and L0 are there: kept, though another L0 is canonical
-        ((0, 1000, 10), {"layer": 3}, (3, 1000, 90)),  # the L0 is not: the canonical one
+        (
+            (0, 1000, 40),
+            {"layer": 3},
+            (3, 1000, 40),
+        ),  # width and L0 exist and are kept, although another L0 is canonical
+        ((0, 1000, 10), {"layer": 3}, (3, 1000, 90)),  # the L0 does not exist: the canonical one
         ((0, 1000, 40), {"width": 4000}, (0, 4000, 90)),  # none is canonical: the nearest
         ((0, 1000, 10), {"width": 4000}, (0, 4000, 10)),
-        ((0, 1000, 40), {"layer": 5}, (5, 4000, 20)),  # neither is there
+        ((0, 1000, 40), {"layer": 5}, (5, 4000, 20)),  # neither exists
         ((5, 4000, 20), {"layer": 0}, (0, 4000, 10)),
         ((0, 1000, 40), {"suite": "beta"}, (3, 1000, 40)),
         ((0, 1000, 10), {"sae": "l3-w1000-l0-40"}, (3, 1000, 40)),
@@ -96,7 +100,7 @@ def test_each_choice_narrows_the_next(
         elif not {*change} & {*names}:
             state.param.update(**change)
         else:
-            continue  # an attribute is no parameter
+            continue  # an attribute is not a parameter
         assert sae_of(state) == expected
         assert state.sae == sae_id(*expected)
         saes = CHOICES[state.suite].saes
@@ -134,7 +138,7 @@ def test_state_without_choices_is_empty(choices: dict[str, SuiteChoices]) -> Non
         "concept = 'first-letter.s' does not exist here (there is nothing)",
     ]
     assert state.concept is None
-    # What such a state says of itself can be taken over, as a session does from its URL.
+    # The query of such a state can be applied, as a session does with its URL.
     again = ExplorerState(choices, **state.url_values())
     assert again.url_values() == state.url_values()
     assert again.from_query(state.to_query()) == []
@@ -149,7 +153,7 @@ def test_suite_without_saes_can_be_left_and_entered() -> None:
     assert state.concept == concept_id("a")
 
 
-# --- What a change takes with it -----------------------------------------------------------------------------------
+# --- Dependent changes ---------------------------------------------------------------------------------------------
 
 PLACES = ({"concept": concept_id("s")}, {"sae": "l3-w1000-l0-90"}, {"suite": "beta"})
 MOVES = (*PLACES, {"letter": "s"}, {"l0": 10}, {"width": 4000}, {"layer": 3})
@@ -177,7 +181,7 @@ def test_latent_given_with_a_move_is_kept(move: dict[str, Any], latent: int) -> 
     state.param.watch(lambda *_: seen.append(state.latent), ["suite", "sae", "concept", "latent"])
     assert state.apply(move | {"latent": latent}) == []
     assert state.latent == latent
-    # Nobody sees it go and come back: what views hold on it would be lost.
+    # It is not cleared in between, because views would discard their contents.
     assert set(seen) == {latent}
     assert state.cosine_range is None, "a brush belongs to the plot that it was made in"
 
@@ -214,14 +218,14 @@ def test_latent_out_of_range_is_refused() -> None:
         "latent = '1024' does not exist here (this SAE has 1,024 latents)"
     ]
     assert (state.concept, state.latent) == (concept_id("s"), None)
-    # It counts what the SAE that is asked for has, not the one before.
+    # The limit is that of the requested SAE, not of the former one.
     assert state.apply({"latent": 4000, "width": 4000}) == []
     assert state.latent == 4000
 
 
 def test_only_given_values_are_refused() -> None:
     state = ExplorerState(CHOICES, width=4000, latent=4000)
-    # A latent that the smaller SAE lacks was not asked for, nor was the width that went with the layer.
+    # Neither the latent that the smaller SAE lacks nor the width of the former layer was requested.
     assert state.apply({"width": 1000}) == []
     assert state.latent is None
     assert ExplorerState(CHOICES, width=4000).apply({"layer": 3}) == []
@@ -252,7 +256,7 @@ def test_several_values_are_one_change() -> None:
     assert expected.items() <= state.url_values().items()
     seen.clear()
     state.suite = "alpha"
-    # Whoever looks, sees an SAE of the suite shown, its thresholds, and no latent of another.
+    # At any time the SAE, the thresholds and the latent belong to the shown suite.
     assert {(values["tau"], values["latent"]) for values in seen} == {(0.03, None)}
     assert {values["sae"] for values in seen} == {"l3-w1000-l0-90"}
 
@@ -273,8 +277,8 @@ DETERMINISTIC = settings(derandomize=True, deadline=None, suppress_health_check=
 
 
 def options_of(name: str) -> st.SearchStrategy[Any]:
-    """Choose one of a switch's options, or several where it takes several."""
-    # What only other metrics tell is taken back where there is but one.
+    """Choose one of a switch's options, or several if it accepts several."""
+    # Options of other metrics are reset if there is only one metric.
     options = [one for one in ExplorerState.param[name].objects if one not in ("projection", "fraction", "disagree")]
     if not isinstance(ExplorerState.param[name], param.ListSelector):
         return st.sampled_from(options)
@@ -298,7 +302,7 @@ def others_of(suite: str) -> list[tuple[str | None, str | None]]:
     ]
 
 
-#: Every value that a state can have, and that its URL carries.
+#: All values that a state can have and its URL contains.
 STATES = st.one_of(
     [
         st.fixed_dictionaries(
@@ -356,7 +360,7 @@ def test_going_back_restores_the_metric() -> None:
     assert (state.metric, state.to_query()) == ("ig_ablation", before)
 
 
-#: By what links and arguments of old say: what is meant.
+#: Former links and arguments, with their meaning.
 FORMER: dict[tuple[tuple[str, Any], ...], dict[str, Any]] = {
     (("letter", "s"),): {"concept": concept_id("s")},
     (("letter", "S"),): {"concept": concept_id("s")},
@@ -376,7 +380,7 @@ FORMER: dict[tuple[tuple[str, Any], ...], dict[str, Any]] = {
         "facet_saes": ["l3-w1000-l0-40"],
     },
 }
-#: Names that only addresses had, as those of the explorer of the paper's authors.
+#: Keys that only addresses had, such as those of the explorer of the paper's authors.
 FORMER_LINKS: dict[tuple[tuple[str, Any], ...], dict[str, Any]] = {
     (("sae_width", 4000),): {"sae": "l0-w4000-l0-90"},
     (("sae_l0", 10),): {"sae": "l0-w1000-l0-10"},
@@ -396,7 +400,7 @@ def test_former_keys_and_values_keep_their_meaning(former: tuple[tuple[str, Any]
         ways += [applied, ExplorerState(CHOICES, **values)]
     for state in ways:
         assert {name: getattr(state, name) for name in meant} == meant
-        # It is written in today's words, which say the same.
+        # It is written with the current keys, which have the same meaning.
         written = dict(parse_qsl(state.to_query()))
         assert written.keys() <= {*ExplorerState.URL_KEYS}
         again = ExplorerState(CHOICES)
@@ -446,7 +450,7 @@ def test_attributes_beside_an_id_are_omitted_or_refused() -> None:
         "sae = 'nowhere' does not exist here",
     ]
     assert (*sae_of(state), state.label) == (3, 1000, 90, "Q")
-    # An id is one of its suite.
+    # An id refers to its suite.
     assert state.from_query("suite=beta&sae=l3-w8000-l0-15") == []
     assert (state.suite, *sae_of(state)) == ("beta", 3, 8000, 15)
 
@@ -461,7 +465,7 @@ def test_url_contains_only_changed_thresholds_and_switches() -> None:
     assert state.to_query() == start
     state.param.update(dark=True, seed=5, cosine_range=(0.1, 0.2))
     assert state.to_query() == start
-    # The suite's own thresholds are no change, those of another are.
+    # The suite's own thresholds are not in the URL, those of another suite are.
     state.apply({"suite": "beta"})
     assert "tau" not in state.to_query()
     state.tau = 0.03
@@ -470,11 +474,11 @@ def test_url_contains_only_changed_thresholds_and_switches() -> None:
 
 def test_redundant_parts_of_a_link_are_named() -> None:
     state = ExplorerState(CHOICES)
-    # As links to the explorer of the paper's authors have it.
+    # The keys of links to the explorer of the paper's authors.
     assert state.from_query("layer=5&sae_width=4000&sae_l0=20&letter=s") == []
     assert sae_of(state) == (5, 4000, 20)
     assert state.from_query("letter=t&utm_source=mail&dark=True") == ["there is nothing called 'utm_source', 'dark'"]
-    # The last counts.
+    # The last value is used.
     for twice in ("letter=s&letter=t", "layer=5&width=1000&sae_width=4000", "facet_layer=3&facet_layer=5"):
         name = twice.split("=")[-2].split("&")[-1].removeprefix("sae_")
         (refused,) = state.from_query(twice)
@@ -504,7 +508,7 @@ def test_url_without_a_value_means_its_default() -> None:
     assert state.from_query("?letter=T") == []
     assert (state.label, state.latent, state.tau, state.cosine_view) == ("T", None, 0.03, "index")
     assert state.from_query("suite=beta&latent=") == []
-    # What is looked at stays, as the SAE does.
+    # The concept is kept, as the SAE is.
     assert (state.suite, state.tau, state.label) == ("beta", 0.05, "T")
     assert state.from_query("suite=nonsense&tau=0.5") == [
         "suite = 'nonsense' does not exist here (there is alpha, beta)"
@@ -519,7 +523,7 @@ NUMBERS: dict[str, type] = {
     **dict.fromkeys(("learn_step", "learn_latents", "toy_seed", "tour_step"), int),
     **dict.fromkeys(("absorption", "hedging", "toy_parent", "toy_child", "toy_alone", "toy_sparsity"), float),
 }
-#: What says where one is, so that an empty text leaves one there.
+#: Keys of the location; an empty text keeps the current one.
 PLACE = ("sae", "concept", "letter", "family", *ATTRIBUTES)
 
 
@@ -546,7 +550,7 @@ def shown_by(state: ExplorerState, name: str) -> Any:
     return state.concept if name == "letter" else getattr(state, name)
 
 
-#: Texts that nearly are values, and any other.
+#: Texts that are nearly valid values, and arbitrary ones.
 TEXTS = st.sampled_from(
     [
         *("", "0", "3", "5", "40", "1000", "8000", "7", "4095", "-1", "1.5", "nan", "inf", "1e999", "1e5", " 3 ", "٣"),
@@ -577,7 +581,7 @@ def test_any_text_in_the_url_is_accepted_or_named(values: dict[str, str], start:
         if says_it in values:
             assert messages[0].endswith(f"is omitted, for {says_it} says it")
         elif name == "family" and "letter" in values:
-            continue  # the letter counts
+            continue  # the letter takes precedence
         elif name in (*PLACE, "metric") and not text:
             assert not messages
         elif name == "other_sae" and messages:
@@ -592,7 +596,7 @@ def test_any_text_in_the_url_is_accepted_or_named(values: dict[str, str], start:
     assert state.chosen_sae in CHOICES[state.suite].saes
     assert state.chosen_sae
     assert state.latent is None or state.latent < state.chosen_sae.n_latents
-    # Whatever it came from, the state can be linked to.
+    # Any resulting state can be linked to.
     assert ExplorerState(CHOICES).from_query(state.to_query()) == []
 
 
@@ -635,7 +639,7 @@ def test_compare_starts_with_an_attribute_of_several_saes() -> None:
     assert start(others).comparison == "architecture"
     assert start(others).compared == [sae.id for sae in others]
     assert start([sweep[0], sweep[0]._replace(id="deep", layer=9)]).comparison == "layer"
-    # Two SAEs can be compared without cosines, and there is always something to show.
+    # Two SAEs can be compared without cosines, and there is always a default.
     assert start(ALPHA).comparison == "pair"
     assert start(sweep[:1]).comparison == "l0"
     assert start([ALPHA[0], ALPHA[0]._replace(id="seed", seed=1, repeat_of=ALPHA[0].id)]).comparison == "l0"

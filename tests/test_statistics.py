@@ -98,7 +98,7 @@ def width(found: object) -> float:
 def test_concepts_unknown_for_one_sae_are_omitted() -> None:
     this, other = simulated(np.random.default_rng(3), seeds=2, concepts=12, difference=0.05)
     whole = mean_difference(this[:, :10], other[:, :10])
-    this[0, 10] = np.nan  # of one seed is enough
+    this[0, 10] = np.nan  # for one seed is enough
     other[:, 11] = np.nan
     assert mean_difference(this, other) == whole
     assert whole is not None

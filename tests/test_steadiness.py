@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 SAES = ((0, 1000, 10), (0, 1000, 40))
-#: By page, a question that it asks and the figure that the answer is drawn in.
+#: By page, one of its queries and the figure of its result.
 ASKED = {
     "explore": ("cosines", "cosine"),
     "compare": ("compared_cosines", "cosine-l0-w1000-l0-10"),
@@ -77,7 +77,7 @@ def test_timed_out_query_can_be_retried(open_page: PageOpener, view: View, tmp_p
             notice.get_by_role("button", name="Try again").click()
             expect(notice).to_have_count(0)
             wait_figure(page, figure)
-        # The same in a session that runs already; other questions are answered meanwhile.
+        # The same in a running session; other queries are answered meanwhile.
         slow.write_text("absorbing_latents")
         page = open_view(open_page, f"{server.url}{view.path}")
         slow.write_text("cosines")
@@ -100,7 +100,7 @@ def test_newer_choice_cancels_a_long_query(open_page: PageOpener, view: View, tm
         root = page.locator("html")
         expect(root).to_have_class(re.compile("ax-is-waiting"))
         expect(root).to_have_class(re.compile("ax-is-busy"))
-        # What is shown is from before, until all of the new is there.
+        # The former contents stay until all new results have arrived.
         expect(part(page, "headline").locator("h1")).to_contain_text("S words")
         slow.write_text("")
         cell(other, "l").click()
@@ -128,7 +128,7 @@ def test_long_export_does_not_block_other_visitors(open_page: PageOpener, view: 
                 "aria-disabled", "true"
             )
 
-        # Of the suite's tokens the page holds 25 only.
+        # The page contains only 25 of the suite's tokens.
         page.get_by_role("link", name="Evidence").click()
         expect(page.get_by_role("heading", name="Evidence", exact=True)).to_be_visible()
         slow.write_text("evidence")
@@ -137,13 +137,13 @@ def test_long_export_does_not_block_other_visitors(open_page: PageOpener, view: 
         slow.write_text("")
         cell(other, "l").click()
         expect_view(other, view.but(letter="l"))
-        # One at a time: the next begins when the page of the first has gone, which ends its question.
+        # One at a time: the next begins when the page of the first is closed, which cancels its query.
         with other.expect_download() as download:
             export(other, "concept_evidence")
             page.close()
         assert download.value.suggested_filename == "tiny_concept_evidence.csv"
         expect(part(other, "export").get_by_role("status")).to_be_empty()
-        # A question that fails is told beside the buttons.
+        # A failed query is reported beside the buttons.
         part(other, "export").get_by_role("button", name="Close").click()
         other.get_by_role("link", name="Evidence").click()
         expect(other.get_by_role("heading", name="Evidence", exact=True)).to_be_visible()
@@ -152,7 +152,7 @@ def test_long_export_does_not_block_other_visitors(open_page: PageOpener, view: 
         part(other, "export").get_by_role("button", name="Parquet").click()
         expect(part(other, "export").get_by_role("alert")).to_contain_text("was not written")
         (tmp_path / "manifest.json").rename(tmp_path / "tiny" / "manifest.json")
-        # SIGTERM ends all within seconds.
+        # SIGTERM ends everything within seconds.
         slow.with_suffix(".asked").unlink()
         slow.write_text("evidence")
         part(other, "export").get_by_role("button", name="Close").click()
@@ -184,7 +184,7 @@ def test_page_recovers_after_a_restart_of_the_server(open_page: PageOpener, view
         lost = page.get_by_role("alert").filter(has_text="Connection to the server lost")
         expect(lost).to_be_visible()
     with running(tmp_path, port):
-        # The page does not join the new server by itself, where nothing of its session is left.
+        # The page does not join the new server by itself, because its session no longer exists.
         expect(lost).to_be_visible()
         assert query_of(page) == seen.query
         lost.get_by_role("button", name="Reload").click()
@@ -210,13 +210,13 @@ def test_replaced_suite_is_reported_and_shown_after_a_reload(open_page: PageOpen
             page.reload()
             wait_ready(page)
             expect_view(page, new)
-        # Cut short, it cannot be opened: whoever comes next reads which file, and what to do.
+        # A truncated suite cannot be opened: the next visitor sees the file and a remedy.
         os.truncate(suite / "measurements.parquet", 100)
         page.reload()
         expect(page.locator(".empty")).to_contain_text("measurements.parquet: not a readable parquet file")
         shutil.copy(ROOT / "LICENSE", suite / "measurements.parquet")
         page.reload()
         expect(page.locator(".empty")).to_contain_text("measurements.parquet: not a readable parquet file")
-        # What a page fetches after it was loaded, such as its icon, must not find the server gone.
+        # Requests after the page has loaded, such as its icon, must still reach the server.
         page.goto("about:blank")
     assert "Traceback" not in server.output

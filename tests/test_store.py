@@ -39,7 +39,7 @@ SAES = ((0, 1000, 10), (3, 1000, 40))
 NUM_SAES = 2 * len(SAES)
 SAE = {"suite": "tiny", "layer": 0, "width": 1000, "l0": 10}
 
-#: Counts for longer than any test runs, in small steps that can be interrupted.
+#: Runs longer than any test, in small steps that can be interrupted.
 SLOW = "SELECT count(*) AS number FROM range(10_000_000) AS a, range(10_000_000) AS b WHERE (a.range + b.range) % 7 = 3"
 
 
@@ -89,7 +89,7 @@ def test_threads_receive_their_own_results(folder: Path) -> None:
             start.wait()
             answers = []
             for question in questions[worker::8] + questions[: worker + 1]:
-                store._cache.clear()  # every question meets the database
+                store._cache.clear()  # every query runs on the database
                 frame = store.fetch("cosines", **keys(**question))
                 answers.append(np.array_equal(frame["cosine"], expected[question["layer"], question["letter"]]))
             return answers
@@ -276,7 +276,7 @@ def test_slow_query_is_cancelled(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     with Store(folder, timeout=0.3) as store:
         with pytest.raises(QueryError, match=r"^The question 'slow' took longer than 0\.3 s and was cancelled\.$"):
             store.fetch("slow")
-        # The store is as good as before, and the failure is not remembered as an answer.
+        # The store still works, and the failure is not cached.
         assert len(store.fetch("saes")) == NUM_SAES
         assert ("slow",) not in store._cache
 
@@ -379,14 +379,14 @@ def test_replaced_suite_is_not_mixed_with_the_opened_one(own: Path) -> None:
         write_tiny_suite(own, seed=1, saes=SAES[:1])
         with pytest.raises(QueryError, match=r"manifest\.json of the suite tiny was changed .* Reload the page"):
             store.fetch("cosines", **keys(**SAE, letter="t"))
-        # What was answered before stands.
+        # Former results are kept.
         assert store.fetch("cosines", **keys(**SAE, letter="s")).equals(before)
 
 
 def test_replaced_store_is_closed_by_its_last_user(own: Path, tmp_path: Path) -> None:
     other = write_tiny_suite(tmp_path / "other", name="other", saes=SAES[:1])
     (first, leave), (_, leave_last) = acquire_store(str(own)), acquire_store(str(own))
-    second = shared_store(str(own), str(other))  # as where a reader opens another suite
+    second = shared_store(str(own), str(other))  # as when a visitor opens another suite
     leave()
     assert len(first.fetch("saes"))
     assert shared_store(str(own), str(other)) is second
@@ -559,7 +559,7 @@ def _be_a_folder(file: Path) -> None:
 
 COSINES = "cosines/l0-w1000-l0-10.parquet"
 
-#: What is done to a good suite; the file that the message names, and words of it.
+#: A change to a valid suite; the file that the message names, and words of the message.
 DAMAGED: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "missing parquet": (lambda folder: (folder / "k_sparse.parquet").unlink(), "k_sparse.parquet", "missing"),
     "missing cosines of one SAE": (lambda folder: (folder / COSINES).unlink(), COSINES, "missing"),
@@ -651,7 +651,7 @@ DAMAGED: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "sae l0-w1000-l0-10-s1 occurs twice; give each SAE its own",
     ),
     "unknown format": (
-        # A later format has fields that this program does not know; the version is what the reader must hear of.
+        # A later format has unknown fields; the message must be about the version.
         lambda folder: _edit_manifest(folder, lambda m: m.update(format_version=3, invention=True)),
         "manifest.json",
         "format_version 3 is unknown",
@@ -690,7 +690,7 @@ def test_invalid_folders_are_reported(own: Path, tmp_path: Path) -> None:
 
 
 def test_folder_name_that_looks_like_a_column_is_refused(tmp_path: Path) -> None:
-    """DuckDB takes the outermost ``layer=`` of a path for the column, so the cosines would silently be gone."""
+    """DuckDB takes the outermost ``layer=`` of a path for the column, so cosines would be missing without an error."""
     folder = tmp_path / "layer=7" / "former"
     shutil.copytree(Path(__file__).parent / "layout_1" / "tiny", folder)
     with pytest.raises(SuiteError, match=f"^{folder}: .*'layer=7'.*; move the suite"):

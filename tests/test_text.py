@@ -14,14 +14,14 @@ from explorer.text.glossary import GLOSSARY, definition
 from explorer.text.tasks import TASKS
 
 THRESHOLDS = {"tau": 0.03, "cosine_threshold": 0.025, "effect_margin": 1.0}
-#: What is shown of the concept, which the glossary has under that name.
+#: Values of the concept, by their names in the glossary.
 CONCEPT = {"label": "L", "phrase": "starts with L"}
 VALUES = {**THRESHOLDS, **CONCEPT, "metric": "ig_ablation"}
-#: What the lessons of the page Learn take besides.
+#: Further values for the lessons of the page Learn.
 LESSON_VALUES = {"sparsity": 0.1, "best": "0.13", "difference": "0.20", "with_parent": "0.99", "limit": "0.058"}
 METRICS = ("ig_ablation", "full", "fraction", "fraction-0.3", "another")
 
-# Every term that the interface shows a definition for; a view that needs a new one adds it here.
+# All terms with a definition in the interface; a view that needs a new one adds it here.
 TERMS = (
     "sae",
     "latent",
@@ -95,7 +95,7 @@ def test_formulas_become_mathml(topic: str) -> None:
     html = render_text(topic, **VALUES)
     assert '<div class="math block">' in html
     assert html.count('<math xmlns="http://www.w3.org/1998/Math/MathML"') == html.count('class="math ')
-    # LaTeX that latex2mathml does not know (such as `aligned`) comes out as its bare ampersands.
+    # LaTeX that latex2mathml does not support (such as `aligned`) leaves its ampersands in the output.
     assert "&amp;" not in html
 
 

@@ -174,7 +174,7 @@ def test_active_latents_match_the_files(store: Store, files: dict[str, Files], s
         if row.role == "other" and (effects := by_latent(own, "effects")):
             assert row.effect == pytest.approx(effects[row.latent])
             assert row.effect < 0
-    # Of the others, those whose removal hurts most.
+    # Of the others, those with the strongest effect.
     for key, others in rows[rows["role"] == "other"].groupby(["sae", "concept"]):
         own = tested.loc[key]
         role = set(playing.loc[(playing["sae"] == key[0]) & (playing["concept"] == key[1]), "latent"])
@@ -211,7 +211,12 @@ def test_moved_thresholds_change_verdicts_as_on_evidence(store: Store) -> None:
 ERRING = [
     ("smollm2-135m", "l4-w2048-l0-6", "first-letter.s", 383),  # main latent
     ("smollm2-135m", "l4-w2048-l0-6", "first-letter.s", 47),  # absorbs
-    ("smollm2-135m-architectures", "l8-w2048-l0-8", "suffix.ing", None),  # words without any of the family
+    (
+        "smollm2-135m-architectures",
+        "l8-w2048-l0-8",
+        "suffix.ing",
+        None,
+    ),  # with words that have no concept of the family
 ]
 
 
@@ -245,7 +250,7 @@ def test_false_alarms_and_misses_match_the_files(
     tested = there.tested_tokens.query("sae == @sae and concept == @concept").set_index("token")["is_absorption"]
     absorbed = {names[one] for one in missed} & set(tested.index[tested])
     assert counts["num_missed_absorbed"] == len(absorbed)
-    # The words that are listed: the strongest, with their kind; and of the misses the absorbed ones first.
+    # The listed words: the strongest, with their kind; absorbed words first among the misses.
     loud = words[words["kind"] != "miss"]
     strongest = sorted((-fires[one], names[one]) for one in false | unlisted)[:100]
     assert list(zip(-loud["activation"], loud["token"], strict=True)) == strongest
@@ -291,7 +296,7 @@ def test_similar_tokens_are_found(tiny: Store) -> None:
 
 
 class Shown:
-    """The page of a token, and what its reader does with it."""
+    """The page of a token, and actions of its visitor."""
 
     def __init__(self, store: Store, token: str, **state: Any) -> None:
         self.model = ExplorerModel(store, ExplorerState(choices_of(store), **state), Pages)
@@ -333,7 +338,7 @@ def test_token_links_its_latents_and_verdicts(tiny: Store) -> None:
     assert shown.model.suite_evidence is not None
     listed = shown.model.suite_evidence.query("token == @AWKWARD[0]")
     assert listed[["sae", "concept"]].to_numpy().tolist() == [[row["sae"], row["concept"]]]
-    # What was never shown leads nowhere.
+    # Links that were not shown have no effect.
     for value in ("99999 1", "x", "", "0 99999999"):
         shown.act("go", value)
         shown.act("verdict", value)
@@ -404,7 +409,7 @@ def test_missing_data_of_a_suite_is_stated(
         assert shown.model.error == ""
         rows = ask(store, "token_roles", of_token("tiny", AWKWARD[0]))
         if not has_activations:
-            # Known are the latents of the tested rows, and of no others.
+            # Only the latents of the tested rows are known.
             assert rows.loc[~rows["as_tested"], "activation"].isna().all()
         if "tested_tokens" in without:
             assert "unknown" in shown.text
@@ -444,7 +449,7 @@ def test_words_of_tester_and_card_open_the_token(tiny: Store) -> None:
     assert missed
     words._handle_msg({"action": "token", "value": unescape(missed[1])})
     assert (state.page, state.token) == ("token", unescape(missed[1]))
-    # From Evidence, too.
+    # Also from Evidence.
     state.apply({"page": "evidence", "evidence_token": AWKWARD[0]})
     table = SuiteEvidence(model).__panel__()
     assert isinstance(table, Markup)
@@ -482,14 +487,14 @@ def test_false_alarms_are_queried_only_in_view(tiny: Store, monkeypatch: pytest.
     model.state.effect_margin = 3.0
     see()
     assert asked == [latent, latent]
-    # Out of view, the words of the latent before are not shown as those of the next.
+    # Out of view, the words of the former latent are not shown as those of the next.
     words._handle_msg({"action": "seen", "value": False})
     model.state.latent = other
     assert "Fires without S" not in words.html
     model.state.latent = None
     see()
     assert asked == [latent, latent]
-    # A failed query is no list of none, and is asked again.
+    # A failed query is not shown as an empty list, and is retried.
     with monkeypatch.context() as broken:
         broken.setattr(Store, "fetch", _failing)
         model.state.latent = latent
@@ -520,7 +525,7 @@ def test_search_token_and_latent_link_to_each_other(open_page: PageOpener, home:
     shown = part(page, "token-page")
     expect(shown.get_by_role("heading", level=1)).to_have_text("using")
     rows = ask(home.store, "token_saes", of_token(home.suite, "using"))
-    # Of further seeds counts are stored, and nothing of single tokens.
+    # Further seeds have counts only, without single tokens.
     seeds = [sae for sae in home.store.suites[home.suite].manifest.saes if sae.repeat_of]
     expect(shown.locator(".verdicts tbody tr")).to_have_count(len(rows) - len(seeds))
     expect(shown.locator(".bare")).to_contain_text(f"Nothing is stored of this token for {len(seeds)} SAEs")
@@ -536,7 +541,7 @@ def test_search_token_and_latent_link_to_each_other(open_page: PageOpener, home:
     wait_query(page, {"page": "explore", "letter": "u", "latent": str(int(row["top_latent"]))})
     expect(part(page, "card").locator("h2 .term").first).to_have_text(f"Latent {int(row['top_latent'])}")
     words = part(page, "latent-words")
-    words.scroll_into_view_if_needed()  # they are asked for in view
+    words.scroll_into_view_if_needed()  # they are queried when in view
     expect(words.locator("h4").first).to_contain_text("Fires without U")
     page.go_back()
     wait_query(page, {"page": "token", "token": "using"})

@@ -38,7 +38,7 @@ COMMANDS = {
     "absorption-explorer serve": ["explorer.cli", "serve"],
 }
 PATHS = ("/dashboard", "/dashboard/", "/dashboard/autoload.js", "/dashboard/metadata", "/dashboard/ws", "/")
-#: Each way to say which session is wanted, or to set what only the server may set.
+#: All ways to name a session, or to set what only the server may set.
 CHOSEN = (
     "bokeh-session-id=CHOSEN",
     "bokeh-session-id=",
@@ -54,7 +54,7 @@ CHOSEN = (
 
 
 def start(log: Path, way: str, *arguments: str, key: str | None = None) -> Server:
-    """Start a server in one of the two ways, without requesting any page of the explorer."""
+    """Start a server with one of the two commands, without requesting any page of the explorer."""
     port = free_port()
     command = [sys.executable, "-m", *COMMANDS[way], "--port", str(port), *arguments]
     return start_process(command, log, port, "/favicon.ico", environment={"BOKEH_SECRET_KEY": key} if key else {})
@@ -70,7 +70,7 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 def made(session_id: str, *, key: str | None = None, age: float = 0) -> str:
-    """A token that is in no page."""
+    """A token that is not part of any page."""
     payload: dict[str, Any] = {"headers": {}, "cookies": {}, "arguments": {}}
     expiration = int(_TOKEN_SECONDS - age)
     if key is None:
@@ -82,7 +82,7 @@ def new_id(key: str = KEY) -> str:
     return generate_session_id(key.encode(), signed=True)
 
 
-# --- Whose id it is --------------------------------------------------------------------------------------------------
+# --- Ids of sessions -------------------------------------------------------------------------------------------------
 
 
 def test_links_cannot_choose_a_visitors_session(url: str) -> None:
@@ -93,7 +93,7 @@ def test_links_cannot_choose_a_visitors_session(url: str) -> None:
         assert answer.status == 403
         assert b"render_items" not in answer.body
     assert join_status(url, made("CHOSEN")) == 403
-    # Nor is the session of a page joined by its id alone.
+    # Nor can the session of a page be joined by its id alone.
     page = contents(token_from(url))
     assert join_status(url, made(page["session_id"])) == 403
     assert join_status(url, made(page["session_id"], key="another key")) == 403
@@ -114,7 +114,7 @@ def test_every_page_has_its_own_session(url: str) -> None:
     assert len({contents(token_from(url))["session_id"] for _ in range(3)}) == 3
 
 
-# --- What a token holds ----------------------------------------------------------------------------------------------
+# --- Contents of tokens ----------------------------------------------------------------------------------------------
 
 
 def test_token_contains_only_the_explorers_cookies_and_no_headers(url: str) -> None:
@@ -134,7 +134,7 @@ def test_list_of_cookies_matches_those_that_are_read() -> None:
     assert {f"ax_{name}" for name in asked} == set(COOKIES)
 
 
-# --- Who joins -------------------------------------------------------------------------------------------------------
+# --- Joining ---------------------------------------------------------------------------------------------------------
 
 
 def test_page_joins_its_session(url: str) -> None:
@@ -177,14 +177,14 @@ def test_foreign_and_forged_tokens_are_refused(url: str) -> None:
 
 
 def test_old_tokens_create_no_session(url: str) -> None:
-    # As one process of several takes the token of another's page.
+    # As for a page served by another process of the same server.
     assert join_status(url, made(new_id(), key=KEY, age=NEW_SESSION_SECONDS - 60)) == 101
     assert join_status(url, made(new_id(), key=KEY, age=NEW_SESSION_SECONDS + 60)) == 403
-    # A page that was open for a long time joins its session again.
+    # A page that was open for a long time can rejoin its session.
     session_id = new_id()
     with websocket(url, made(session_id, key=KEY)) as (status, sock):
         assert status == 101
-        assert sock.recv(1)  # the session is there
+        assert sock.recv(1)  # the session exists
     assert join_status(url, made(session_id, key=KEY, age=30 * 24 * 3600)) == 101
 
 

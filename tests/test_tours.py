@@ -95,7 +95,7 @@ def test_errors_of_a_tour_file_are_one_line(store: Store, changes: tuple[tuple[s
     assert "\n" not in str(error.value)
 
 
-# --- What they tell ------------------------------------------------------------------------------------------------
+# --- Their texts ---------------------------------------------------------------------------------------------------
 
 
 def test_suites_offer_possible_tours_whose_states_are_valid(store: Store) -> None:
@@ -118,7 +118,7 @@ def _text(store: Store, suite: str, tour: str) -> str:
 
 
 def test_numbers_match_the_store(store: Store) -> None:
-    # Found again: the narrow and the wide SAE of which the wide one absorbs most, from the table of means.
+    # Recomputed from the table of means: the pair of SAEs whose wide one absorbs most.
     means = ask(store, "sae_means", suite=SWEEPS.name).query("repeat_of.isna()")
     pairs = means.merge(means, on=["layer", "hook", "architecture"], suffixes=("", "_wide")).query(
         "width < width_wide and 0.75 * l0 <= l0_wide <= 1.25 * l0"
@@ -130,7 +130,7 @@ def test_numbers_match_the_store(store: Store) -> None:
     higher = (pairs["absorption_rate_wide"] > pairs["absorption_rate"]).sum()
     assert f"This suite has {len(pairs)} such pairs. The wider SAE has the higher rate in {higher} of them" in text
 
-    # And the concept beside letters that exceeds chance most, from the rates of each family by each metric.
+    # The concept, other than letters, that exceeds chance most, from the rates of each family by each metric.
     suite, most = ARCHITECTURES.name, (0.0, 0.0)
     for family in set(choices_of(store)[suite].families) - {FAMILY}:
         for metric in ("ig_ablation", "full"):
@@ -140,7 +140,7 @@ def test_numbers_match_the_store(store: Store) -> None:
             most = max(most, *zip(above, known["absorption_rate"], strict=True)) if len(known) else most
     assert f"The rate is {most[1]:.1%}" in _text(store, suite, "is-it-only-letters")
 
-    # The first word is absorbed, by the latent that is told.
+    # The first word is absorbed by the named latent.
     case = ask(store, "telling_case", suite=SWEEPS.name).iloc[0]
     place = {"suite": SWEEPS.name, "sae": case.sae, "concept": case.concept}
     absorbing = ask(store, "absorbing_latents", **place).set_index("latent")
@@ -185,11 +185,11 @@ def test_address_opens_its_step(store: Store) -> None:
         state = ExplorerState(choices_of(store))
         return state, state.from_query(query) + enter_step(store, state, query)
 
-    # A link that names nothing else leads to a suite that can show it, and sets the step's state.
+    # A link without other values opens a suite that can show it, and sets the step's state.
     state, refused = opened("tour=does-a-wider-sae-help&tour_step=2")
     assert (state.suite, state.page, state.compare_by, state.tour_step) == (SWEEPS.name, "compare", "pair", 2)
     assert refused == []
-    # One that was copied after the reader had gone elsewhere keeps what was shown.
+    # A link copied after the visitor has navigated elsewhere keeps the displayed state.
     state, refused = opened(
         f"suite={SWEEPS.name}&page=explore&concept=first-letter.s&tour=does-a-wider-sae-help&tour_step=2"
     )
@@ -205,7 +205,7 @@ def test_address_opens_its_step(store: Store) -> None:
     assert "tour = 'no-tour' does not exist here" in refused[0]
 
 
-# --- Over the live page --------------------------------------------------------------------------------------------
+# --- On the live page ----------------------------------------------------------------------------------------------
 
 _COVERED = """() => {
   const card = [...Bokeh.index.query(({model}) => model.name === "tour")][0].el.shadowRoot.querySelector("[data-tour]");
@@ -255,11 +255,11 @@ def test_complete_tour_can_be_followed(
         if number == 1:
             expect(card).to_be_focused()
             expect(card.get_by_role("button", name="Back")).to_be_disabled()
-        if number == 2 and width > 390:  # whatever the reader changes meanwhile, the next step sets its own state
+        if number == 2 and width > 390:  # the next step sets its own state despite changes by the visitor
             page.keyboard.press("Shift+ArrowLeft")
             wait_for(page, "(concept) => !location.search.includes(concept)", f"concept={step.state['concept']}&")
         page.keyboard.press("ArrowRight")
-    _at_step(page, len(steps))  # the arrow goes no further
+    _at_step(page, len(steps))  # the arrow key stops here
     if width > 390:
         page.keyboard.press("ArrowLeft")
         _at_step(page, len(steps) - 1)
@@ -274,7 +274,7 @@ def test_complete_tour_can_be_followed(
 
 @pytest.mark.browser
 def test_step_without_its_view_is_docked_at_the_edge(open_page: PageOpener) -> None:
-    # What the address says besides stays: here another page than the step's.
+    # Other values of the address are kept, here a page other than the step's.
     query = urlencode({"suite": ARCHITECTURES.name, "page": "atlas", "tour": "first-absorbed-word", "tour_step": 3})
     page = open_page(f"/dashboard?{query}")
     wait_ready(page)
@@ -296,7 +296,7 @@ def test_help_can_be_searched_and_presentations_have_keys(open_page: PageOpener)
     expect(page.locator(".ax-sidebar")).to_be_hidden()
     _at_step(page, 3)
     assert _query(page)["present"] == "1"
-    assert figure(page, "cosine").height > 400  # 300 on a desk
+    assert figure(page, "cosine").height > 400  # 300 outside of presentations
     page.keyboard.press("PageDown")
     _at_step(page, 4)
     page.keyboard.press("Escape")  # first the tour, then the presentation

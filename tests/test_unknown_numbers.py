@@ -96,7 +96,7 @@ def test_absorbed_counts_agree_everywhere(stores: dict[str, Store], kind: str, p
         of_sae = cells[cells["sae"] == row["sae"]]
         assert same(row["num_absorbed"], of_sae["num_absorbed"].sum(min_count=1))
         if of_sae["absorption_rate"].isna().all():
-            assert pd.isna(row["absorption_rate"])  # an unknown rate is no rate of 0
+            assert pd.isna(row["absorption_rate"])  # an unknown rate is not 0
         elif policy == "all_concepts":
             assert row["absorption_rate"] == pytest.approx(of_sae["absorption_rate"].mean())
     expect_sensitivity(store, values)
@@ -154,7 +154,7 @@ def test_only_effective_thresholds_can_be_moved(stores: dict[str, Store], kind: 
         refused = state.from_query(f"{of}={low}")
         assert bool(refused) == (of not in moves), of
         assert bool(state.moved) == (of in moves)
-        # Set directly, as a notebook may, it is no difference either.
+        # Set directly, as in a notebook, it is not shown as a difference either.
         model.state.param.update(**{of: low})
         assert bool(model.state.moved) == (of in moves)
         model.state.param.update(**model.state.thresholds_of_suite._asdict())
@@ -305,7 +305,7 @@ def test_headings_show_known_counts(stores: dict[str, Store], kind: str) -> None
 
 @pytest.mark.parametrize("is_counted", [True, False])
 def test_uncounted_number_of_latents_is_a_lower_bound(tmp_path: Path, *, is_counted: bool) -> None:
-    """Wherever it stands; a latent beyond it may be there, so that it can be found and chosen."""
+    """Everywhere; a latent beyond it may exist, so it can be found and selected."""
     folder = write_tiny_suite(tmp_path / "tiny", saes=[(0, 1000, 10)])
     saes = pq.read_table(folder / "saes.parquet")
     counted = pa.array([is_counted] * len(saes))
@@ -334,7 +334,7 @@ def test_uncounted_number_of_latents_is_a_lower_bound(tmp_path: Path, *, is_coun
 
 
 def test_sentences_are_separated(tmp_path: Path) -> None:
-    """A suite of which neither L0 nor rates are known says both, and how many SAEs are brushed."""
+    """A suite with unknown L0 and unknown rates states both, and the number of selected SAEs."""
     for sae in (("own", "layer_3_width_16k_a"), ("own", "layer_3_width_16k_b")):
         write_json(tmp_path / "source" / results_file(sae), absorption(sae, [{"first_letter": "s"}]))
     import_results(tmp_path / "source", tmp_path / "own")

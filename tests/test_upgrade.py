@@ -25,11 +25,11 @@ from tests.questions import ask, question_values
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What the suite of the first layout calls its SAEs; two of them have no known L0.
+#: Ids of the SAEs, with their keys in the first layout; two of them have no known L0.
 SAES = {"l0-w1000-l0-10": (0, 1000, 10), "l3-w1000-l0-40": (3, 1000, 40), "l3-w1000": (3, 1000, -1)} | {
     "l3-w1000-2": (3, 1000, -2)
 }
-#: What the first layout does not tell.
+#: Columns that the first layout does not have.
 _ADDED_SINCE = ["seed", "num_tokens"]
 FIRST = Path(__file__).parent / "layout_1" / "tiny"
 
@@ -62,9 +62,9 @@ def test_every_query_returns_the_same_after_the_upgrade(stores: tuple[Store, Sto
             values = question_values(former, sae=sae, letter=letter)
             assert values == question_values(newest, sae=sae, letter=letter)
             answers = [ask(store, name, values) for store in (newest, former)]
-            if name == "layer_cosines":  # of two SAEs of the same width and no known L0, any may come first
+            if name == "layer_cosines":  # two SAEs of the same width and unknown L0 may be in any order
                 answers = [answer.sort_values([*answer], ignore_index=True) for answer in answers]
-            # That an SAE has a seed, the first layout says beside the further ones only.
+            # The first layout stores the seed of an SAE only with further ones.
             pd.testing.assert_frame_equal(*(answer.drop(columns=_ADDED_SINCE, errors="ignore") for answer in answers))
 
 

@@ -18,7 +18,7 @@ from explorer.upstream.parts import PARTS, Part
 
 ROOT = Path(__file__).parents[1] / "explorer"
 PRIVATE = re.compile(r"_[a-z]\w*")
-#: What Panel notes in each class by itself.
+#: Attributes that Panel adds to each class.
 MADE = ("_param__", "_data_model")
 LIBRARIES = ("bokeh", "holoviews", "panel", "tornado")
 
@@ -68,7 +68,7 @@ def test_used_private_parts_of_bokehjs_are_listed() -> None:
 
 
 def test_private_access_to_libraries_is_in_upstream_only() -> None:
-    # The exception is named in its own line.
+    # Exceptions are marked in their own line.
     offences = [
         f"{file.name}: {line.strip()}"
         for file in ROOT.rglob("*.py")

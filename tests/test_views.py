@@ -133,7 +133,7 @@ def test_slider_changes_are_not_sent_back(monkeypatch: pytest.MonkeyPatch) -> No
         for _ in range(15):
             at -= 0.05  # 0.8999999999999999
             slider._process_events({"value": at})
-            assert model.value == shown  # which in a browser is where the reader has moved it
+            assert model.value == shown  # in a browser, the position chosen by the visitor
     assert state.toy_parent == 0.2
 
 

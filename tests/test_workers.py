@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECONDS = 60
-#: More than Tornado replaces, each of which ends as soon as it begins; the last one has the first process ended.
+#: More than Tornado replaces; each ends as soon as it starts, and the last one ends the first process.
 WORKERS = 120
 _SCRIPT = f"""
 import os, signal, sys, time
@@ -27,7 +27,7 @@ with open(sys.argv[1], "a") as book:
     book.write("worker\\n")
 if len(open(sys.argv[1]).readlines()) >= {WORKERS}:
     os.kill(first, signal.SIGTERM)
-    time.sleep({SECONDS})  # until it is ended
+    time.sleep({SECONDS})  # until it is terminated
 os.kill(os.getpid(), signal.SIGKILL) if os.getpid() % 2 else os._exit(int(os.getpid() % 4 == 0))
 """
 

@@ -67,7 +67,7 @@ def test_cosines_of_unlisted_saes_are_refused(tmp_path: Path) -> None:
 
 
 def test_saes_may_share_all_known_attributes(tmp_path: Path) -> None:
-    """Layer, width and L0, for one; and of one of them nothing at all is known."""
+    """For example layer, width and L0; one of them has no known attributes at all."""
     at: dict[str, Any] = {"layer": 8, "width": 16_000, "l0": 20.0}
     saes = [Sae(sae="b", **at), Sae(sae="a", **at), Sae(sae="unknown"), Sae(sae="b-s1", seed=1, repeat_of="b", **at)]
     concepts = pa.table(
