@@ -249,7 +249,7 @@ def _facts(view: View) -> dict[str, Any]:
     """Return the result of `_READ` on a page that shows the view."""
     summary, counts, latent = view.summary, view.letters, view.latent
     groups = {"Layer": [str(view.layer)], "Width": [width_label(view.width)], "L0": [str(view.l0)]}
-    # What all SAEs of a suite have in common is not chosen.
+    # Attributes shared by all SAEs of a suite are not selected.
     saes = view.store.fetch("saes").query("suite == @view.suite")
     columns = zip(SAE_GROUPS.values(), ("layer", "width", "l0_nominal"), strict=True)
     distinguishing = {title for title, name in columns if len(set(saes[name])) > 1}
@@ -273,7 +273,7 @@ def _facts(view: View) -> dict[str, Any]:
     }
 
 
-#: What the page shows, all at once: each by itself is looked for through all shadow roots, which takes a browser long.
+#: Reads all contents of the page at once, because searching all shadow roots for each of them is slow.
 _READ = """(wanted, meaning) => {
   const roots = []
   const enter = (root) => {
@@ -383,7 +383,7 @@ def wait_card_seen(page: Page) -> None:
     wait_for(page, _CARD_SEEN)
 
 
-#: Whether the heading of the card is what is seen where it stands.
+#: Whether the heading of the card is visible and not covered.
 _CARD_SEEN = """() => {
   const card = [...Bokeh.index.query(({model}) => model.name === "card")][0]
   const heading = card?.el.shadowRoot.querySelector("h2")

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "hf_secret"  # noqa: S105 - of the server below
 ACCESS_KEY = "reader"
-#: With what is signed: key, day, region and service.
+#: Components of a signature: key, day, region and service.
 _SCOPE = rf"{ACCESS_KEY}/\d{{8}}/[\w-]+/s3/aws4_request"
-#: Files that are listed at a time.
+#: Number of files per page of a listing.
 _PAGE = 2
 
 
@@ -182,7 +182,7 @@ class _Handler(SimpleHTTPRequestHandler):
             self.wfile.write(body[: abs(cut)] if cut else body)
             if cut < 0:
                 self.remote.let_go.wait()
-        except ConnectionError:  # who asked has seen enough
+        except ConnectionError:  # the client has closed the connection
             self.close_connection = True
         if cut:
             self.close_connection = True

@@ -117,8 +117,8 @@ def _drawer(page: Page) -> Locator:
     return page.locator(".ax-sidebar")
 
 
-#: By page: the width of the window, and addresses with the actions to perform on each in turn. Dialogs that any page can
-#: open are opened on the page with the fewest other contents.
+#: By page: the width of the window, and addresses with the actions to perform on each in turn. Dialogs that any page
+#: can open are opened on the page with the fewest other contents.
 _VISITS: dict[str, tuple[int, dict[str, tuple[Callable[[Page], Locator], ...]]]] = {
     "Explore": (1440, {"letter=s&tau=0.05": (_nothing, _open_all)}),
     "other pages": (

@@ -99,7 +99,7 @@ def test_every_architecture_gives_the_results_of_a_single_run(any_model: tuple[s
     full = torch.cat([whole, torch.tensor([prompt.suffix]).expand(3, -1)], dim=1)
     output = small_model(name)(full, output_hidden_states=True, use_cache=False)
     for layer in (0, 1):
-        # Mamba's hidden states do not include the embedding.
+        # Mamba's hidden states do not include the stream before its first block.
         at_word = output.hidden_states[layer + (name != "mamba")][:, len(prompt.prefix)]
         close(model.word_streams(prompt, WORDS, [layer])[layer], at_word)
         close(model.streams(whole, [layer])[layer][:, -1], at_word)

@@ -197,7 +197,7 @@ def test_page_reconnects_after_a_short_interruption(
             proxy.restore()
             wait_ready(page)
             expect(page.get_by_text("Reconnecting…")).to_be_hidden()
-            # The former session of the page, because its address shows another view.
+            # It shows the state of its former session; its address alone would give another view.
             expect_view(page, home.but(letter="s" if letter == "t" else "t"))
             cell(page, letter).click()
             expect_view(page, home.but(letter=letter))
