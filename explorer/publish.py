@@ -145,7 +145,7 @@ def publish_site(store: Store, folder: Path, *, force: bool = False, progress: P
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
                 sizes.append(len(content))
-            _take_place(beside, folder, force=force)
+            _replace(beside, folder, force=force)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
             os.close(held)
@@ -190,7 +190,7 @@ def _check(folder: Path, *, force: bool, but: Path | None = None) -> set[str]:
         raise PublishError(f"{folder / _MARK}: names no site; name another folder") from None
 
 
-def _take_place(beside: Path, folder: Path, *, force: bool) -> None:
+def _replace(beside: Path, folder: Path, *, force: bool) -> None:
     """Move a site to its place completely or not at all; other files there, such as .git or CNAME, are kept."""
     names = sorted([*(path.name for path in beside.iterdir()), _MARK])
     made = {"made_by": f"absorption-explorer {version('absorption-explorer')}", "written": names}

@@ -600,8 +600,8 @@ class ExplorerState(param.Parameterized):
                 refused.append(str(error))
         suite = wanted.pop("suite", None) or self.suite
         there = self._of(suite)
-        sae = self._wished(there.saes, wanted, refused)
-        concept = self._wished_concept(there, wanted, refused)
+        sae = self._requested_sae(there.saes, wanted, refused)
+        concept = self._requested_concept(there, wanted, refused)
         self._check_other(suite, wanted, refused)
         if wanted.get("metric") not in (None, *there.movable):
             refused.append(refusal_of("metric", wanted.pop("metric"), there.movable))
@@ -655,7 +655,7 @@ class ExplorerState(param.Parameterized):
         """Return the SAE that `narrow` selects."""
         return choose(self.saes, {**self._attributes(), "sae": None, name: value})[0]
 
-    def _wished(self, saes: Sequence[Sae], wanted: dict[str, Any], refused: list[str]) -> Sae | None:
+    def _requested_sae(self, saes: Sequence[Sae], wanted: dict[str, Any], refused: list[str]) -> Sae | None:
         """Remove the SAE and its attributes from `wanted`, and return the closest SAE."""
         by_id = {sae.id: sae for sae in saes}
         named = wanted.pop("sae", None)
@@ -676,7 +676,7 @@ class ExplorerState(param.Parameterized):
         ]
         return sae
 
-    def _wished_concept(self, there: SuiteChoices, wanted: dict[str, Any], refused: list[str]) -> str | None:
+    def _requested_concept(self, there: SuiteChoices, wanted: dict[str, Any], refused: list[str]) -> str | None:
         """Remove the concept from `wanted`, and return its id."""
         family, concept = wanted.pop("family", None), wanted.pop("concept", None)
         if concept is None and family is not None:

@@ -76,7 +76,7 @@ def test_panels_show_all_saes(open_page: PageOpener, home: View) -> None:
     wait_glyph(page, "recall-vs-l0", 1, l0=[current["l0"]], recall=[current["recall"]])
     wait_glyph(page, "precision-vs-recall", 1, recall=[current["recall"]], precision=[current["precision"]])
     # The tapped SAE is the one farthest from all others, so that none covers it.
-    target = _loneliest(scores, "l0", "precision")
+    target = _most_isolated(scores, "l0", "precision")
     tap(page, "precision-vs-l0", target["l0"], target["precision"])
     named = home.store.fetch("saes").set_index("sae").loc[target["sae"]]
     sae = {"layer": int(named["layer"]), "width": int(named["width"]), "l0": int(named["l0_nominal"])}
@@ -87,7 +87,7 @@ def test_panels_show_all_saes(open_page: PageOpener, home: View) -> None:
     expect(part(page, "headline").locator(".where")).to_have_text(home.but(**sae).where)
 
 
-def _loneliest(scores: Any, x: str, y: str) -> dict[str, Any]:
+def _most_isolated(scores: Any, x: str, y: str) -> dict[str, Any]:
     places = (scores[[x, y]] / scores[[x, y]].max()).to_numpy()
     distances = ((places[:, None] - places[None]) ** 2).sum(axis=2)
     distances[range(len(places)), range(len(places))] = 9

@@ -429,7 +429,7 @@ def test_any_number_of_widths_has_colours() -> None:
         assert len({style.colour for style in styles.values()}) == min(number, len(DARK.widths))
 
 
-def _trained_again() -> pd.DataFrame:
+def _means_with_seeds() -> pd.DataFrame:
     """Rows of SAEs for Atlas: a sweep with three seeds per L0, one with several at the first L0, one without."""
     seeds = {"Gated": (3, 3, 3), "JumpReLU": (2, 1, 1), "TopK": (1, 1, 1)}
     random = np.random.default_rng(0)
@@ -469,7 +469,7 @@ def _absorption(means: pd.DataFrame, panel: str, brushed: list[tuple[str, str]] 
 
 @pytest.mark.parametrize("panel", ["absorption-vs-l0", "absorption-vs-variance-explained", "splits-vs-l0"])
 def test_lines_connect_means_of_seeds_and_bands_show_their_range(panel: str) -> None:
-    means = _trained_again()
+    means = _means_with_seeds()
     x = "l0" if panel.endswith("l0") else "variance_explained"
     y = "absorption_rate" if panel.startswith("absorption") else "num_split_latents"
     layers, figure = _absorption(means, panel)
@@ -498,20 +498,20 @@ def test_lines_connect_means_of_seeds_and_bands_show_their_range(panel: str) -> 
 
 
 def test_bands_end_at_unknown_or_unselected_seeds() -> None:
-    means = _trained_again()
+    means = _means_with_seeds()
     means.loc[means["sae"] == "Gated-40-s1", "absorption_rate"] = None
     layers, _ = _absorption(means, "absorption-vs-l0")
     (xs,) = layers["bands"]["xs"]
     assert xs.max() == pytest.approx(means.loc[means["sae"].str.startswith("Gated-20"), "l0"].mean())
     assert layers["SAEs"].set_index("sae")["seeds"]["Gated-40"].split(", ")[1] == "–"
     brushed = [("tiny", f"Gated-{l0}") for l0 in (7, 20)]
-    layers, _ = _absorption(_trained_again(), "absorption-vs-l0", brushed)
+    layers, _ = _absorption(_means_with_seeds(), "absorption-vs-l0", brushed)
     shown, faded = layers["bands"]["shown"]
     assert shown > 5 * faded
 
 
 def test_legend_explains_seeds_only_if_there_are_several() -> None:
-    means = _trained_again()
+    means = _means_with_seeds()
     options: dict[str, Any] = {"cell": "", "rate": "", "by": None, "theme": LIGHT}
     saes = ["Gated", "JumpReLU", "TopK"]
     for rows, labels in ((means, ["mean over seeds", "lowest to highest seed"]), (means[means["seed"] == 0], [])):
@@ -520,7 +520,7 @@ def test_legend_explains_seeds_only_if_there_are_several() -> None:
 
 
 def test_layer_axis_has_integer_ticks() -> None:
-    layers, figure = _absorption(_trained_again(), "absorption-vs-layer")
+    layers, figure = _absorption(_means_with_seeds(), "absorption-vs-layer")
     # SAEs of a sweep share one position on the axis.
     assert [len(layers["sweeps"]), len(layers["bands"]["xs"]), len(layers["bars"])] == [0, 0, 4]
     ticker = figure.xaxis[0].ticker

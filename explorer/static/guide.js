@@ -53,7 +53,7 @@ const guide = (() => {
     ring.hidden = true;
     dock();
     if (!former) card.focus({ preventScroll: true });
-    seek(step);
+    findView(step);
   }
 
   function leave() {
@@ -70,11 +70,11 @@ const guide = (() => {
 
   // Waits for the view, and for everything that the step changes. A view that appears later changes the size of the
   // body, and `arrange` then finds it.
-  function seek(wanted, looks = 0) {
+  function findView(wanted, looks = 0) {
     if (!card || step !== wanted) return;
     const isBusy = root.classList.contains("ax-is-busy") || root.classList.contains("ax-is-waiting");
     const found = isBusy ? null : find(card.dataset.tour);
-    if (!found && looks < MOST_LOOKS) return setTimeout(seek, LOOK, wanted, isBusy ? 0 : looks + 1);
+    if (!found && looks < MOST_LOOKS) return setTimeout(findView, LOOK, wanted, isBusy ? 0 : looks + 1);
     view = found ?? null;
     observer?.disconnect();
     observer = new ResizeObserver(() => { bring(); arrange(); });

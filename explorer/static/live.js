@@ -190,8 +190,8 @@ const live = (() => {
       const its = parsed(part.opened[decided.push(reason) - 1]);
       its.querySelector(".by-metric")?.remove();
       for (const bar of its.querySelectorAll(".bars tbody tr")) {
-        const isIt = absorbed && Number(bar.querySelector("button").textContent) === tokens.top_latent[at];
-        bar.querySelector(".bar-cell").style.setProperty("--bar", `var(--ax-${isIt ? "absorbing" : "other"})`);
+        const isAbsorbing = absorbed && Number(bar.querySelector("button").textContent) === tokens.top_latent[at];
+        bar.querySelector(".bar-cell").style.setProperty("--bar", `var(--ax-${isAbsorbing ? "absorbing" : "other"})`);
       }
       opened.push(asHtml(its));
     }

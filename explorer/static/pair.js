@@ -2,7 +2,7 @@
 import { isKnownIn, numbersOf } from "./numbers.js";
 import { difference } from "./statistics.js";
 
-const { acts, data, dressers, draw, embed, familyFolder, figures, find, go, isDark, readPart, remove, saeFolder } = reader;
+const { acts, data, themeListeners, draw, embed, familyFolder, figures, find, go, isDark, readPart, remove, saeFolder } = reader;
 const { fill, parsed, asHtml, written } = live;
 const NAME = "pair-rates";
 const AIR = [-0.02, 1.06]; // margins of the axis of rates (explorer.plots.dumbbell)
@@ -40,7 +40,7 @@ export async function show(keep) {
   else if (!isKnownIn(place, suite)) pair.nothing = words.elsewhere;
   else await compare(place, mine, suite, other);
   await showTable(place);
-  dress();
+  applyTheme();
 }
 
 // The names of a suite's SAEs.
@@ -95,7 +95,7 @@ function drawnOf(rows) {
 
 // --- Rendering --------------------------------------------------------------------------------------------------------
 
-function dress() {
+function applyTheme() {
   if (!pair || reader.place.page !== "compare") return;
   keepFocus(showHead);
   drawRates();
@@ -223,7 +223,7 @@ async function sectionsOf(place, label) {
 
 // --- Events -----------------------------------------------------------------------------------------------------------
 
-dressers.push(dress);
+themeListeners.push(applyTheme);
 Object.assign(acts, {
   other: (sae) => go({ other_sae: sae }),
   other_suite: (suite) => go({ other_suite: suite === reader.place.suite ? null : suite, other_sae: null }),

@@ -33,7 +33,7 @@ const reader = (() => {
     return new Uint8Array(await new Response(packed.pipeThrough(new DecompressionStream("deflate"))).arrayBuffer());
   }
 
-  const lately = (read) => {
+  const withCache = (read) => {
     const known = new Map();
     return (key) => {
       const found = known.get(key) ?? read(key);
@@ -44,8 +44,8 @@ const reader = (() => {
       return found;
     };
   };
-  const readPart = lately(async (path) => JSON.parse(new TextDecoder().decode(await unpack(path))));
-  const readCosines = lately(async (path) => {
+  const readPart = withCache(async (path) => JSON.parse(new TextDecoder().decode(await unpack(path))));
+  const readCosines = withCache(async (path) => {
     const bytes = await unpack(path);
     const count = bytes.length / 2;
     if (!count) return null;
@@ -459,11 +459,11 @@ const reader = (() => {
       model,
       view: views.get(model),
       put: (source, columns) => { known(sources[source]).data = columns; },
-      dress: (theme) => {
+      applyTheme: (theme) => {
         for (const [id, property, value] of themes[theme]) known(id).setv({ [property]: value });
       },
     };
-    figures[name].dress(isDark() ? "dark" : "light");
+    figures[name].applyTheme(isDark() ? "dark" : "light");
     return model;
   }
 
@@ -492,7 +492,7 @@ const reader = (() => {
         spread(model);
       }
     }
-    dress();
+    applyTheme();
   }
 
   function remove(name) {
@@ -638,19 +638,19 @@ const reader = (() => {
   const prefersDark = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => (document.documentElement.dataset.theme ?? (prefersDark.matches ? "dark" : "light")) === "dark";
 
-  const dressers = []; // further functions that apply the theme
+  const themeListeners = []; // further functions that apply the theme
 
-  function dress(dark = isDark()) {
+  function applyTheme(dark = isDark()) {
     const button = document.querySelector("[data-action=dark]");
     button.textContent = dark ? "☀ Light" : "☾ Dark";
     button.setAttribute("aria-pressed", dark);
-    for (const figure of Object.values(figures)) figure.dress(dark ? "dark" : "light");
+    for (const figure of Object.values(figures)) figure.applyTheme(dark ? "dark" : "light");
     drawBars();
     for (const [name, drawn] of Object.entries(part?.plots ?? {})) if (figures[name]) drawPlot(name, drawn);
-    for (const dressFurther of dressers) dressFurther();
+    for (const listener of themeListeners) listener();
   }
 
-  prefersDark.addEventListener("change", () => dress());
+  prefersDark.addEventListener("change", () => applyTheme());
 
   const unfolded = new Map();
   addEventListener("beforeprint", () => {
@@ -660,7 +660,7 @@ const reader = (() => {
     }
     if (!cosines) return;
     // For printing, a picture replaces the canvas, which would keep the width of the screen.
-    dress(false);
+    applyTheme(false);
     // Bokeh would apply the colours of glyphs only after this event.
     for (const drawn of Bokeh.index.query((each) => each.model.type === "GlyphRenderer")) drawn.set_visuals();
     figures.cosine.view.repaint();
@@ -669,7 +669,7 @@ const reader = (() => {
   addEventListener("afterprint", () => {
     for (const [details, was] of unfolded) details.open = was;
     find("printed-plot").removeAttribute("src");
-    dress();
+    applyTheme();
   });
 
   // --- Events -------------------------------------------------------------------------------------------------------
@@ -690,7 +690,7 @@ const reader = (() => {
     print: () => print(),
     dark: () => {
       document.documentElement.dataset.theme = isDark() ? "light" : "dark";
-      dress();
+      applyTheme();
     },
   };
 
@@ -733,7 +733,7 @@ const reader = (() => {
   addEventListener("popstate", follow);
 
   return {
-    acts, data, draw: drawPlot, dressers, embed, familyFolder, figures, find, follow, followers, go, isDark, isWhole, labelOf, metricsOf, movableOf, order,
+    acts, data, draw: drawPlot, themeListeners, embed, familyFolder, figures, find, follow, followers, go, isDark, isWhole, labelOf, metricsOf, movableOf, order,
     keys: KEYS, readPart, remove, saeFolder, suiteFolder,
     query: () => query({ latent: shown.latent, evidence_token: shown.evidence_token }, shown),
     keep: (number) => { kept = Math.max(kept, number); },
