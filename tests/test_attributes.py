@@ -108,7 +108,7 @@ def test_attribute_selects_an_sae_also_from_a_link(explorer: Explorer, name: str
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
-def test_an_attribute_has_a_group_in_the_sidebar(explorer: Explorer, name: str) -> None:
+def test_attribute_has_a_group_in_the_sidebar(explorer: Explorer, name: str) -> None:
     layout: Any = Selectors(explorer.state).__panel__()
     (chooser,) = (part for part in layout if part.css_name == name)
     assert f">{TITLES[name]}</button>" in chooser.html.partition("</h2>")[0]

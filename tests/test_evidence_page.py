@@ -57,7 +57,7 @@ def test_thresholds_recompute_the_verdicts_on_every_page(open_page: PageOpener, 
     expect(part(page, "page-head").filter(has_text="Evidence")).to_contain_text("1,488 of 10,357 tested tokens")
 
 
-def test_a_tap_on_the_sensitivity_plot_moves_the_threshold(open_page: PageOpener) -> None:
+def test_tap_on_the_sensitivity_plot_moves_the_threshold(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=evidence&letter=s&layer=4&width=2048&l0=6")
     wait_figure(page, "threshold-sensitivity")
     page.get_by_role("radiogroup", name="Threshold").get_by_text("effect margin").click()

@@ -40,7 +40,7 @@ def history(page: Page) -> int:
     return length
 
 
-def test_the_highest_cosines_unfold_and_follow_the_concept(open_page: PageOpener, home: View) -> None:
+def test_highest_cosines_expand_and_follow_the_concept(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home.but(letter="s"))
     table = part(page, "plot-tables").filter(has_text="highest cosines")
     expect(table.locator("tr")).to_have_count(0)

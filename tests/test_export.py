@@ -202,7 +202,7 @@ def expect_legend(svg: str, legend: list[Key]) -> None:
         assert key.colour in svg
 
 
-def test_a_file_is_named_after_the_state(model: ExplorerModel) -> None:
+def test_file_is_named_after_the_state(model: ExplorerModel) -> None:
     """The name contains the subject and changed settings, and no defaults."""
     dialog: Any = Export(model, shared=False)
     state = model.state

@@ -148,7 +148,7 @@ def case(results: Path, tmp_path: Path) -> Import:
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_tables_hold_the_published_values(results: Path, converted: Path, name: str) -> None:
+def test_tables_contain_the_published_values(results: Path, converted: Path, name: str) -> None:
     paths = {path.stem: f"'{path}'" for path in results.glob("*.parquet")}
     expected = EXPECTED[name].format(**paths)
     with duckdb.connect() as connection:
@@ -164,7 +164,7 @@ def test_tables_hold_the_published_values(results: Path, converted: Path, name: 
     assert wanted
 
 
-def test_cosines_hold_the_published_arrays(results: Path, converted: Path) -> None:
+def test_cosines_contain_the_published_arrays(results: Path, converted: Path) -> None:
     for layer, width, l0 in SAES:
         frame = pd.read_parquet(converted / f"cosines/l{layer}-w{width}-l0-{l0}.parquet")
         assert len(frame) == N_LATENTS * len(LETTERS)

@@ -67,7 +67,7 @@ def test_selection_in_one_plot_filters_the_others_and_the_table(open_page: PageO
     expect(part(page, "atlas-table").locator("tbody tr")).to_have_count(len(means))
 
 
-def test_a_tap_on_a_point_opens_its_sae_in_explore(open_page: PageOpener) -> None:
+def test_tap_on_a_point_opens_its_sae_in_explore(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=atlas&letter=s")
     wait_ready(page)
     means = open_store(SWEEPS).fetch(
@@ -79,7 +79,7 @@ def test_a_tap_on_a_point_opens_its_sae_in_explore(open_page: PageOpener) -> Non
     wait_query(page, {"page": "explore", "letter": "s"})
 
 
-def test_a_tap_in_the_heat_map_opens_the_cell_in_explore(open_page: PageOpener) -> None:
+def test_tap_in_the_heat_map_opens_the_cell_in_explore(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=atlas&cell_order=l0", height=1300)
     wait_ready(page)
     saes = open_store(SWEEPS).fetch("saes").sort_values("l0_nominal", kind="stable")

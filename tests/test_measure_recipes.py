@@ -55,7 +55,7 @@ def configured(folder: Path, recipe: str, method: str = "") -> Any:
     return read_config(folder / "mine.toml")
 
 
-def test_recipes_set_defaults_and_explicit_settings_take_precedence(tmp_path: Path) -> None:
+def test_explicit_settings_override_the_defaults_of_a_recipe(tmp_path: Path) -> None:
     plain, calibrated = (configured(tmp_path, recipe) for recipe in ("", 'recipe = "calibrated"'))
     assert plain == calibrated
     same = ("probe_batch", "probe_epochs")  # of balanced probes, whose defaults are those of one of the programs

@@ -552,7 +552,7 @@ def test_headline_at_another_tau_omits_counts_of_the_stored_split() -> None:
     assert "24" in sentence
 
 
-def test_headline_without_split_latents_says_so() -> None:
+def test_headline_without_split_latents_states_that() -> None:
     sentence = headline(SUMMARY | {"split_latents": [], "num_split_latents": 0, "stored_split": True}, "L", "letter")
     assert sentence.startswith("No split latent is known for L.")
     assert "fire" not in sentence

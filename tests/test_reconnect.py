@@ -245,7 +245,9 @@ def test_changes_during_the_interruption_are_shown(
 
 
 @pytest.mark.browser
-def test_page_of_an_ended_session_says_so(open_page: PageOpener, home: View, proxy: Proxy, tmp_path: Path) -> None:
+def test_page_of_an_ended_session_reports_the_loss(
+    open_page: PageOpener, home: View, proxy: Proxy, tmp_path: Path
+) -> None:
     with running("absorption-explorer serve", proxy, tmp_path, seconds=2) as server:
         page = open_view(open_page, f"http://localhost:{proxy.port}{home.path}", allow=CUT)
         cell(page, "s").click()

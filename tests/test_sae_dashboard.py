@@ -324,13 +324,13 @@ def _rows_or_reason(html: str) -> None:
 @given(st.text(st.characters()))
 @example('return {"AGGDATA"')
 @example('return {"DASHBOARD_DATA": {"7": {"tokenData": {"g": {"data": [[{}]]}}}}}')
-def test_any_text_gives_rows_or_a_reason(html: str) -> None:
+def test_any_text_produces_rows_or_an_error(html: str) -> None:
     _rows_or_reason(html)
 
 
 @given(before=st.integers(0, len(LITERAL)), removed=st.integers(0, 40), put=st.text(st.characters(), max_size=8))
 @settings(max_examples=300)
-def test_any_damage_gives_rows_or_a_reason(before: int, removed: int, put: str) -> None:
+def test_any_damage_produces_rows_or_an_error(before: int, removed: int, put: str) -> None:
     _rows_or_reason(LITERAL[:before] + put + LITERAL[before + removed :])
 
 
@@ -363,7 +363,7 @@ def _small() -> Any:
 
 @given(data=st.data(), value=_ANYTHING)
 @settings(max_examples=300, deadline=None)
-def test_any_value_in_any_place_gives_rows_or_a_reason(data: st.DataObject, value: Any) -> None:
+def test_any_value_produces_rows_or_an_error(data: st.DataObject, value: Any) -> None:
     path = data.draw(st.sampled_from(_paths()))
     page = _small()
     place: Any = page
@@ -395,5 +395,5 @@ def _titled(part: str, title: str) -> str:
         pytest.param(_titled("histogram", "DENSITY = " + "1" * 1_000_000), id="digits in a title"),
     ],
 )
-def test_no_page_takes_more_than_linear_time(html: str) -> None:
+def test_parsing_takes_linear_time(html: str) -> None:
     _rows_or_reason(html)
