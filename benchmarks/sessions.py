@@ -29,7 +29,7 @@ _LETTERS = "abcdefghijklmnopqrstuvw"
 #: Mean pause between two actions of a visitor, in seconds.
 _THINKS = 5.0
 #: Number of visitors without pauses.
-_HASTY = 10
+_NUM_QUICK = 10
 _TIMEOUT = 120
 #: Number of sessions that are open at once; of those that are opened and closed, and their rounds; and the seconds
 #: after which closed sessions are removed for certain.
@@ -143,7 +143,7 @@ def main() -> None:
                 f"{arguments.readers} readers, ms": summary(
                     asyncio.run(_load(server.url, query, arguments.readers, arguments.acts))
                 ),
-                f"{_HASTY} without pauses": asyncio.run(_haste(server, query)),
+                f"{_NUM_QUICK} without pauses": asyncio.run(_quick_steps(server, query)),
             }
     print(json.dumps(found, indent=2))
 
@@ -180,9 +180,9 @@ async def _load(url: str, query: str, readers: int, acts: int) -> list[float]:
     return [each for times in measured for each in times]
 
 
-async def _haste(server: Server, query: str) -> dict[str, float]:
+async def _quick_steps(server: Server, query: str) -> dict[str, float]:
     """Measure changes of letters without pauses; most results come from the cache."""
-    visitors = [await Visitor(server.url).open(query) for _ in range(_HASTY)]
+    visitors = [await Visitor(server.url).open(query) for _ in range(_NUM_QUICK)]
 
     async def read(visitor: Visitor, nth: int) -> None:
         for act in range(2 * len(_LETTERS)):
@@ -193,7 +193,7 @@ async def _haste(server: Server, query: str) -> dict[str, float]:
     seconds, used = time.perf_counter() - start, _processor_seconds(server.process.pid) - used
     for visitor in visitors:
         visitor.close()
-    changes = 2 * len(_LETTERS) * _HASTY
+    changes = 2 * len(_LETTERS) * _NUM_QUICK
     return {
         "changes per second": round(changes / seconds, 1),
         "processor time per change, ms": round(1000 * used / changes, 1),

@@ -38,7 +38,7 @@ def cite_part(store: Store, suite: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        The slots, the texts that contain them (said), the empty dialog, the characters that LaTeX escapes, the titles
+        The slots, the texts that contain them, the empty dialog, the characters that LaTeX escapes, the titles
         of the suite and its families, and by view its title and what it is about.
     """
     # With a latent, so that views about one are described as such.
@@ -51,11 +51,11 @@ def cite_part(store: Store, suite: str) -> dict[str, Any]:
         address=_SLOTS["address"],
         name=_SLOTS["name"],
     )
-    said = {"text": cited.text, "bibtex": cited.bibtex, "address": _SLOTS["address"]}
+    templates = {"text": cited.text, "bibtex": cited.bibtex, "address": _SLOTS["address"]}
     return {
         "slots": _SLOTS,
-        "said": said,
-        "dialog": render("cite", title="", frame="", **said),
+        "templates": templates,
+        "dialog": render("cite", title="", frame="", **templates),
         "latex": LATEX,
         "suite": model.manifest.title or model.manifest.name,
         "families": {name: family.title for name, family in model.shown.families.items()},

@@ -23,9 +23,9 @@ from explorer.sources_command import cache_app, catalogue
 from explorer.store import embedded_suites, open_store, suites_of
 from explorer.terminal import fail as _fail
 from explorer.terminal import find_suites, open_suite, opening
+from explorer.terminal import print_stderr as _print_stderr
 from explorer.terminal import progress_bar as _progress
 from explorer.terminal import show_list as _list
-from explorer.terminal import tell as _tell
 from queries import Problem, QueryError, Store, SuiteError, check_suite
 from queries.manifest import MANIFEST
 
@@ -260,19 +260,19 @@ def measure(
                 address=address,
                 dry_run=dry_run,
                 force=force,
-                say=lambda line: typer.echo(line, err=True),
+                log=lambda line: typer.echo(line, err=True),
                 progress=report_progress,
             )
     except (IngestError, command.MeasureError) as error:
         for line in error.args:
-            _tell(str(line))
+            _print_stderr(str(line))
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
         _fail("interrupted; run the same command again to continue", error)
     for line in done.lines:
         typer.echo(line)
     for line in done.failed:
-        _tell(line)
+        _print_stderr(line)
     if done.failed:
         raise typer.Exit(1)
 
@@ -397,8 +397,8 @@ def check(
 ) -> None:
     """Check every file and value of a suite; lists all problems, with exit code 1 if there are any."""
     try:
-        with opening() as told:
-            folders = suites_of(suite, **told, fetch_suites=True) if suite else embedded_suites()
+        with opening() as reporting:
+            folders = suites_of(suite, **reporting, fetch_suites=True) if suite else embedded_suites()
         found = {str(folder): check_suite(Path(folder)) for folder in folders}
     except SuiteError as error:
         found = {str(suite): [Problem(MANIFEST, None, None, None, str(error))]}

@@ -143,13 +143,13 @@ class LivePart:
 
     def collect(self) -> dict[str, Any]:
         """Collect the data by concept."""
-        tokens = dict(list(self._ask("token_scores").groupby("concept")))
-        steps = {row.pop("concept"): _listed(row) for row in records(self._ask("split_steps"))}
+        tokens = dict(list(self._fetch("token_scores").groupby("concept")))
+        steps = {row.pop("concept"): _listed(row) for row in records(self._fetch("split_steps"))}
         # At moved thresholds, numbers that were published without tokens do not apply.
         away = moved_thresholds(self._model)
-        cells = concept_cells(self._ask("concept_counts", **away), self._model.shown.rate_label)
+        cells = concept_cells(self._fetch("concept_counts", **away), self._model.shown.rate_label)
         self._cells = {cell["concept"]: {name: cell[name] for name in ("count", "label")} for cell in cells}
-        summaries = {row["concept"]: row for row in records(self._ask("summary", concept=None, **away))}
+        summaries = {row["concept"]: row for row in records(self._fetch("summary", concept=None, **away))}
         return {
             concept: self._concept(concept, summary, steps.get(concept), tokens.get(concept))
             for concept, summary in summaries.items()
@@ -195,7 +195,7 @@ class LivePart:
         self, shown: Any, summary: dict[str, Any], published: list[int] | None, tau: float, *, known: bool
     ) -> dict[str, Any]:
         """Render the texts for one list of split latents."""
-        split, k_sparse = (self._ask(name, concept=shown.concept, tau=tau) for name in ("split_latents", "k_sparse"))
+        split, k_sparse = (self._fetch(name, concept=shown.concept, tau=tau) for name in ("split_latents", "k_sparse"))
         latents = split["latent"].tolist()
         summary = summary | {
             "split_latents": latents,
@@ -242,7 +242,7 @@ class LivePart:
             **{name: Slot(value, slot) if has_rate else None for name, (slot, value) in rates.items()},
         }
 
-    def _ask(self, query: str, **params: Any) -> pd.DataFrame:
+    def _fetch(self, query: str, **params: Any) -> pd.DataFrame:
         return fetch_shown(self._model, query, **params)
 
 

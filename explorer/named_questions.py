@@ -342,12 +342,12 @@ class _Reading:
     def _sae(self) -> str:
         """Return the id of the SAE, given by its id or by attributes that match only one."""
         saes = self._suite_choices.saes
-        wish = {name: self._given[name] for name in self._instead("sae")}
+        requested = {name: self._given[name] for name in self._instead("sae")}
         if "sae" in self._given:
-            self._refuse_both("sae", wish)
+            self._refuse_both("sae", requested)
             return str(self._one_of("sae", self._ids("sae"), self._given["sae"]))
         fitting = list(saes)
-        for name, value in wish.items():
+        for name, value in requested.items():
             try:
                 wanted = attribute_of(name, name, value)
             except ValueError as error:
@@ -358,12 +358,12 @@ class _Reading:
                 raise QuestionError(refusal_of(name, value, there), name)
             fitting = met
         # Further seeds are selected only by id or seed.
-        own = [sae for sae in fitting if sae.repeat_of is None] if "seed" not in wish else fitting
+        own = [sae for sae in fitting if sae.repeat_of is None] if "seed" not in requested else fitting
         if len(own) == 1:
             return own[0].id
-        if not wish:
+        if not requested:
             self._refuse_missing("sae", self._ids("sae"))
-        ids, given = _some(sae.id for sae in own), ", ".join(f"{name} = {value}" for name, value in wish.items())
+        ids, given = _some(sae.id for sae in own), ", ".join(f"{name} = {value}" for name, value in requested.items())
         raise QuestionError(
             f"{given} fits {len(own)} SAEs ({ids}); give sae, or more of {', '.join(ATTRIBUTES)}", "sae"
         )

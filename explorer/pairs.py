@@ -148,18 +148,18 @@ def pair_part(model: ExplorerModel, suites: Sequence[str]) -> dict[str, Any]:
         "nothing": nothing_html(len(suites)),
         "elsewhere": render("empty", title="Not in this site", why=_ELSEWHERE),
         "mean": {
-            f"{sign} {low_high}": render_part("pair_said", "mean", _difference(value, *ends), shown.rate_label)
+            f"{sign} {low_high}": render_part("pair_sentences", "mean", _difference(value, *ends), shown.rate_label)
             for sign, value in _SIGNS.items()
-            for low_high, ends in {"none": (None, None), "open": (-1.0, 1.0), "told": (1.0, 2.0)}.items()
+            for low_high, ends in {"none": (None, None), "open": (-1.0, 1.0), "clear": (1.0, 2.0)}.items()
         },
         "moved": {
-            case: render_part("pair_said", "moved", Slot(number, "num_gained"), Slot(0, "num_lost"))
+            case: render_part("pair_sentences", "moved", Slot(number, "num_gained"), Slot(0, "num_lost"))
             for case, number in {"1": 1, "n": 2}.items()
         },
         "over": {
-            f"{policy} {seeds} {others} {'told' if detectable else 'none'}": render_part(
+            f"{policy} {seeds} {others} {'detectable' if detectable else 'none'}": render_part(
                 *(
-                    "pair_said",
+                    "pair_sentences",
                     "over",
                     _difference(0.1, 1.0, 2.0, detectable, seeds=(seeds, others)),
                     policy,
@@ -168,13 +168,13 @@ def pair_part(model: ExplorerModel, suites: Sequence[str]) -> dict[str, Any]:
             )
             for policy, seeds, others, detectable in product(_POLICIES, (1, 2), (1, 2), (None, 1.0))
         },
-        "drawn": render_part("pair_said", "drawn", MOST_ROWS),
-        "none": render_part("pair_said", "nothing", shown.rate_label, shown.nouns),
+        "drawn": render_part("pair_sentences", "drawn", MOST_ROWS),
+        "none": render_part("pair_sentences", "nothing", shown.rate_label, shown.nouns),
         "table": render("pair", rows=rows, are_known=True, moved={}, **unknown),
         "unknown": render("pair", rows=[], are_known=False, moved={}, **unknown),
         "tokens": {
             key: {
-                case: render_part("pair_said", "tokens", key, Slot(0, "number"), there, _SLOTS["label"])
+                case: render_part("pair_sentences", "tokens", key, Slot(0, "number"), there, _SLOTS["label"])
                 for case, there in {"some": [token], "none": []}.items()
             }
             for key in ("gained", "lost", "both")

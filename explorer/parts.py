@@ -181,7 +181,7 @@ class SaeParts:
         model = self._model
         tested = model.whole("concept_evidence")
         rows = [row | {"is_open": False} for row in judged(tested, model.shown)]
-        latents, verdicts = (_by_token(self._ask(query, token=None)) for query in ("token_latents", "token_verdicts"))
+        latents, verdicts = (_by_token(self._fetch(query, token=None)) for query in ("token_latents", "token_verdicts"))
         columns = shown_columns(model.shown, of_suite=False)
         ordered = sortable(columns)
         return {
@@ -193,7 +193,7 @@ class SaeParts:
                 columns=columns,
                 sortable=ordered,
                 defined=column_terms(columns),
-                verdicts={name: said for name, said in offered_verdicts(model.shown).items() if name != "disagree"},
+                verdicts={name: title for name, title in offered_verdicts(model.shown).items() if name != "disagree"},
             ),
             "opened": [
                 render(
@@ -209,7 +209,7 @@ class SaeParts:
 
     def cards(self) -> dict[int, dict[str, Any]]:
         """Render the cards of all latents with a role for any concept of the family, with the cosines collected."""
-        roles, cards, contexts = (self._ask(query) for query in ("sae_roles", "sae_cards", "sae_contexts"))
+        roles, cards, contexts = (self._fetch(query) for query in ("sae_roles", "sae_cards", "sae_contexts"))
         contexts_of: dict[int, list[dict[str, Any]]] = {}
         for context in records(contexts):
             contexts_of.setdefault(context["latent"], []).append(context)
@@ -234,7 +234,7 @@ class SaeParts:
                     histogram=None if card["counts"] is None else card,
                     roles=described,
                 ),
-                "said": {role["concept"]: f"{role['text']} of {role['label']}" for role in described},
+                "roles": {role["concept"]: f"{role['text']} of {role['label']}" for role in described},
             }
         return found
 
@@ -270,7 +270,7 @@ class SaeParts:
             found["concept-shares"]["ticks"] = bar_ticks(model.concept_shares)
         return found
 
-    def _ask(self, query: str, **params: Any) -> pd.DataFrame:
+    def _fetch(self, query: str, **params: Any) -> pd.DataFrame:
         wanted = {
             name: params[name] if name in params else param_of(self._model.shown, name)
             for name in catalog()[query].params

@@ -145,7 +145,7 @@ def publish_site(store: Store, folder: Path, *, force: bool = False, progress: P
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
                 sizes.append(len(content))
-            _take_place(beside, folder, force=force)
+            _replace(beside, folder, force=force)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
             os.close(held)
@@ -190,7 +190,7 @@ def _check(folder: Path, *, force: bool, but: Path | None = None) -> set[str]:
         raise PublishError(f"{folder / _MARK}: names no site; name another folder") from None
 
 
-def _take_place(beside: Path, folder: Path, *, force: bool) -> None:
+def _replace(beside: Path, folder: Path, *, force: bool) -> None:
     """Move a site to its place completely or not at all; other files there, such as .git or CNAME, are kept."""
     names = sorted([*(path.name for path in beside.iterdir()), _MARK])
     made = {"made_by": f"absorption-explorer {version('absorption-explorer')}", "written": names}
@@ -202,9 +202,9 @@ def _take_place(beside: Path, folder: Path, *, force: bool) -> None:
     for name in names:
         if name not in former and os.path.lexists(folder / name):
             raise PublishError(f"{folder / name}: is not part of the site, which would replace it; move it elsewhere")
-    gone = beside / ".former"
-    gone.mkdir()
-    moves = [(folder / name, gone / name) for name in sorted(former) if os.path.lexists(folder / name)]
+    removed = beside / ".former"
+    removed.mkdir()
+    moves = [(folder / name, removed / name) for name in sorted(former) if os.path.lexists(folder / name)]
     moves += [(beside / name, folder / name) for name in names]
     try:
         for source, target in moves:
@@ -275,8 +275,11 @@ def _sae_files(model: ExplorerModel, figures: dict[str, Draw]) -> Iterator[tuple
 
 def _chooser(state: ExplorerState) -> dict[str, Any]:
     """Render the selectors of an SAE, with the SAE that each option selects."""
-    tell = distinguishing_attributes(state.saes)
-    html = {name: attribute_html(state, name) for name in tell} | {"same": same_html(state), "badge": badge_html(state)}
+    distinguishing = distinguishing_attributes(state.saes)
+    html = {name: attribute_html(state, name) for name in distinguishing} | {
+        "same": same_html(state),
+        "badge": badge_html(state),
+    }
     return {
         "html": html,
         "targets": {
@@ -286,7 +289,7 @@ def _chooser(state: ExplorerState) -> dict[str, Any]:
                 if (there := state.narrowed(name, value)) is not None
             ]
             for name in ATTRIBUTES
-            if name in tell
+            if name in distinguishing
         },
     }
 
@@ -416,8 +419,8 @@ def _search(model: ExplorerModel) -> dict[str, Any]:
     concepts = list(shown.concepts.values())
     latent = render("search_latent", latent=_SLOTS["latent"], sae=_SLOTS["sae"])
 
-    def said(found: int, cut: int = 0, text: str = "") -> str:
-        return render("search_said", found=found, cut=cut, text=text, sae=None)
+    def status(found: int, cut: int = 0, text: str = "") -> str:
+        return render("search_status", found=found, cut=cut, text=text, sae=None)
 
     return {
         "slots": _SLOTS,
@@ -433,9 +436,9 @@ def _search(model: ExplorerModel) -> dict[str, Any]:
             )
             for one in concepts
         ],
-        "cut": said(_MOST_TOKENS, cut=_MOST_TOKENS),
-        "results": [said(number) for number in range(_MOST_RESULTS)],
-        "nothing": said(0, text=_SLOTS["text"]),
+        "cut": status(_MOST_TOKENS, cut=_MOST_TOKENS),
+        "results": [status(number) for number in range(_MOST_RESULTS)],
+        "nothing": status(0, text=_SLOTS["text"]),
         "most": _MOST_TOKENS,
     }
 

@@ -104,9 +104,9 @@ def value_labels(name: str, values: Iterable[Any]) -> dict[Any, str]:
 
 def axis_attributes(saes: Collection[Sae]) -> list[str]:
     """Return the attributes in the short labels of SAEs."""
-    tell = distinguishing_attributes(saes)
-    named = [name for name in ATTRIBUTES if name in tell or name in _ALWAYS_NAMED]
-    return tell if len(named) > len(_ALWAYS_NAMED) and tell else named
+    distinguishing = distinguishing_attributes(saes)
+    named = [name for name in ATTRIBUTES if name in distinguishing or name in _ALWAYS_NAMED]
+    return distinguishing if len(named) > len(_ALWAYS_NAMED) and distinguishing else named
 
 
 def labelled(saes: Sequence[Sae]) -> list[Sae]:
@@ -150,16 +150,16 @@ def _label(sae: Sae, distinguishing: Collection[str]) -> str:
     return ", ".join(words for name, words in texts.items() if name in distinguishing or name in _ALWAYS_NAMED)
 
 
-def choose(saes: Sequence[Sae], wish: Mapping[str, Any]) -> tuple[Sae | None, dict[str, list[Any]]]:
-    """Return the SAE that matches a wish best, and the options of each attribute.
+def choose(saes: Sequence[Sae], requested: Mapping[str, Any]) -> tuple[Sae | None, dict[str, list[Any]]]:
+    """Return the SAE that best matches the requested values, and the options of each attribute.
 
-    Each attribute narrows the next. A wish that cannot be met is replaced by the first option; for L0 by that of the
-    canonical SAE, else to the nearest.
+    Each attribute narrows the next. A requested value that does not exist is replaced by the first option; for L0 by
+    that of the canonical SAE, else by the nearest.
 
     Parameters
     ----------
     saes : sequence of Sae
-    wish : mapping of str to object
+    requested : mapping of str to object
         Values by attribute, and under "sae" an id, which distinguishes SAEs with equal attributes. A negative L0 means
         the first SAE of unknown L0 (-1), the second (-2), ..., as in former links.
 
@@ -172,29 +172,29 @@ def choose(saes: Sequence[Sae], wish: Mapping[str, Any]) -> tuple[Sae | None, di
     left = list(saes)
     for name in ATTRIBUTES:
         options[name] = values_of(left, name)
-        value = _nearest(left, name, wish.get(name, ...))
+        value = _nearest(left, name, requested.get(name, ...))
         left = [sae for sae in left if getattr(sae, name) == value]
     options["sae"] = [sae.id for sae in left]
-    l0 = wish.get("l0")
+    l0 = requested.get("l0")
     place = int(-l0) - 1 if l0 is not None and l0 < 0 else 0
-    named = [sae for sae in left if sae.id == wish.get("sae")] or left[place : place + 1] or left
+    named = [sae for sae in left if sae.id == requested.get("sae")] or left[place : place + 1] or left
     return (named[0] if named else None), options
 
 
-def matches(value: Any, wish: Any) -> bool:
-    """Return whether a value matches a wish; an L0 may be rounded, and a negative one matches an unknown L0."""
-    if value == wish:
+def matches(value: Any, requested: Any) -> bool:
+    """Return whether a value is the requested one; an L0 may be rounded, and a negative one matches an unknown L0."""
+    if value == requested:
         return True
-    return isinstance(wish, float | int) and (
-        wish < 0 if value is None else isinstance(value, float) and round(value) == wish
+    return isinstance(requested, float | int) and (
+        requested < 0 if value is None else isinstance(value, float) and round(value) == requested
     )
 
 
-def _nearest(saes: Sequence[Sae], name: str, wish: Any) -> Any:
-    """Return the value closest to a wish; `...` means no wish, and None the unknown value."""
+def _nearest(saes: Sequence[Sae], name: str, requested: Any) -> Any:
+    """Return the value closest to the requested one; `...` means none, and None the unknown value."""
     values = values_of(saes, name)
-    met = [] if wish is ... else [value for value in values if value == wish]
-    met = met or [value for value in values if wish is not ... and matches(value, wish)]
+    met = [] if requested is ... else [value for value in values if value == requested]
+    met = met or [value for value in values if requested is not ... and matches(value, requested)]
     if met or not values:
         return met[0] if met else None
     known = [value for value in values if value is not None] or values
@@ -202,8 +202,8 @@ def _nearest(saes: Sequence[Sae], name: str, wish: Any) -> Any:
         canonical = [sae.l0 for sae in saes if sae.canonical]
         if canonical:
             return canonical[0]
-        if isinstance(wish, int | float):
-            return min(known, key=lambda value: abs(_log(value) - _log(wish)))
+        if isinstance(requested, int | float):
+            return min(known, key=lambda value: abs(_log(value) - _log(requested)))
     return known[0]
 
 

@@ -21,7 +21,7 @@ from queries.manifest import MANIFEST
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from explorer.store import Progress, Say
+    from explorer.store import Log, Progress
     from ingest.catalogue import Entry
 
 #: Addresses that only this machine can reach.
@@ -100,7 +100,7 @@ class Served(Sequence[str]):
                 self._added = os.dup(file.fileno())
             finalize(self, os.close, self._added)
 
-    def open(self, source: str, progress: Progress, say: Say) -> str:
+    def open(self, source: str, progress: Progress, log: Log) -> str:
         """Add the suites of a source for new sessions; return the name of the first.
 
         Raises
@@ -111,7 +111,7 @@ class Served(Sequence[str]):
         names = {entry.name for entry in self.catalogue()}
         if self._added is None or (self.may_open is MayOpen.CATALOGUE and source not in names):
             raise SuiteError("this server does not open this source")
-        places = [str(locate(place)) for place in suites_of(source, progress=progress, say=say)]
+        places = [str(locate(place)) for place in suites_of(source, progress=progress, log=log)]
         new = [place for place in places if place not in self]
         with open_suites(*self, *new) as store:  # fails if they cannot be opened together
             name = next(name for name, suite in store.suites.items() if str(suite.root) == places[0])

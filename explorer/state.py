@@ -505,10 +505,10 @@ class ExplorerState(param.Parameterized):
     @property
     def facet_saes(self) -> list[str] | None:
         """The ids of the SAEs whose tested tokens are listed; None for all."""
-        wish = {name: getattr(self, f"facet_{name}") for name in ATTRIBUTES}
-        wish = {name: value for name, value in wish.items() if value is not None}
-        fitting = [sae.id for sae in self.saes if all(getattr(sae, name) == value for name, value in wish.items())]
-        return fitting if wish else None
+        requested = {name: getattr(self, f"facet_{name}") for name in ATTRIBUTES}
+        requested = {name: value for name, value in requested.items() if value is not None}
+        fitting = [sae.id for sae in self.saes if all(getattr(sae, name) == value for name, value in requested.items())]
+        return fitting if requested else None
 
     @property
     def own_saes(self) -> list[str]:
@@ -600,8 +600,8 @@ class ExplorerState(param.Parameterized):
                 refused.append(str(error))
         suite = wanted.pop("suite", None) or self.suite
         there = self._of(suite)
-        sae = self._wished(there.saes, wanted, refused)
-        concept = self._wished_concept(there, wanted, refused)
+        sae = self._requested_sae(there.saes, wanted, refused)
+        concept = self._requested_concept(there, wanted, refused)
         self._check_other(suite, wanted, refused)
         if wanted.get("metric") not in (None, *there.movable):
             refused.append(refusal_of("metric", wanted.pop("metric"), there.movable))
@@ -655,7 +655,7 @@ class ExplorerState(param.Parameterized):
         """Return the SAE that `narrow` selects."""
         return choose(self.saes, {**self._attributes(), "sae": None, name: value})[0]
 
-    def _wished(self, saes: Sequence[Sae], wanted: dict[str, Any], refused: list[str]) -> Sae | None:
+    def _requested_sae(self, saes: Sequence[Sae], wanted: dict[str, Any], refused: list[str]) -> Sae | None:
         """Remove the SAE and its attributes from `wanted`, and return the closest SAE."""
         by_id = {sae.id: sae for sae in saes}
         named = wanted.pop("sae", None)
@@ -663,12 +663,12 @@ class ExplorerState(param.Parameterized):
         attributes = {name: value for name, value in attributes.items() if value is not None}
         if named is not None and named not in by_id:
             refused.append(refusal_of("sae", named, by_id))
-        wish = self._attributes()
+        requested = self._attributes()
         if named in by_id:
-            wish = {name: getattr(by_id[named], name) for name in ATTRIBUTES} | {"sae": named}
-        elif attributes and any(not matches(wish.get(name), value) for name, value in attributes.items()):
-            wish.pop("sae", None)
-        sae, options = choose(saes, wish | attributes)
+            requested = {name: getattr(by_id[named], name) for name in ATTRIBUTES} | {"sae": named}
+        elif attributes and any(not matches(requested.get(name), value) for name, value in attributes.items()):
+            requested.pop("sae", None)
+        sae, options = choose(saes, requested | attributes)
         refused += [
             refusal_of(name, value, [value_label(name, option) for option in options[name]])
             for name, value in attributes.items()
@@ -676,7 +676,7 @@ class ExplorerState(param.Parameterized):
         ]
         return sae
 
-    def _wished_concept(self, there: SuiteChoices, wanted: dict[str, Any], refused: list[str]) -> str | None:
+    def _requested_concept(self, there: SuiteChoices, wanted: dict[str, Any], refused: list[str]) -> str | None:
         """Remove the concept from `wanted`, and return its id."""
         family, concept = wanted.pop("family", None), wanted.pop("concept", None)
         if concept is None and family is not None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     Progress = Callable[[str, int, int], None]
-    Say = Callable[[str], None]
+    Log = Callable[[str], None]
 
 _HERE = Path(__file__).resolve().parent
 #: A wheel contains suites within this package, a checkout beside it.
@@ -35,7 +35,7 @@ _OPENING = Lock()
 _LOG = logging.getLogger("explorer")
 
 
-def open_store(*sources: Path | str, progress: Progress = lambda *_: None, say: Say = _LOG.info) -> Store:
+def open_store(*sources: Path | str, progress: Progress = lambda *_: None, log: Log = _LOG.info) -> Store:
     """Open one or several suites; results in other formats are first imported into the cache.
 
     Parameters
@@ -45,7 +45,7 @@ def open_store(*sources: Path | str, progress: Progress = lambda *_: None, say: 
         catalogue. By default, the embedded suites.
     progress : callable
         Called with a description, the amount done and the total amount.
-    say : callable
+    log : callable
         Called with one line for each message of an import.
 
     Returns
@@ -58,14 +58,14 @@ def open_store(*sources: Path | str, progress: Progress = lambda *_: None, say: 
     SuiteError
         If a suite cannot be opened; one line that names file and fix.
     """
-    return open_suites(*suites_of(*sources, progress=progress, say=say))
+    return open_suites(*suites_of(*sources, progress=progress, log=log))
 
 
 def open_suite(
-    source: Path | str | None = None, *, progress: Progress = lambda *_: None, say: Say = _LOG.info
+    source: Path | str | None = None, *, progress: Progress = lambda *_: None, log: Log = _LOG.info
 ) -> Store:
     """Open one suite, by default the first embedded one; see `open_store`."""
-    found = suites_of(source, progress=progress, say=say) if source is not None else embedded_suites()[:1]
+    found = suites_of(source, progress=progress, log=log) if source is not None else embedded_suites()[:1]
     if len(found) > 1:
         message = f"{source}: contains {len(found)} suites; give one of them: {', '.join(map(str, found))}"
         raise SuiteError(message)
@@ -73,7 +73,7 @@ def open_suite(
 
 
 def suites_of(
-    *sources: Path | str, progress: Progress = lambda *_: None, say: Say = _LOG.info, fetch_suites: bool = False
+    *sources: Path | str, progress: Progress = lambda *_: None, log: Log = _LOG.info, fetch_suites: bool = False
 ) -> list[Path | str]:
     """Return the locations of the suites of sources; see `ingest.opening.suites_of`, which does so for one source."""
     if not sources:
@@ -81,7 +81,7 @@ def suites_of(
     # Loaded only if something may have to be imported.
     of_one = import_module("ingest.opening").suites_of
     return [
-        place for source in sources for place in of_one(source, progress=progress, say=say, fetch_suites=fetch_suites)
+        place for source in sources for place in of_one(source, progress=progress, log=log, fetch_suites=fetch_suites)
     ]
 
 

@@ -38,14 +38,14 @@ def show_list(heading: str, lines: list[str]) -> None:
         typer.echo(f"  {printable(line)}")
 
 
-def tell(line: str) -> None:
+def print_stderr(line: str) -> None:
     """Print one line on stderr."""
     typer.echo(f"absorption-explorer: {printable(line)}", err=True)
 
 
 def fail(line: str, cause: BaseException | None = None) -> NoReturn:
     """Exit with code 2 and one line on stderr."""
-    tell(line)
+    print_stderr(line)
     raise typer.Exit(2) from cause
 
 
@@ -56,7 +56,7 @@ def opening() -> Iterator[dict[str, Any]]:
     former = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with progress_bar("Opening") as report_progress:
-            yield {"progress": report_progress, "say": tell}
+            yield {"progress": report_progress, "log": print_stderr}
     except KeyboardInterrupt as error:
         fail("interrupted; run the same command again to continue", error)
     finally:
@@ -66,13 +66,13 @@ def opening() -> Iterator[dict[str, Any]]:
 def find_suites(*sources: str) -> list[str]:
     """Return the locations of the suites of sources, after importing if necessary."""
     try:
-        with opening() as told:
-            return [str(place) for place in store.suites_of(*sources, **told)]
+        with opening() as reporting:
+            return [str(place) for place in store.suites_of(*sources, **reporting)]
     except SuiteError as error:
         fail(str(error), error)
 
 
 def open_suite(source: str | None) -> Store:
     """Open one suite as `explorer.store.open_suite` does, with a progress bar if it is imported."""
-    with opening() as told:
-        return store.open_suite(source, **told)
+    with opening() as reporting:
+        return store.open_suite(source, **reporting)

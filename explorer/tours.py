@@ -87,10 +87,10 @@ def rendered_tour(store: Store, suite: str, name: str) -> RenderedTour:
     QueryError
         If a query fails.
     """
-    told = _RENDERED.setdefault(store, {})
-    if (suite, name) not in told:
-        told[suite, name] = render_tour(store, suite, TOURS[name])
-    return told[suite, name]
+    rendered = _RENDERED.setdefault(store, {})
+    if (suite, name) not in rendered:
+        rendered[suite, name] = render_tour(store, suite, TOURS[name])
+    return rendered[suite, name]
 
 
 def render_tour(store: Store, suite: str, tour: Tour) -> RenderedTour:
@@ -170,8 +170,8 @@ def enter_step(store: Store, state: ExplorerState, query: str) -> list[str]:
     given = {key for key, value in parse_qsl(query.removeprefix("?")) if value}
     others = [] if "suite" in given else [name for name in store.suites if name != state.suite]
     tour = TOURS[state.tour]
-    told = (rendered_tour(store, suite, tour.name) for suite in (state.suite, *others))
-    shown = next((each for each in told if each.steps), None)
+    rendered = (rendered_tour(store, suite, tour.name) for suite in (state.suite, *others))
+    shown = next((each for each in rendered if each.steps), None)
     if shown is None:
         state.tour = None
         return [f"tour = {tour.name!r} cannot be shown here ({tour.unless.rstrip('.')})"]
@@ -188,7 +188,7 @@ def rendered_tours(store: Store, suite: str) -> list[RenderedTour]:
     return [rendered_tour(store, suite, name) for name in TOURS]
 
 
-def with_existing_steps(told: RenderedTour, exists: Callable[[RenderedStep], bool]) -> RenderedTour | None:
+def with_existing_steps(tour: RenderedTour, exists: Callable[[RenderedStep], bool]) -> RenderedTour | None:
     """Omit the steps that a page without a server cannot show; None if that is half of them or more."""
-    steps = tuple(filter(exists, told.steps))
-    return told._replace(steps=steps) if 2 * len(steps) > len(told.steps) else None
+    steps = tuple(filter(exists, tour.steps))
+    return tour._replace(steps=steps) if 2 * len(steps) > len(tour.steps) else None

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from queries.location import Location
 
     Progress = Callable[[str, int, int], None]
-    Say = Callable[[str], None]
+    Log = Callable[[str], None]
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz")
 
@@ -74,7 +74,7 @@ def suites_of(
     source: Path | str,
     *,
     progress: Progress = lambda *_: None,
-    say: Say = lambda _: None,
+    log: Log = lambda _: None,
     fetch_suites: bool = False,
 ) -> list[Location]:
     """Return the locations of the suites of a source; import its results if necessary.
@@ -86,7 +86,7 @@ def suites_of(
         address of either, or a name in the catalogue.
     progress : callable
         Called with the name of the current step, the work done, and the total.
-    say : callable
+    log : callable
         Called with lines of text about an import.
     fetch_suites : bool
         Whether suites at an address are downloaded into the cache instead of being read in place.
@@ -106,12 +106,12 @@ def suites_of(
         if text.startswith(SCHEMES):
             check_address(text)
             results = _Results(text, without_secrets(text), _name(urlsplit(text).path or urlsplit(text).netloc))
-            return _Opening(results, progress, say).at_address(fetch_suites=fetch_suites)
+            return _Opening(results, progress, log).at_address(fetch_suites=fetch_suites)
         if is_url(text):
             return [text]
         path = Path(source)
         if path.exists():
-            return _local(path) or _Opening(_Results(text, text, _name(path.resolve().name)), progress, say).here(path)
+            return _local(path) or _Opening(_Results(text, text, _name(path.resolve().name)), progress, log).here(path)
         if "://" in text:
             raise SuiteError(f"{text}: is of a kind that is not read; give https://, hf://, s3://, or a folder")
         entry = next((entry for entry in read_catalogue().entries if entry.name == text), None)
@@ -124,7 +124,7 @@ def suites_of(
         results = _Results(
             entry.address, f"{entry.name} ({entry.address})", entry.name, entry.files, entry.folder, entry.format
         )
-        return _Opening(results, progress, say).at_address(fetch_suites=fetch_suites)
+        return _Opening(results, progress, log).at_address(fetch_suites=fetch_suites)
     except IngestError as error:
         raise SuiteError(str(error)) from error
     except RemoteError as error:
@@ -177,12 +177,12 @@ class _Opening:
     Parameters
     ----------
     results : _Results
-    progress, say : callable
+    progress, log : callable
         As in `suites_of`.
     """
 
-    def __init__(self, results: _Results, progress: Progress, say: Say) -> None:
-        self._results, self._progress, self._say = results, progress, say
+    def __init__(self, results: _Results, progress: Progress, log: Log) -> None:
+        self._results, self._progress, self._log = results, progress, log
         self._key = ""
 
     def here(self, path: Path) -> list[Location]:
@@ -214,7 +214,7 @@ class _Opening:
             found = known and cache.held(known.key)
             if not known or not found:
                 raise SuiteError(f"{results.shown}: {error}") from error
-            self._say(f"{results.shown}: {error}; this is the copy that was fetched on {known.fetched:%-d %B %Y}")
+            self._log(f"{results.shown}: {error}; this is the copy that was fetched on {known.fetched:%-d %B %Y}")
             return _suites_in(found)
         except RemoteError as error:
             raise SuiteError(f"{results.shown}: {error}") from error
@@ -296,7 +296,7 @@ class _Opening:
                 raise error.__cause__ from error
             raise SuiteError(self._message(error, inside)) from error
         summary = report.as_dict()
-        self._say(
+        self._log(
             f"{results.shown}: imported; {summary['read']:,} files read, {summary['skipped']:,} skipped,"
             f" {len(summary['rejected']):,} rejected: {target.parent / 'report.json'}"
         )

@@ -102,15 +102,17 @@ def read(source: Source, *, only: str | None = None) -> list[Findings]:
     if only is not None:
         message = f"{source.root}: is imported as a whole; omit --only"
         raise IngestError(message)
-    said = _description(source)
+    description = _description(source)
     found = {name: with_all_columns(_CONTRACTS[name], _table(source, name)) for name in _NAMES}
     _skip_others(source)
-    draft = Manifest(format_version=FORMAT_VERSION, name=NAME, model=said.model, method=said.method, tables={})
+    draft = Manifest(
+        format_version=FORMAT_VERSION, name=NAME, model=description.model, method=description.method, tables={}
+    )
     for name in (_TESTED, _MEASUREMENTS):
         found[name] = with_metric(found[name], TABLES[name], draft)
-    measured = _measured(found, said.method)
-    found[_TESTED] = _judged(source, found[_TESTED], measured, said.method)
-    found[_MEASUREMENTS] = _measured(found, said.method)
+    measured = _measured(found, description.method)
+    found[_TESTED] = _judged(source, found[_TESTED], measured, description.method)
+    found[_MEASUREMENTS] = _measured(found, description.method)
     if not found[_MEASUREMENTS].num_rows:
         because = "".join(f" ({file}: {reason})" for file, reason in source.report.rejected[:1])
         message = f"{source.root}: holds no measurement that can be read{because}; give {_TESTED}.csv with rows"
@@ -120,12 +122,12 @@ def read(source: Source, *, only: str | None = None) -> list[Findings]:
     limits = [uncounted(sae.id, sae.n_latents) for sae in saes if sae.n_latents and not sae.n_latents_counted]
     for limit in limits:
         source.report.note(limit)
-    provenance = said.provenance.model_copy(update={"limits": [*said.provenance.limits, *limits]})
+    provenance = description.provenance.model_copy(update={"limits": [*description.provenance.limits, *limits]})
     manifest = draft.model_copy(
         update={
-            "title": said.title,
+            "title": description.title,
             "saes": saes,
-            "families": _families(said.families, found["concepts"]),
+            "families": _families(description.families, found["concepts"]),
             "provenance": provenance,
         }
     )

@@ -45,7 +45,7 @@ def measure(
     address: str | None = None,
     dry_run: bool = False,
     force: bool = False,
-    say: Callable[[str], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Outcome:
     """Measure the SAEs of a configuration, and write the suite.
@@ -66,7 +66,7 @@ def measure(
         Fetch the model if necessary, and only report what there is to do.
     force : bool
         Replace an existing suite at `target`.
-    say : callable
+    log : callable
         Called with lines of text: the estimated cost before the start, and what the run is waiting for.
     progress : callable
         Called with the name of the current task, the work done, and the total.
@@ -104,7 +104,7 @@ def measure(
             each = (f"  {task.label}: about {_duration(weights[task.digest])}" for task in pending)
             return Outcome([*lines, *each], [])
         for line in lines:
-            say(line)
+            log(line)
         room = shutil.disk_usage(work).free
         if room < cost.disk:
             message = (
@@ -118,7 +118,7 @@ def measure(
             progress(task.label, round(1000 * sum(done.values())), round(1000 * sum(weights.values())))
 
         shared = {task.digest for task in in_order(*plan.common)}
-        perform = partial(perform_all, work=work, workers=workers, address=address, say=say, progress=report)
+        perform = partial(perform_all, work=work, workers=workers, address=address, log=log, progress=report)
         failed = perform(plan.tasks, may_fail=[task for task in tasks if task.digest not in shared])
         left = without(plan, failed)
         if not left.saes:

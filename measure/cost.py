@@ -296,8 +296,8 @@ def effort(task: Task, facts: Facts, config: Config) -> float:
 
 def _family(vocabulary: Task) -> str:
     """Return the id of the family for which a vocabulary is labelled."""
-    told = vocabulary.settings["concepts"] or {"family": FIRST_LETTERS.family}
-    return str(told["family"])
+    concepts = vocabulary.settings["concepts"] or {"family": FIRST_LETTERS.family}
+    return str(concepts["family"])
 
 
 def _candidates(active: float, family: Size, config: Config) -> float:

@@ -40,7 +40,7 @@ def perform_all(
     workers: int = 1,
     address: str | None = None,
     may_fail: Iterable[Task] = (),
-    say: Callable[[str], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
     progress: Callable[[Task, float], None] = lambda *_: None,
 ) -> dict[str, str]:
     """Run tasks and their dependencies.
@@ -56,7 +56,7 @@ def perform_all(
         Scheduler of a Dask cluster to use instead.
     may_fail : iterable of Task
         Tasks whose failure does not end the run; tasks that depend on them are skipped.
-    say : callable
+    log : callable
         Called with a line of text if the cluster has no worker yet.
     progress : callable
         Called with a task and the share of it that is done.
@@ -86,7 +86,7 @@ def perform_all(
             _check_versions(client, address)
             _check_workers(client, address)
             if not client.scheduler_info()["workers"]:
-                say(f"{address}: no worker has joined this cluster yet; waiting for one")
+                log(f"{address}: no worker has joined this cluster yet; waiting for one")
             return _submit(client, pending, work, 0, optional, progress)
     threads = max((os.cpu_count() or 1) // workers, 1)
     with (

@@ -131,9 +131,9 @@ def _create_concepts(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
 
 
 def _count_problems(manifest: Manifest, table: Table, rows: int) -> Iterator[Problem]:
-    said = manifest.tables[table.name].rows
-    if rows != said:
-        yield Problem(MANIFEST, table.name, None, None, f"says {said:,} rows, the files have {rows:,}; import again")
+    listed = manifest.tables[table.name].rows
+    if rows != listed:
+        yield Problem(MANIFEST, table.name, None, None, f"says {listed:,} rows, the files have {rows:,}; import again")
 
 
 def _content_problems(root: Path, manifest: Manifest, file: Path, table: Table) -> list[Problem]:

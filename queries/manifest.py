@@ -235,8 +235,8 @@ def first_problem(error: ValidationError) -> str:
     """Return one line with the location of the first validation error and its message."""
     first = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(map(str, first["loc"])) or "the file"
-    said = allowed_characters(first.get("ctx", {}).get("pattern", "")) or first["msg"]
-    return f"{place if len(place) <= _PLACE_LENGTH else f'{place[:_PLACE_LENGTH]}...'}: {said}"
+    message = allowed_characters(first.get("ctx", {}).get("pattern", "")) or first["msg"]
+    return f"{place if len(place) <= _PLACE_LENGTH else f'{place[:_PLACE_LENGTH]}...'}: {message}"
 
 
 def allowed_characters(pattern: str) -> str:

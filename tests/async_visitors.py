@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SECONDS = 60
 _JOINED: list[Visitor] = []
 
-# --- What they send --------------------------------------------------------------------------------------------------
+# --- Messages -------------------------------------------------------------------------------------------------------
 
 
 def changed(model: Model | str, name: str, value: Any) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def _is_plain_object(value: Any) -> bool:
     return isinstance(value, dict) and not {"id", "type"} & value.keys()
 
 
-# --- Who sends it ----------------------------------------------------------------------------------------------------
+# --- Visitors -------------------------------------------------------------------------------------------------------
 
 
 class Visitor:
@@ -173,7 +173,7 @@ async def visit(url: str, query: str = QUERY) -> Visitor | int:
 
 @asynccontextmanager
 async def visiting(url: str, query: str = QUERY) -> AsyncIterator[Visitor]:
-    """Open a page and its websocket, for the block."""
+    """Open a page and its websocket for the duration of the block."""
     visitor = await visit(url, query)
     assert isinstance(visitor, Visitor), visitor
     try:

@@ -13,7 +13,7 @@ from explorer.cli import main
 from explorer.views.browser import requested_query
 from explorer.views.markup import Markup
 
-#: What an error says: it names files of the server.
+#: The text of an error, which names files of the server.
 TELLING = f"{__file__} failed at"
 
 
@@ -56,7 +56,7 @@ def break_pages() -> None:
 
 
 if __name__.startswith("bokeh_app"):
-    # What `panel serve` runs for each session, and takes to pieces when the session ends: the rest has to last longer.
+    # `panel serve` runs this file for each session and removes its module afterwards; the rest must exist longer.
     import_module("tests.broken_pages")
     pn.extension()
     session(*sys.argv[1:])

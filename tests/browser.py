@@ -33,26 +33,26 @@ ROOT = Path(__file__).parents[1]
 START_SECONDS = 90
 STOP_SECONDS = 15
 WAIT_SECONDS = 60
-#: Milliseconds between two looks at a page; to look at each of its frames would cost it a tenth of a processor.
+#: Milliseconds between two checks of a page; a check in each of its frames would need a tenth of a processor.
 LOOK_EVERY = 20
 
-#: What Playwright gives as the reason when a content security policy has blocked a request.
+#: Playwright's reason for a request blocked by a content security policy.
 _BLOCKED_BY_POLICY = "csp"
-#: What the console says while a page whose server has gone tries to reconnect.
+#: Messages of the console while a page tries to reconnect to a stopped server.
 _RECONNECTING = (r"/ws\?again=1' failed", "Failed to connect to Bokeh server: Could not open websocket")
 
-#: The first is Chromium without a window's toolbar, which is a page of its own that is rendered for each window though
-#: nobody sees it: opening a page of ours takes 1.2 seconds of the browser's processor instead of 2.6 (version 156).
+#: The first option is Chromium without the toolbar of a window, which is a separate page rendered for each window:
+#: opening a page then takes 1.2 seconds of processor time instead of 2.6 (version 156).
 CHROMIUM_NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 CHROMIUM_ARGS = (
-    "--no-sandbox",  # CI runs as root, where the sandbox cannot
+    "--no-sandbox",  # CI runs as root, where the sandbox is not available
     "--disable-gpu",
-    # The rest keeps the browser from calling home: tests have no network.
+    # The rest prevents requests of the browser itself, because tests have no network.
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
-    # Pages reach no other host. To route each request through the test instead would switch off the browser's cache.
+    # Pages cannot reach other hosts. Routing each request through the test instead would disable the browser's cache.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 )
 
@@ -118,11 +118,11 @@ def start_server(log: Path, *suites: Path | str, app: Path | str = "dashboard.py
     else:
         command = [sys.executable, "-m", "panel", "serve", str(app), "--port", str(port)]
         command += ["--args", *map(str, suites)] if suites else []
-    # Its first page, which `panel serve` answers with a redirection, is the one that takes least.
+    # The first page, to which `panel serve` responds with a redirect, takes the least time.
     return start_process(command, log, port, f"/{Path(app).stem}?page=evidence")
 
 
-#: Of the command, where nothing else is said: two would wait for each other here.
+#: Default of the command in tests, because two processes would wait for each other here.
 _ONE_PROCESS = {"ABSORPTION_EXPLORER_NUM_PROCS": "1"}
 
 
@@ -152,7 +152,7 @@ def start_process(
         if _answers(page):
             return server
         try:
-            # The pause between two looks ends at once if the server does.
+            # The pause between two checks ends at once if the server does.
             process.wait(0.1)
         except subprocess.TimeoutExpired:
             continue
@@ -174,7 +174,7 @@ def _answers(url: str) -> bool:
     try:
         urllib.request.urlopen(url, timeout=START_SECONDS).close()
     except urllib.error.HTTPError as error:
-        # An error page is an answer too: the test that meets it tells more.
+        # An error page is a response, too; the test itself gives more details.
         error.close()
     except OSError:
         return False
@@ -304,7 +304,7 @@ def wait_for(page: Page, predicate: str, arg: Any = None) -> None:
     NeverCame
         If it does not come to that in time.
     """
-    # Playwright's own wait evaluates the source again at each look, which the page's security policy does not allow.
+    # Playwright's own wait evaluates the source at each check, which the page's security policy does not allow.
     deadline = monotonic() + WAIT_SECONDS
     while monotonic() < deadline:
         try:
@@ -348,7 +348,7 @@ const box = (view) => {
 };
 """
 
-# Painted, and at rest: the figure lies where it lay when last asked.
+# Painted, and at the same position as at the last check.
 _PAINTED = f"""(name) => {{
   {_FIND}
   const view = find(name);

@@ -1,4 +1,4 @@
-"""What the dialog "Cite" of the page says of a view."""
+"""The texts of the dialog "Cite" for a view."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Characters of a server's output that a failure shows.
 LOG_TAIL = 8000
-#: What a server logs of a message that is in no page's list.
+#: A server's log record of a message that is not in the list of accepted ones.
 REFUSAL = "Refused a message"
 
 SERVERS = pytest.StashKey[dict[tuple[object, ...], Server]]()
@@ -35,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Browser tests go last: fast failures show first, and once Playwright's synchronous interface has started, its
+    # Browser tests run last: fast failures appear first, and once Playwright's synchronous interface has started, its
     # event loop counts as running in this thread, so that no other test could run one.
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
@@ -113,7 +113,7 @@ def open_page(request: pytest.FixtureRequest, server: Server, chromium: Browser)
     problems = [f"errors in the browser: {problem}" for problem in opener.problems]
     for each in servers.values():
         output = each.output[seen.get(each.url, 0) :]
-        # The libraries' own tracebacks tell of pages that were closed while an answer was on its way.
+        # Libraries print tracebacks for pages that were closed before a response arrived.
         lines = [line for line in output.splitlines() if f'File "{ROOT}' in line and "site-packages" not in line]
         if lines:
             problems.append(f"traceback of the server at {each.url}: {output}")

@@ -153,22 +153,22 @@ def wait_query(page: Page, wanted: Mapping[str, str | None]) -> None:
 
 
 _MEANING = r"""(search) => {
-  const said = Object.fromEntries(new URLSearchParams(search));
+  const values = Object.fromEntries(new URLSearchParams(search));
   for (const before of ["", "other_"]) {
-    const id = said[`${before}sae`];
+    const id = values[`${before}sae`];
     const named = id?.match(/^l(\d+)-w(\d+)(?:-l0-(\d+)|-(\d+))?$/);
     if (named == null) continue; // a further seed, say, goes by its id
-    delete said[`${before}sae`];
+    delete values[`${before}sae`];
     const [, layer, width, l0, unknown] = named;
     const parts = { layer, width, l0: l0 ?? `-${unknown ?? 1}` };
-    for (const name in parts) said[before + name] = parts[name];
+    for (const name in parts) values[before + name] = parts[name];
   }
   for (const [key, name] of [["concept", "letter"], ["facet_concept", "facet_letter"]]) {
-    if (said[key] == null) continue;
-    said[name] = said[key].split(".")[1];
-    delete said[key];
+    if (values[key] == null) continue;
+    values[name] = values[key].split(".")[1];
+    delete values[key];
   }
-  return said;
+  return values;
 }"""
 
 
@@ -249,10 +249,10 @@ def _facts(view: View) -> dict[str, Any]:
     """Return the result of `_READ` on a page that shows the view."""
     summary, counts, latent = view.summary, view.letters, view.latent
     groups = {"Layer": [str(view.layer)], "Width": [width_label(view.width)], "L0": [str(view.l0)]}
-    # What all SAEs of a suite have in common is not chosen.
+    # Attributes shared by all SAEs of a suite are not selected.
     saes = view.store.fetch("saes").query("suite == @view.suite")
     columns = zip(SAE_GROUPS.values(), ("layer", "width", "l0_nominal"), strict=True)
-    told = {title for title, name in columns if len(set(saes[name])) > 1}
+    distinguishing = {title for title, name in columns if len(set(saes[name])) > 1}
     pressed = {role: [str(each) for each in getattr(view, role) if each == latent] for role in ("split", "absorbing")}
     return {
         "where": view.where,
@@ -260,7 +260,7 @@ def _facts(view: View) -> dict[str, Any]:
         "scores": [f"{number(summary[f'main_{s}'])} | {number(summary[f'probe_{s}'])}" for s in ("precision", "recall")]
         if summary
         else f"No scores for {view.letter.upper()}",
-        "chosen": {title: chosen for title, chosen in groups.items() if title in told},
+        "chosen": {title: chosen for title, chosen in groups.items() if title in distinguishing},
         "letter": [view.letter],
         "counts": [str(counts.get(letter, "–")) for letter in view.ask("concept_counts")["concept"].map(letter_of)],
         "split": [str(each) for each in view.split],
@@ -273,7 +273,7 @@ def _facts(view: View) -> dict[str, Any]:
     }
 
 
-#: What the page shows, all at once: each by itself is looked for through all shadow roots, which takes a browser long.
+#: Reads all contents of the page at once, because searching all shadow roots for each of them is slow.
 _READ = """(wanted, meaning) => {
   const roots = []
   const enter = (root) => {
@@ -291,19 +291,19 @@ _READ = """(wanted, meaning) => {
   const texts = (selector) => all(selector).map(text)
   const isSeen = (element) =>
     element.checkVisibility({visibilityProperty: true}) && element.getBoundingClientRect().height > 0
-  // As far as it is said.
-  const said = (words, selector) => texts(selector).some((each) => each.includes(words)) ? words : texts(selector)
+  // The expected words if the page contains them.
+  const find = (words, selector) => texts(selector).some((each) => each.includes(words)) ? words : texts(selector)
   const chosen = (name) => {
     const [group] = all(`[role=radiogroup][aria-label=${name}]`)
     const labels = group ? all("[aria-checked=true]", [group]) : []
     return labels.map((label) => text(label).replace(/\\*$/, ""))
   }
   const facts = {
-    where: () => said(wanted.where, ".ax.headline .where"),
+    where: () => find(wanted.where, ".ax.headline .where"),
     headline: () => texts(".ax.headline h1"),
     scores: () => Array.isArray(wanted.scores)
       ? texts(".ax.figures dd:not(.under)").slice(0, 2)
-      : said(wanted.scores, ".ax.figures"),
+      : find(wanted.scores, ".ax.figures"),
     chosen: () => Object.fromEntries(Object.keys(wanted.chosen).map((name) => [name, chosen(name)])),
     letter: () => all("[data-concept][aria-checked=true]").map((cell) => cell.dataset.concept.split(".")[1]),
     counts: () => texts("[data-concept] .count"),
@@ -383,7 +383,7 @@ def wait_card_seen(page: Page) -> None:
     wait_for(page, _CARD_SEEN)
 
 
-#: Whether the heading of the card is what is seen where it stands.
+#: Whether the heading of the card is visible and not covered.
 _CARD_SEEN = """() => {
   const card = [...Bokeh.index.query(({model}) => model.name === "card")][0]
   const heading = card?.el.shadowRoot.querySelector("h2")

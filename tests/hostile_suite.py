@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-#: Each would leave its mark in the page if it were let through: as a tag, or as an attribute.
+#: Each would be detected in the page if it were not escaped: as a tag, or as an attribute.
 HOSTILE = {
     's"quoted"': 's" ax-evil="1" x="',
     " s'apostrophe": "s' ax-evil='1' x='",

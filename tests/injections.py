@@ -13,10 +13,10 @@ from tests.tiny_suite import write_tiny_suite
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: What each would do is raise this flag of the page's window.
+#: Each would set this property of the page's window.
 FLAG = "pwned"
 
-#: By what each is meant for.
+#: Grouped by target.
 INJECTIONS: dict[str, tuple[str, ...]] = {
     "elements": (
         "<script>pwned=1</script>",
@@ -105,7 +105,7 @@ def write_injected_suite(folder: Path) -> tuple[Path, list[str]]:
     """Write a suite whose every text is an injection; return it with the texts of its tested tokens."""
     plain = pq.read_table(write_tiny_suite(folder / "plain", saes=[(0, 1000, 10)]) / "tested_tokens.parquet")
     tokens = plain.column("token").unique().to_pylist()
-    # What may have to stand first or last in a text does so; there are fewer tested tokens than injections.
+    # Injections that must begin or end a text do so; there are fewer tested tokens than injections.
     half = len(tokens)
     texts = [f"{first} {second}" for first, second in zip(cycle(TEXTS), (*TEXTS[half:], *TEXTS[:half]), strict=False)]
     return write_hostile_suite(folder / "injected", dict(zip(tokens, texts, strict=False)), " ".join(TEXTS)), texts[

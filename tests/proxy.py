@@ -49,7 +49,7 @@ class Proxy:
         self._is_cut.clear()
 
     def close(self) -> None:
-        """End."""
+        """Close all connections and the port."""
         self.cut()
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()

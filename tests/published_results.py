@@ -33,7 +33,7 @@ def ranked_rows(tested: pd.DataFrame) -> pd.DataFrame:
     rows["feat_order"] = rows.groupby(["layer", "sae_width", "sae_l0", "letter", "token"]).cumcount()
     first = rows["feat_order"] == 0
     return rows.assign(
-        is_absorption=rows["is_absorption"] | ~first,  # would be counted, were ranks taken for tokens
+        is_absorption=rows["is_absorption"] | ~first,  # would be counted if ranks were read as tokens
         ablation_feat=rows["top_ablation_feat"].where(first, rows["ablation_feats"]).astype(int),
         top_ablation_score=rows["top_ablation_score"].where(first, rows["ablation_scores"]).astype(float),
         ablation_feat_act=rows["ablation_feat_acts"].astype(float),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FAMILY = "first-letter"
 THRESHOLDS = {"tau": 0.03, "cosine_threshold": 0.025, "effect_margin": 1.0}
-#: What decides on every verdict.
+#: Parameters that determine all verdicts.
 DECIDING = {"metric": "ig_ablation", **THRESHOLDS}
 
 
@@ -98,7 +98,7 @@ def expect_sensitivity(store: Store, values: dict[str, Any]) -> int:
     """Compare each SAE's curve, at the thresholds of `values`, with Atlas; return the number of known rates."""
     means = ask(store, "sae_means", {"scope": "suite", **values}).set_index("sae")
     tested = means[means["num_tested"] > 0]
-    # Where tokens are stored, the curves are of the SAEs that have some.
+    # If tokens are stored, only SAEs with tokens have curves.
     drawn = means if tested.empty else tested
     for of in THRESHOLDS:
         for sae, mean in means.iterrows():

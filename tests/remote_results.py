@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "hf_secret"  # noqa: S105 - of the server below
 ACCESS_KEY = "reader"
-#: With what is signed: key, day, region and service.
+#: Components of a signature: key, day, region and service.
 _SCOPE = rf"{ACCESS_KEY}/\d{{8}}/[\w-]+/s3/aws4_request"
-#: Files that are listed at a time.
+#: Number of files per page of a listing.
 _PAGE = 2
 
 
@@ -42,8 +42,8 @@ class Remote:
         the bytes, more than those, after which the connection is cut off, or below 0, after which nothing more comes.
     let_go : threading.Event
         Ends the wait of those for whom nothing more comes.
-    has_ranges, tells : bool
-        Whether it answers with the range that is asked for, and tells how long a file is and what changes with it.
+    has_ranges, has_validators : bool
+        Whether it answers with the range that is asked for, and sends validators and lengths.
     """
 
     url: str
@@ -51,7 +51,7 @@ class Remote:
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     faults: dict[str, list[int]] = field(default_factory=dict)
     has_ranges: bool = True
-    tells: bool = True
+    has_validators: bool = True
     let_go: threading.Event = field(default_factory=threading.Event)
 
     def asked(self, path: str) -> list[str]:
@@ -96,7 +96,7 @@ class _Handler(SimpleHTTPRequestHandler):
             return
         content = file.read_bytes()
         headers = {}
-        if self.remote.tells:
+        if self.remote.has_validators:
             headers["ETag"] = f'"{hashlib.md5(content).hexdigest()}"'  # noqa: S324 - as S3 has it
             headers["Last-Modified"] = self.date_time_string(file.stat().st_mtime)
         if file.suffix == ".html":
@@ -170,7 +170,7 @@ class _Handler(SimpleHTTPRequestHandler):
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
-        if self.remote.tells:
+        if self.remote.has_validators:
             self.send_header("Content-Length", str(len(body)))
         else:
             self.send_header("Transfer-Encoding", "chunked")
@@ -182,7 +182,7 @@ class _Handler(SimpleHTTPRequestHandler):
             self.wfile.write(body[: abs(cut)] if cut else body)
             if cut < 0:
                 self.remote.let_go.wait()
-        except ConnectionError:  # who asked has seen enough
+        except ConnectionError:  # the client has closed the connection
             self.close_connection = True
         if cut:
             self.close_connection = True

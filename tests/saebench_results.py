@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-#: Has everything.
+#: An SAE with all files.
 FULL = ("gemma-scope-2b-pt-res", "layer_5/width_16k/average_l0_34")
-#: Has the results of an older version, and nothing else.
+#: An SAE with results of an older version only.
 OLD = ("saebench_gemma-2-2b_width-2pow12", "blocks.12.hook_resid_post__trainer_1")
 COMMIT = "c0f54314bc8a8eba515c056e4d1175902f0f7f95"
 

@@ -51,7 +51,7 @@ def evidence(size: int = TRUE_POSITIVES) -> pd.DataFrame:
         )
     tokens = pd.DataFrame(rows)
     floats = ["top_effect", "top_cosine", "second_effect", *_PROJECTIONS]
-    # As they are stored.
+    # In the stored types.
     return tokens.assign(**{name: tokens[name].astype("float32").astype(float) for name in floats})
 
 

@@ -87,10 +87,10 @@ def write_sae(folder: Path, sae: Any, seed: int = 0, **constant: float) -> None:
 
 
 def write_config(folder: Path, saes: Mapping[str, str], changes: Mapping[str, str]) -> Path:
-    """Write a configuration of SAEs by their paths, each with what is said of it; texts in it are exchanged."""
+    """Write a configuration of SAEs by their paths, with the settings of each; `changes` are replaced in its text."""
     (folder / "text").mkdir(exist_ok=True)
     (folder / "text" / "help.txt").write_text("\n".join(_TEXT[::12]), "utf-8")
-    parts = [f'[[saes]]\nlayers = [1]\npath = "{path}"\n{said}\n' for path, said in saes.items()]
+    parts = [f'[[saes]]\nlayers = [1]\npath = "{path}"\n{settings}\n' for path, settings in saes.items()]
     text = CONFIG.format(saes="\n".join(parts))
     for old, new in changes.items():
         assert old in text

@@ -114,6 +114,6 @@ def small_model(name: str, vocab_size: int = TOKENS) -> Any:
     model = MODELS[name](vocab_size).eval()
     with torch.no_grad():
         for key, parameter in model.named_parameters():
-            if not key.endswith(("A_log", "dt_bias", "dt_proj.bias")):  # decays stay what they can be
+            if not key.endswith(("A_log", "dt_bias", "dt_proj.bias")):  # decays must stay in their range
                 parameter.normal_(0, 0.3)
     return model

@@ -51,7 +51,7 @@ def _violations(where: Locator, options: dict[str, Any]) -> list[str]:
     ]
 
 
-# Each opens something, and returns the part to look at then.
+# Each opens something, and returns the part to check then.
 
 
 def _nothing(page: Page) -> Locator:
@@ -117,8 +117,8 @@ def _drawer(page: Page) -> Locator:
     return page.locator(".ax-sidebar")
 
 
-#: By window: its width, and addresses, each with what is opened there one after the other. What opens over any page is
-#: opened over the one that has least beside it.
+#: By page: the width of the window, and addresses with the actions to perform on each in turn. Dialogs that any page
+#: can open are opened on the page with the fewest other contents.
 _VISITS: dict[str, tuple[int, dict[str, tuple[Callable[[Page], Locator], ...]]]] = {
     "Explore": (1440, {"letter=s&tau=0.05": (_nothing, _open_all)}),
     "other pages": (
@@ -163,7 +163,7 @@ def _found(page: Page, acts: tuple[Callable[[Page], Locator], ...]) -> dict[tupl
 
 
 @pytest.mark.parametrize(("width", "visits"), _VISITS.values(), ids=_VISITS)
-def test_nothing_stands_in_anybodys_way(
+def test_pages_have_no_serious_accessibility_violations(
     open_page: PageOpener, width: int, visits: dict[str, tuple[Callable[[Page], Locator], ...]]
 ) -> None:
     context = None
@@ -186,7 +186,7 @@ def _open_kin(page: Page) -> Locator:
 
 
 @pytest.mark.parametrize("width", [1440, 390])
-def test_kin_stand_in_nobodys_way(
+def test_kin_have_no_serious_accessibility_violations(
     open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path, width: int
 ) -> None:
     server = serve(write_related_saes(tmp_path / "related"))
@@ -207,7 +207,7 @@ def _open_token(page: Page) -> Locator:
 
 
 @pytest.mark.parametrize("width", [1440, 390])
-def test_what_each_metric_says_stands_in_nobodys_way(
+def test_tokens_by_metric_have_no_serious_accessibility_violations(
     open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path, width: int
 ) -> None:
     server = serve(write_several_metrics(tmp_path / "several"))

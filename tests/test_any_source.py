@@ -81,13 +81,13 @@ def entries() -> list[dict[str, Any]]:
 # --- On this machine --------------------------------------------------------------------------------------------------
 
 
-def test_results_are_imported_once_and_never_beside_themselves(results: Path, tmp_path: Path) -> None:
+def test_results_are_imported_once_into_the_cache(results: Path, tmp_path: Path) -> None:
     before = sorted(results.parent.rglob("*"))
     first = run("info", results, "--json")
     assert json.loads(first.stdout)["n_saes"] == N_SAES
     assert f"{results}: imported; " in first.stderr
     assert run("info", results, "--json").stderr == ""
-    # The same content elsewhere is the same entry, changed content another.
+    # Equal content elsewhere shares the entry; changed content has another one.
     copy = shutil.copytree(results, tmp_path / "elsewhere/mine")
     assert info(copy)["suite"] == "mine"
     assert [(each["name"], each["source"]) for each in entries()] == [("mine", str(results))]
@@ -97,7 +97,9 @@ def test_results_are_imported_once_and_never_beside_themselves(results: Path, tm
     assert sorted(results.parent.rglob("*")) == before
 
 
-def test_every_command_takes_files_and_archives(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_accepts_files_and_archives(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     archive = shutil.make_archive(str(tmp_path / "mine"), "gztar", results.parent, "mine")
     assert info(archive)["suite"] == "mine"
     assert info(results / results_file(FULL))["n_saes"] == 1
@@ -112,7 +114,7 @@ def test_every_command_takes_files_and_archives(results: Path, tmp_path: Path, m
     assert (tmp_path / "page.html").stat().st_size
 
 
-def test_what_is_nothing_is_named_in_one_line(tmp_path: Path) -> None:
+def test_unusable_sources_are_named_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     assert refused(tmp_path / "photos").startswith(f"{tmp_path}/photos: contains no results in a known format; give")
     assert refused(tmp_path / "photos").endswith(", or the folder of a suite, which holds manifest.json")
@@ -124,7 +126,7 @@ def test_what_is_nothing_is_named_in_one_line(tmp_path: Path) -> None:
     )
 
 
-def test_folder_of_suites_may_hold_a_note(tmp_path: Path) -> None:
+def test_folder_of_several_suites_is_refused(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write_tiny_suite(tmp_path / "suites" / name, name=name)
     (tmp_path / "suites/README.md").write_text("Two suites.")
@@ -132,7 +134,7 @@ def test_folder_of_suites_may_hold_a_note(tmp_path: Path) -> None:
     (tmp_path / "broken.zip").write_bytes(b"PK broken")
     assert refused(tmp_path / "broken.zip").startswith(f"{tmp_path}/broken.zip: cannot be unpacked")
     assert not (tmp_path / "cache/suites").exists() or not entries()
-    # Several suites are named, for one command shows one.
+    # With several suites, the error lists them, because the command shows one.
     for name in ("one", "two"):
         write_tiny_suite(tmp_path / "both" / name, name=name)
     assert refused(tmp_path / "both").endswith(
@@ -144,33 +146,33 @@ def test_folder_of_suites_may_hold_a_note(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["/mine.zip", "/moved/mine.zip", "/mine.zip?download=1&token=secret"])
-def test_archive_at_a_url(remote: Remote, path: str) -> None:
+def test_archive_at_a_url_is_imported(remote: Remote, path: str) -> None:
     assert info(remote.url + path)["n_saes"] == N_SAES
     fetched = len(remote.requests)
     assert info(remote.url + path)["suite"] == "mine"
-    assert len(remote.requests) - fetched <= 2  # it is looked at, not fetched
+    assert len(remote.requests) - fetched <= 2  # requests that check the file, without a download
     (entry,) = entries()
     assert entry["source"] == remote.url + path.partition("?")[0]
     assert not list((cache_module.folder() / "downloads").iterdir())
 
 
 @pytest.mark.parametrize("has_ranges", [True, False])
-def test_what_is_cut_off_goes_on(remote: Remote, has_ranges: bool) -> None:  # noqa: FBT001 - pytest hands it over
+def test_interrupted_download_is_resumed(remote: Remote, has_ranges: bool) -> None:  # noqa: FBT001 - pytest hands it over
     remote.has_ranges = has_ranges
-    # The first answer is to the look at what lies there.
+    # The first response answers the request that checks the file.
     remote.faults["/mine.zip"] = [0, 2 * PIECE, 503, PIECE]
     assert info(f"{remote.url}/mine.zip")["n_saes"] == N_SAES
     assert f"bytes={2 * PIECE}-" in remote.asked("/mine.zip")
 
 
-def test_server_that_stops_sending_is_asked_again(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stalled_download_is_resumed(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "READ_SECONDS", 0.2)
     remote.faults["/mine.zip"] = [0, -2 * PIECE]
     assert info(f"{remote.url}/mine.zip")["n_saes"] == N_SAES
     assert remote.asked("/mine.zip")[-1] == f"bytes={2 * PIECE}-"
 
 
-def test_what_was_begun_is_gone_on_with_by_the_next_command(remote: Remote) -> None:
+def test_unfinished_download_is_resumed_by_the_next_command(remote: Remote) -> None:
     remote.faults["/mine.zip"] = [0, 2 * PIECE, 503, 503, 503]
     assert refused(f"{remote.url}/mine.zip") == (
         f"{remote.url}/mine.zip: mine.zip: 503 Service Unavailable, 4 times in a row; run the command again"
@@ -180,14 +182,14 @@ def test_what_was_begun_is_gone_on_with_by_the_next_command(remote: Remote) -> N
     assert remote.asked("/mine.zip")[-1] == f"bytes={2 * PIECE}-"
 
 
-def test_server_that_tells_nothing_is_asked_anew_and_its_results_imported_once(remote: Remote) -> None:
-    remote.tells = False
+def test_without_validators_results_are_downloaded_again_and_imported_once(remote: Remote) -> None:
+    remote.has_validators = False
     assert info(f"{remote.url}/mine.zip")["n_saes"] == N_SAES
     assert "imported" not in run("info", f"{remote.url}/mine.zip").stderr
     assert len(entries()) == 1
 
 
-def test_what_cannot_be_had_is_named_in_one_line(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_sources_are_named_in_one_line(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     (remote.folder / "page.html").write_text("<h1>Results</h1>")
     (remote.folder / "notes.json").write_text("[]")
     assert refused(f"{remote.url}/none") == (
@@ -205,7 +207,7 @@ def test_what_cannot_be_had_is_named_in_one_line(remote: Remote, monkeypatch: py
     assert "has 0 MB, more than the 0 MB that is read at most" in refused(f"{remote.url}/mine.zip")
 
 
-def test_change_in_the_midst_is_noticed(remote: Remote) -> None:
+def test_change_during_the_download_is_detected(remote: Remote) -> None:
     archive = remote.folder / "mine.zip"
     remote.faults["/mine.zip"] = [0, archive.stat().st_size // 2]
     listing = list_address(f"{remote.url}/mine.zip")
@@ -216,13 +218,15 @@ def test_change_in_the_midst_is_noticed(remote: Remote) -> None:
         download.download(listing.files, cache_module.folder(), lambda *_: None)
 
 
-def test_without_a_server_the_copy_is_shown(remote: Remote, tmp_path: Path) -> None:
+def test_copy_is_shown_if_the_server_is_unreachable(remote: Remote, tmp_path: Path) -> None:
     assert info(f"{remote.url}/mine.zip")["n_saes"] == N_SAES
     with remote_results(tmp_path) as other:
         gone = other.url
     assert refused(f"{gone}/mine.zip") == f"{gone}/mine.zip: no connection to its server"
     remote.faults["/mine.zip"] = []
-    for file in (cache_module.folder() / "addresses").iterdir():  # as if the one had been fetched from the other
+    for file in (
+        cache_module.folder() / "addresses"
+    ).iterdir():  # as if it had been downloaded from the unreachable server
         file.rename(file.with_stem(cache_module.digest(_address(f"{gone}/mine.zip"))))
     shown = run("info", f"{gone}/mine.zip")
     assert shown.exit_code == 0
@@ -236,7 +240,7 @@ def _address(url: str) -> str:
 # --- On Hugging Face, and in buckets ----------------------------------------------------------------------------------
 
 
-def test_repository_of_hugging_face(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hugging_face_repository_is_imported(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", remote.url)
     assert "401 Unauthorized; where it is not public, put a token into HF_TOKEN" in refused("hf://datasets/me/mine")
     monkeypatch.setenv("HF_TOKEN", TOKEN)
@@ -245,7 +249,7 @@ def test_repository_of_hugging_face(remote: Remote, monkeypatch: pytest.MonkeyPa
     paths = [path for path, _, _ in remote.requests]
     assert f"/api/datasets/me/mine/tree/{COMMIT}" in paths
     assert "/hub/weights.pt" not in paths
-    # The token goes to the hub, not to where it leads.
+    # The token is sent to the hub, not to the target of its redirect.
     assert {rights for path, _, rights in remote.requests if path.startswith("/hub/")} == {""}
     assert info(f"hf://datasets/me/mine@main/{results_file(FULL)}")["n_saes"] == 1
     assert info("hf://datasets/me/mine/eval_results")["n_saes"] == N_SAES
@@ -253,7 +257,7 @@ def test_repository_of_hugging_face(remote: Remote, monkeypatch: pytest.MonkeyPa
     assert refused("hf://me/mine").endswith("write it as hf://datasets/OWNER/NAME[@REVISION][/FOLDER]")
 
 
-def test_bucket(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bucket_is_imported(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", remote.url)
     assert "403 Forbidden" in refused("s3://bucket/mine")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
@@ -291,7 +295,7 @@ def test_one_process_fills_an_entry_and_others_wait(results: Path, monkeypatch: 
 
     def import_results(*arguments: Any, **options: Any) -> Any:
         calls.append(arguments)
-        assert waits.wait(60)  # until the other one has come
+        assert waits.wait(60)  # until the other process has arrived
         return really(*arguments, **options)
 
     def progress(what: str, *_: int) -> None:
@@ -305,7 +309,7 @@ def test_one_process_fills_an_entry_and_others_wait(results: Path, monkeypatch: 
     assert len(calls) == 1
 
 
-def test_an_import_that_was_interrupted_fetches_nothing_again(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_import_downloads_nothing_again(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -314,16 +318,16 @@ def test_an_import_that_was_interrupted_fetches_nothing_again(remote: Remote, mo
         assert refused(f"{remote.url}/mine.zip") == "interrupted; run the same command again to continue"
     asked = len(remote.asked("/mine.zip"))
     assert info(f"{remote.url}/mine.zip")["n_saes"] == N_SAES
-    assert len(remote.asked("/mine.zip")) == asked + 1  # the look at what lies there
+    assert len(remote.asked("/mine.zip")) == asked + 1  # the request that checks the file
 
 
-def test_clear_removes_what_nobody_uses(results: Path, cache: Path) -> None:
+def test_clear_removes_unused_entries(results: Path, cache: Path) -> None:
     (place,) = opening.suites_of(results)
     key = json.loads((cache / "suites").iterdir().__next__().joinpath("entry.json").read_text())["key"]
     kept = run("cache", "clear")
     assert kept.exit_code == 1
     assert "Kept, because another process uses it:\n  mine\n" in kept.stdout
-    os.close(cache_module._HELD.pop(cache / "suites" / key))  # as when that process ends
+    os.close(cache_module._HELD.pop(cache / "suites" / key))  # as at the end of that process
     assert run("cache", "clear", "other").stderr.startswith(
         "absorption-explorer: no entry of the cache is called other"
     )
@@ -332,7 +336,7 @@ def test_clear_removes_what_nobody_uses(results: Path, cache: Path) -> None:
     assert info(results)["n_saes"] == N_SAES
 
 
-def test_cache_that_cannot_be_used_is_named_in_one_line(
+def test_unusable_cache_is_named_in_one_line(
     results: Path, cache: Path, remote: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache.write_text("a file")
@@ -361,7 +365,7 @@ def test_cache_that_cannot_be_used_is_named_in_one_line(
     assert info(results)["n_saes"] == N_SAES
 
 
-def test_cache_that_changes_while_it_is_listed(results: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_may_change_while_it_is_listed(results: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info(results)
     (entry,) = entries()
     own = cache_module._read
@@ -385,7 +389,7 @@ def test_cache_that_changes_while_it_is_listed(results: Path, cache: Path, monke
     assert refused.stderr == f"absorption-explorer: {cache}/cache.json: cannot be read (Not a directory)\n"
 
 
-def test_damaged_entry_is_made_anew(results: Path, cache: Path) -> None:
+def test_damaged_entry_is_imported_again(results: Path, cache: Path) -> None:
     assert info(results)["n_saes"] == N_SAES
     (entry,) = (cache / "suites").iterdir()
     (entry / "entry.json").write_text("{")

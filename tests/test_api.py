@@ -75,15 +75,15 @@ def refused(answer: Answer) -> tuple[int, str | None, str]:
     assert "script-src 'none'" in answer.headers["Content-Security-Policy"]
     assert answer.body.count(b"\n") == 1
     assert not any(part in answer.body for part in (b"Traceback", b"/tmp", b".py"))
-    told = json.loads(answer.body)
-    assert told.keys() == {"error", "parameter"}
-    return answer.status, told["parameter"], told["error"]
+    body = json.loads(answer.body)
+    assert body.keys() == {"error", "parameter"}
+    return answer.status, body["parameter"], body["error"]
 
 
 # --- Answers ---------------------------------------------------------------------------------------------------------
 
 
-def test_every_question_is_answered_in_every_format_as_the_store_does(url: str, store: Store) -> None:
+def test_every_query_returns_the_stores_rows_in_every_format(url: str, store: Store) -> None:
     concepts = store.fetch("concepts").query("suite == 'tiny'")["concept"].tolist()
     values = question_values(store, sae=PLACE["sae"], compared_concepts=concepts)
     description = json.loads(get(url, "openapi.json").body)
@@ -93,13 +93,13 @@ def test_every_question_is_answered_in_every_format_as_the_store_does(url: str, 
         pd.testing.assert_frame_equal(
             expected, store.fetch(name, **{key: values[key] for key in query.params}).astype(expected.dtypes)
         )
-        told = json.loads(get(url, f"{name}.json", **taken).body)
+        body = json.loads(get(url, f"{name}.json", **taken).body)
         operation = description["paths"][f"/api/{name}.{{format}}"]["get"]
         schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
-        Draft202012Validator(schema).validate(told)
-        assert told["total"] == len(told["rows"]) == len(expected)
-        assert told["parameters"].keys() == query.params.keys()
-        assert [list(row) for row in told["rows"]] == [list(query.columns)] * len(expected)
+        Draft202012Validator(schema).validate(body)
+        assert body["total"] == len(body["rows"]) == len(expected)
+        assert body["parameters"].keys() == query.params.keys()
+        assert [list(row) for row in body["rows"]] == [list(query.columns)] * len(expected)
         as_text = get(url, f"{name}.csv", **taken)
         assert as_text.headers["X-Total-Count"] == str(len(expected))
         rows = list(csv.DictReader(io.StringIO(as_text.body.decode())))
@@ -111,7 +111,7 @@ def test_every_question_is_answered_in_every_format_as_the_store_does(url: str, 
         for column, kind in query.columns.items():
             if kind in ("VARCHAR", "INTEGER", "BIGINT", "BOOLEAN"):
                 cells = [None if pd.isna(cell) else cell for cell in expected[column]]
-                assert [row[column] for row in told["rows"]] == cells, (name, column)
+                assert [row[column] for row in body["rows"]] == cells, (name, column)
                 assert table[column].to_pylist() == cells, (name, column)
                 assert [row[column] for row in rows] == ["" if cell is None else str(cell) for cell in cells], (
                     name,
@@ -119,23 +119,23 @@ def test_every_question_is_answered_in_every_format_as_the_store_does(url: str, 
                 )
 
 
-def test_an_answer_comes_in_pages_that_make_up_the_whole(url: str, store: Store) -> None:
+def test_pages_of_an_answer_contain_all_rows(url: str, store: Store) -> None:
     whole = store.fetch("cosines", **PLACE)["latent"].tolist()
     path, found = f"cosines.json?{urlencode({**PLACE, 'limit': 300})}", []
     while path:
         answer = visitors.ask(url, f"/api/{path}")
-        told = json.loads(answer.body)
-        assert answer.headers["X-Total-Count"] == str(told["total"]) == str(len(whole))
-        assert len(told["rows"]) <= 300
-        found += [row["latent"] for row in told["rows"]]
+        body = json.loads(answer.body)
+        assert answer.headers["X-Total-Count"] == str(body["total"]) == str(len(whole))
+        assert len(body["rows"]) <= 300
+        found += [row["latent"] for row in body["rows"]]
         link = answer.headers["Link"]
         path = link.removeprefix("<").removesuffix('>; rel="next"') if link else ""
-        assert told["next"] == (path.partition("?")[2] or None)
+        assert body["next"] == (path.partition("?")[2] or None)
     assert found == whole
     assert json.loads(get(url, "cosines.json", **PLACE, offset=10**6).body)["rows"] == []
 
 
-def test_an_sae_and_a_letter_are_named_as_in_links_and_thresholds_start_as_the_suite_has_them(url: str) -> None:
+def test_sae_and_letter_are_given_as_in_links_and_thresholds_default_to_the_suites(url: str) -> None:
     named = json.loads(get(url, "absorbing_latents.json", suite="tiny", layer=3, width=4000, l0=40, letter="S").body)
     assert named["parameters"] == {
         **PLACE,
@@ -145,11 +145,11 @@ def test_an_sae_and_a_letter_are_named_as_in_links_and_thresholds_start_as_the_s
         "effect_margin": 1.0,
     }
     assert named["rows"]
-    alone = json.loads(get(url, "cosines.json", suite="other", letter="s").body)  # of a suite that has one SAE only
+    alone = json.loads(get(url, "cosines.json", suite="other", letter="s").body)  # of a suite with a single SAE
     assert alone["parameters"]["sae"] == "l0-w1000-l0-10"
 
 
-def test_head_and_prefix(url: str) -> None:
+def test_head_requests_and_prefix(url: str) -> None:
     answer = get(url, "cosines.csv", "HEAD", **PLACE)
     assert (answer.status, answer.body) == (200, b"")
     assert int(answer.headers["X-Total-Count"]) > 0
@@ -223,26 +223,26 @@ _REFUSED: list[tuple[str, dict[str, Any], int, str | None, str]] = [
 
 
 @pytest.mark.parametrize("case", _REFUSED)
-def test_what_cannot_be_asked_is_refused_in_one_line(
+def test_invalid_queries_are_refused_in_one_line(
     url: str, case: tuple[str, dict[str, Any], int, str | None, str]
 ) -> None:
     path, values, status, parameter, why = case
-    told = refused(get(url, path, **values))
-    assert told[:2] == (status, parameter)
-    assert why in told[2]
+    error = refused(get(url, path, **values))
+    assert error[:2] == (status, parameter)
+    assert why in error[2]
 
 
-def test_other_methods_and_addresses_that_are_no_text_are_refused_in_one_line(url: str) -> None:
+def test_other_methods_and_undecodable_addresses_are_refused_in_one_line(url: str) -> None:
     assert refused(get(url, "saes.json", "OPTIONS"))[0] == 405
     assert refused(visitors.ask(url, "/api/saes.json", "POST", Content_Length="0"))[0] == 405
     assert refused(visitors.ask(url, "/api/search.json?search=%ff"))[::2] == (400, "Address that is not UTF-8")
     assert refused(visitors.ask(url, "/api/saes%00.json"))[0] == 400
 
 
-def test_texts_mean_nothing_but_themselves(url: str) -> None:
+def test_texts_are_matched_literally(url: str) -> None:
     for text in ("' OR 1=1 --", "\x00", "%", "$suite", "🦁", "\u202e", "; DROP TABLE saes"):
-        told = json.loads(get(url, "token_latents.json", **PLACE, token=text).body)
-        assert (told["parameters"]["token"], told["rows"]) == (text, [])
+        body = json.loads(get(url, "token_latents.json", **PLACE, token=text).body)
+        assert (body["parameters"]["token"], body["rows"]) == (text, [])
 
 
 # --- Limits ----------------------------------------------------------------------------------------------------------
@@ -261,11 +261,11 @@ class Held:
         return named_questions.fetch(store, name, values)
 
 
-def test_too_many_questions_at_once_are_refused_and_the_server_goes_on(
+def test_too_many_simultaneous_queries_are_refused_and_the_server_continues(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = Held(monkeypatch)
-    monkeypatch.setattr(api, "PER_VISITOR", 4)  # as many as have a thread
+    monkeypatch.setattr(api, "PER_VISITOR", 4)  # the number of threads
     with ThreadPoolExecutor(4) as visitor:
         waiting = [visitor.submit(get, url, "saes.json") for _ in range(4)]
         for _ in waiting:
@@ -283,9 +283,7 @@ def test_too_many_questions_at_once_are_refused_and_the_server_goes_on(
     assert not api._OPEN_QUERIES
 
 
-def test_a_question_that_fails_is_told_and_one_that_nobody_waits_for_is_given_up(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_queries_are_reported_and_abandoned_ones_cancelled(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise QueryError("The question 'saes' took longer than 30 s and was cancelled.")
 
@@ -299,7 +297,7 @@ def test_a_question_that_fails_is_told_and_one_that_nobody_waits_for_is_given_up
     connection.request("GET", "/api/saes.json")
     assert held.begun.acquire(timeout=SECONDS)
     connection.close()
-    assert token.told.wait(SECONDS)
+    assert token.ended.wait(SECONDS)
     held.over.set()
 
 
@@ -307,17 +305,17 @@ class _Token:
     """Records when it is cancelled."""
 
     def __init__(self) -> None:
-        self.told = threading.Event()
+        self.ended = threading.Event()
 
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
         if name == "is_cancelled":
-            self.told.set()
+            self.ended.set()
 
     is_cancelled = False
 
 
-def test_a_flood_is_answered_or_refused_each_time(url: str) -> None:
+def test_every_request_of_a_flood_is_answered_or_refused(url: str) -> None:
     paths = [
         f"/api/cosines.csv?{urlencode(PLACE)}",
         "/api/nothing.json",
@@ -336,7 +334,7 @@ def test_a_flood_is_answered_or_refused_each_time(url: str) -> None:
 # --- OpenAPI ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_description_is_openapi_and_says_of_every_question_what_it_takes(url: str, store: Store) -> None:
+def test_description_is_openapi_and_lists_the_parameters_of_every_query(url: str, store: Store) -> None:
     answer = get(url, "openapi.json")
     assert answer.headers.get_content_type() == "application/json"
     document = json.loads(answer.body)
@@ -348,9 +346,9 @@ def test_the_description_is_openapi_and_says_of_every_question_what_it_takes(url
         assert query.doc == operation["description"]
         assert {*query.params, "format", "limit", "offset"} <= listed.keys()
         required = {key for key, each in listed.items() if each.get("required")} - {"format"}
-        # What is not required because something else may say it.
-        said = {key for key in ("sae", "concept") if key in query.params and {"layer", "letter"} & listed.keys()}
-        assert required <= set(needs(store, name)) <= required | said
+        # Parameters that are not required because attributes may replace them.
+        optional = {key for key in ("sae", "concept") if key in query.params and {"layer", "letter"} & listed.keys()}
+        assert required <= set(needs(store, name)) <= required | optional
         if needs(store, name):
             assert refused(get(url, f"{name}.json"))[1] == needs(store, name)[0]
 
@@ -358,7 +356,7 @@ def test_the_description_is_openapi_and_says_of_every_question_what_it_takes(url
 # --- Python and the command ------------------------------------------------------------------------------------------
 
 
-def test_tables_list_the_questions_and_ask_answers_them(store: Store) -> None:
+def test_tables_lists_the_queries_and_ask_runs_them(store: Store) -> None:
     listed = explorer.tables(store)
     assert list(listed.index) == list(catalog())
     assert listed.loc["cosines", "needs"] == "suite, sae, concept"
@@ -383,7 +381,7 @@ def test_tables_list_the_questions_and_ask_answers_them(store: Store) -> None:
         }
         with pytest.raises(QuestionError, match=why):
             explorer.ask(store, name, **wanted)  # type: ignore[arg-type]
-    pd.testing.assert_frame_equal(  # what is None is as good as not given, not unknown
+    pd.testing.assert_frame_equal(  # None means omitted, not unknown
         explorer.ask(store, "split_latents", **chosen, tau=None), explorer.ask(store, "split_latents", **chosen)
     )
     with explorer.open_store(store.suites["other"].root) as other:
@@ -395,7 +393,7 @@ def run(*arguments: object) -> Any:
     return CliRunner().invoke(app, ["query", *map(str, arguments)])
 
 
-def test_the_command_answers_as_the_server_does(url: str, suites: tuple[Path, Path], tmp_path: Path) -> None:
+def test_command_returns_what_the_server_returns(url: str, suites: tuple[Path, Path], tmp_path: Path) -> None:
     named = ("--layer", 3, "--width", 4000, "--l0=40", "--letter", "s")
     for form in ("csv", "json"):
         there = get(url, f"absorbing_latents.{form}", **PLACE)
@@ -428,7 +426,7 @@ def test_the_command_answers_as_the_server_does(url: str, suites: tuple[Path, Pa
         (("saes", "{suite}", "-o", "{suite}/none/file.csv"), "cannot be written"),
     ],
 )
-def test_the_command_refuses_in_one_line(suites: tuple[Path, Path], arguments: tuple[str, ...], why: str) -> None:
+def test_command_reports_errors_in_one_line(suites: tuple[Path, Path], arguments: tuple[str, ...], why: str) -> None:
     result = run(*(argument.format(suite=suites[0]) for argument in arguments))
     assert result.exit_code == 2
     assert result.stderr.startswith("absorption-explorer: ")

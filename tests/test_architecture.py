@@ -17,7 +17,7 @@ from tests.tiny_suite import write_tiny_suite
 ROOT = Path(__file__).parents[1]
 ROOMS = ("queries", "ingest", "measure", "explorer")
 
-#: From the ground up: what stands on a floor may use its own floor and those below.
+#: Layers of packages from the bottom up: a package may import those of its own layer and of lower ones.
 FLOORS = (
     ("queries",),
     ("explorer.model",),
@@ -27,13 +27,13 @@ FLOORS = (
     ("dashboard",),
 )
 
-#: The rooms that use the state and the plots, and are not known to them.
+#: Packages that use the state and the plots, and are not imported by them.
 ABOVE_STATE = tuple(room for floor in FLOORS[1:] for room in floor)
 
-#: What the extra `measure` brings; nothing that serves needs it.
+#: Packages of the extra `measure`, which the server does not need.
 MEASURING = ("torch", "tokenizers", "gguf", "safetensors", "transformers", "sae_lens", "distributed")
 
-#: What a room must not import, itself.
+#: What a package must not import directly.
 BANNED = {
     "queries": ("explorer", "ingest", "measure", "panel", "holoviews", "bokeh"),
     "ingest": ("explorer", "measure", "panel", "holoviews", "bokeh"),
@@ -94,7 +94,7 @@ def _floor(module: str) -> int | None:
 
 
 @pytest.mark.parametrize("room", BANNED)
-def test_room_does_without(room: str) -> None:
+def test_packages_avoid_their_banned_imports(room: str) -> None:
     offences = [
         f"{module} imports {name}"
         for module in _modules()
@@ -105,7 +105,7 @@ def test_room_does_without(room: str) -> None:
     assert not offences
 
 
-def test_no_import_goes_upwards() -> None:
+def test_imports_respect_the_layers() -> None:
     offences = [
         f"{module} reaches {name}"
         for module in _modules()
@@ -115,13 +115,13 @@ def test_no_import_goes_upwards() -> None:
     assert not offences
 
 
-def test_what_serves_loads_nothing_that_measures() -> None:
+def test_server_loads_no_measuring_packages() -> None:
     script = "import sys, dashboard, explorer.app, explorer.cli, explorer.server, ingest; print(*sys.modules)"
     assert not _loaded_by(script) & {"measure", *MEASURING}
 
 
 @pytest.mark.parametrize("command", ["--help", "check {suite}", "info {suite}", "import {results} --to {folder}/suite"])
-def test_what_draws_nothing_loads_no_panel(command: str, tmp_path: Path) -> None:
+def test_commands_without_plots_do_not_load_panel(command: str, tmp_path: Path) -> None:
     places = {"folder": tmp_path, "suite": tmp_path / "tiny", "results": tmp_path / "results"}
     if "{suite}" in command:
         write_tiny_suite(places["suite"])

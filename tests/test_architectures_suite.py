@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from queries import Store
 
-#: Of the embedded suites together.
+#: Limit for all embedded suites together.
 MAX_BYTES = 60_000_000
 
 
@@ -32,7 +32,7 @@ def store() -> Iterator[Store]:
         yield opened
 
 
-def test_it_is_whole_and_small_and_may_be_passed_on() -> None:
+def test_suite_is_valid_small_and_redistributable() -> None:
     assert check_suite(ARCHITECTURES) == []
     files = [file for folder in EMBEDDED for file in folder.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) <= MAX_BYTES
@@ -43,17 +43,17 @@ def test_it_is_whole_and_small_and_may_be_passed_on() -> None:
     assert all(source in notices.lower() for source in shipped)
 
 
-def test_architectures_saw_the_same_and_have_three_seeds_each() -> None:
+def test_architectures_share_training_data_and_have_three_seeds_each() -> None:
     saes = read("saes")
     seeds = saes.groupby("architecture")["seed"].agg(sorted).to_dict()
     assert seeds.keys() == {"BatchTopK", "JumpReLU", "Matryoshka BatchTopK", "TopK"}
     assert all(each == [0, 1, 2] for each in seeds.values())
     assert saes[["layer", "width", "tokens_seen"]].drop_duplicates().shape[0] == 1
-    # "Matched L0" is as measured, on text that was held out.
+    # "Matched L0" refers to the L0 measured on held-out text.
     assert saes["l0"].between(6, 8).all()
 
 
-def test_concepts_are_of_five_families_with_parents() -> None:
+def test_concepts_belong_to_five_families_and_have_parents() -> None:
     concepts = read("concepts")
     assert set(concepts["family"]) == {"first-letter", "suffix", "capitals", "part-of-speech", "kind"}
     parents = concepts.dropna(subset=["parent"]).set_index("concept")["parent"]
@@ -63,7 +63,7 @@ def test_concepts_are_of_five_families_with_parents() -> None:
     assert all(words[concept] <= words[parent] for concept, parent in parents.items())
 
 
-def test_what_a_latent_s_card_shows_is_there_for_every_latent_that_plays_a_part() -> None:
+def test_every_latent_with_a_role_has_the_data_of_its_card() -> None:
     tested, own = read("tested_tokens"), read("saes").query("repeat_of.isna()")["sae"]
     absorbing = tested.loc[tested["is_absorption"], ["sae", "top_latent"]].drop_duplicates()
     measured = read("measurements")
@@ -78,12 +78,12 @@ def test_what_a_latent_s_card_shows_is_there_for_every_latent_that_plays_a_part(
     contexts = read("contexts").groupby(["sae", "latent"]).size()
     for name in ("logits", "histograms", "latents"):
         assert playing <= set(read(name)[["sae", "latent"]].itertuples(index=False, name=None)), name
-    # A latent that is active on few words of the text has fewer contexts.
+    # A latent that fires on few words of the text has fewer contexts.
     assert (contexts.reindex(list(playing)).fillna(0) >= 8).mean() > 0.9
 
 
 @pytest.mark.parametrize("family", ["first-letter", "suffix", "kind"])
-def test_rates_by_ablation_are_counted_again_from_the_tested_tokens(store: Store, family: str) -> None:
+def test_rates_by_ablation_are_recomputed_from_the_tested_tokens(store: Store, family: str) -> None:
     asked = {"suite": ARCHITECTURES.name, "family": family, "scope": "suite", "metric": "ig_ablation"}
     method = read_manifest(ARCHITECTURES).method
     thresholds = {name: getattr(method, name) for name in ("tau", "cosine_threshold", "effect_margin")}
@@ -101,7 +101,7 @@ def test_rates_by_ablation_are_counted_again_from_the_tested_tokens(store: Store
     for key, rate in found.items():
         row = measured.loc[key]
         if key[0] not in own:
-            # Of further seeds there are counts alone.
+            # Further seeds have counts only.
             assert pd.isna(rate) == (pd.isna(row["num_absorbed"]) and bool(row["num_candidates"] != 0)), key
         elif pd.isna(row["undefined"]) and row["num_tested"]:
             expected = counts.get(key, 0) / row["sample_portion"] / row["num_probe_true_positives"]

@@ -97,7 +97,7 @@ def shown(name: str, value: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
-def test_an_attribute_leads_to_an_sae_and_is_linked_to(explorer: Explorer, name: str) -> None:
+def test_attribute_selects_an_sae_also_from_a_link(explorer: Explorer, name: str) -> None:
     assert explorer.state.apply({name: shown(name, OTHERS[name])}) == []
     assert explorer.state.sae == name
     assert explorer.state.from_query(f"sae=first&{name}={shown(name, OTHERS[name])}") == [
@@ -108,7 +108,7 @@ def test_an_attribute_leads_to_an_sae_and_is_linked_to(explorer: Explorer, name:
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
-def test_an_attribute_has_a_group_in_the_sidebar(explorer: Explorer, name: str) -> None:
+def test_attribute_has_a_group_in_the_sidebar(explorer: Explorer, name: str) -> None:
     layout: Any = Selectors(explorer.state).__panel__()
     (chooser,) = (part for part in layout if part.css_name == name)
     assert f">{TITLES[name]}</button>" in chooser.html.partition("</h2>")[0]
@@ -124,7 +124,7 @@ def test_saes_are_compared_by_an_attribute(explorer: Explorer, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
-def test_evidence_is_narrowed_by_an_attribute(explorer: Explorer, name: str) -> None:
+def test_evidence_is_filtered_by_an_attribute(explorer: Explorer, name: str) -> None:
     explorer.model.show(SuiteEvidence)
     title, options = SuiteEvidence(explorer.model)._facets()[f"facet_{name}"]
     assert title == TITLES[name]
@@ -134,7 +134,7 @@ def test_evidence_is_narrowed_by_an_attribute(explorer: Explorer, name: str) -> 
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
-def test_atlas_tells_saes_apart_by_an_attribute(explorer: Explorer, name: str) -> None:
+def test_atlas_distinguishes_saes_by_an_attribute(explorer: Explorer, name: str) -> None:
     explorer.state.apply({"page": "atlas", "told_by": name, "cell_order": name})
     atlas = Atlas(explorer.model)
     overlay = atlas.drawing("absorption-vs-variance-explained")().draw()
@@ -144,7 +144,7 @@ def test_atlas_tells_saes_apart_by_an_attribute(explorer: Explorer, name: str) -
     assert f'data-value="{name}"' in atlas._table.html
 
 
-def test_an_attribute_that_all_share_is_said_in_a_line(tmp_path: Path) -> None:
+def test_shared_attributes_are_listed_in_a_line(tmp_path: Path) -> None:
     folder = write(tmp_path / "one", [Sae(sae="first", n_latents=1024, **FIRST)])
     with Store(folder) as store:
         badge = Selectors(Explorer(store).state)._badge.html
@@ -152,7 +152,7 @@ def test_an_attribute_that_all_share_is_said_in_a_line(tmp_path: Path) -> None:
             assert words in badge
 
 
-def test_saes_of_which_nothing_is_known_are_told_by_their_titles(tmp_path: Path) -> None:
+def test_saes_without_attributes_are_distinguished_by_title(tmp_path: Path) -> None:
     saes = [Sae(sae=f"sae-{nth}", title=f"run {nth}", n_latents=1024) for nth in range(3)]
     with Store(write(tmp_path / "unnamed", saes)) as store:
         explorer = Explorer(store)

@@ -22,7 +22,7 @@ _UNKNOWN = {"name": "param", "skip_reason": "not found"}
 
 
 @pytest.mark.parametrize(
-    ("packages", "excused", "code", "said"),
+    ("packages", "excused", "code", "message"),
     [
         ([_CLEAN], "", 0, "1 packages looked up, 0 vulnerabilities known."),
         ([_CLEAN, _BAD], "", 1, "PYSEC-1: bokeh 3.9.2, fixed in ['3.9.3']"),
@@ -32,8 +32,8 @@ _UNKNOWN = {"name": "param", "skip_reason": "not found"}
         (None, "", 0, "Not audited: ConnectionError: no network."),
     ],
 )
-def test_audit_fails_for_what_is_known_only(
-    tmp_path: Path, packages: list[dict[str, Any]] | None, excused: str, code: int, said: str
+def test_audit_fails_only_for_known_vulnerabilities(
+    tmp_path: Path, packages: list[dict[str, Any]] | None, excused: str, code: int, message: str
 ) -> None:
     shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
     (tmp_path / ".ci" / "audit-exceptions").write_text(f"# why\n{excused}\n", "utf-8")
@@ -50,4 +50,4 @@ def test_audit_fails_for_what_is_known_only(
         check=False,
     )
     assert done.returncode == code, done.stdout + done.stderr
-    assert said in done.stdout
+    assert message in done.stdout

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.security
 
-#: How many sessions the servers of these tests hold.
+#: The maximum number of sessions of the servers of these tests.
 LIMIT = 3
 FULL = HTTPStatus.SERVICE_UNAVAILABLE
 
@@ -51,7 +51,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["panel serve", "absorption-explorer serve"])
-def test_full_server_says_so_and_its_readers_stay(way: str, tmp_path: Path) -> None:
+def test_full_server_refuses_pages_and_keeps_its_sessions(way: str, tmp_path: Path) -> None:
     port = free_port()
     options = {"panel serve": [], "absorption-explorer serve": ["--max-sessions", str(LIMIT)]}[way]
     program = {
@@ -89,7 +89,7 @@ def test_full_server_says_so_and_its_readers_stay(way: str, tmp_path: Path) -> N
     assert "Traceback" not in server.output
 
 
-def test_pages_that_nobody_joins_make_room(served: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unjoined_sessions_end_to_make_room(served: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     never(monkeypatch, "IDLE_SECONDS")
     reader = served.run(visit(served.url))
     at_once(monkeypatch, "UNCONNECTED_SECONDS")
@@ -101,7 +101,7 @@ def test_pages_that_nobody_joins_make_room(served: InProcess, monkeypatch: pytes
     assert served.run(ask_page(served.url)).code == FULL
 
 
-def test_page_whose_session_made_room_has_it_built_again(served: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_session_ended_to_make_room_is_rebuilt_for_its_page(served: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     at_once(monkeypatch, "UNCONNECTED_SECONDS")
     early = served.run(ask_page(served.url))
     for _ in range(LIMIT):
@@ -110,11 +110,11 @@ def test_page_whose_session_made_room_has_it_built_again(served: InProcess, monk
     assert len(served.context._sessions) == LIMIT
 
 
-def test_idle_reader_makes_room_for_another(served: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_sessions_end_to_make_room(served: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     never(monkeypatch, "IDLE_SECONDS")
     at_once(monkeypatch, "UNCONNECTED_SECONDS")
     readers = [served.run(visit(served.url)) for _ in range(LIMIT)]
-    # Nobody connected is without a browser, and none is idle: a websocket that would need another session is closed.
+    # All sessions are connected and none is idle: a websocket that needs another session is closed.
     assert served.run(visit(served.url)) == FULL
     at_once(monkeypatch, "IDLE_SECONDS")
     another = served.run(visit(served.url))
@@ -123,7 +123,7 @@ def test_idle_reader_makes_room_for_another(served: InProcess, monkeypatch: pyte
     assert len(served.context._sessions) == LIMIT
 
 
-def test_what_an_ended_reader_still_sends_is_not_told_as_an_attack(
+def test_messages_to_an_ended_session_are_not_reported_as_an_attack(
     served: InProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     at_once(monkeypatch, "IDLE_SECONDS")
@@ -138,7 +138,7 @@ def test_what_an_ended_reader_still_sends_is_not_told_as_an_attack(
         await asyncio.gather(act_until_closed(), capacity._make_room(served.context, limit=1))
 
     served.run(make_room())
-    # What a session was just doing is done first; Bokeh then lets it go when it looks next.
+    # A session finishes its current work first; Bokeh discards it at its next check.
     for _ in range(10_000):
         served.run(served.context._cleanup_sessions(0))
         if not served.context._sessions:
@@ -147,22 +147,22 @@ def test_what_an_ended_reader_still_sends_is_not_told_as_an_attack(
     assert not [record.message for record in caplog.records if "Refused" in record.message]
 
 
-def test_default_follows_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_limit_follows_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_limits, "_memory_mb", lambda: 4 * PROCESS_MB)
     assert default_max_sessions(1) == 3 * PROCESS_MB // SESSION_MB
     assert default_max_sessions(2) == PROCESS_MB // SESSION_MB
     assert default_max_sessions(4) > 0
 
 
-def test_memory_is_what_can_be_had() -> None:
+def test_available_memory_is_plausible() -> None:
     assert 0 < session_limits._memory_mb() < 2**30
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "many", "1e3", "²"])
-def test_setting_that_is_no_number_is_told_in_a_line(
+def test_invalid_setting_is_reported_in_one_line(
     given: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What is free changes from one question to the next.
+    # Free memory changes between two calls.
     monkeypatch.setattr(session_limits, "_memory_mb", lambda: 4 * PROCESS_MB)
     assert max_sessions(given) == default_max_sessions()
     (record,) = caplog.records

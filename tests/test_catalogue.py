@@ -89,7 +89,7 @@ def test_entry_is_opened_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("", "version: Field required; fix the entry"),
     ],
 )
-def test_what_is_wrong_with_a_catalogue_is_one_line(text: str, why: str, tmp_path: Path) -> None:
+def test_catalogue_errors_are_one_line(text: str, why: str, tmp_path: Path) -> None:
     file = tmp_path / "catalogue.toml"
     file.write_text(text)
     refused = run("catalogue", file)

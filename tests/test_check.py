@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from queries import Problem
     from queries.schema import Column, Table
 
-#: Values that a column of a name must not hold.
+#: Invalid values, by name of the column.
 BAD: dict[str, Any] = {
     "sae": "L0",
     "concept": "first-letter.S",
@@ -75,7 +75,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Copy:
-    """A copy of the suite, of which one file is changed."""
+    """A copy of the suite in which one file can be changed."""
 
     root: Path
     table: Table
@@ -89,7 +89,7 @@ class Copy:
         return pq.read_table(self.file, partitioning=None)
 
     def write(self, data: pa.Table) -> None:
-        # The manifest counts the rows, which is another test's.
+        # The manifest contains the number of rows, which another test checks.
         before = pq.read_metadata(self.file).num_rows
         pq.write_table(data, self.file)
         path = self.root / "manifest.json"
@@ -125,21 +125,21 @@ def problems_by_file(root: Path) -> dict[str, list[tuple[str, str | None, str | 
     return found
 
 
-#: Those whose rows can be looked at one by one: what is wrong with the tables of keys, others feel. None of these feels
-#: what is wrong with another, so all are spoilt at once.
+#: Tables that can be tested together: an error in a table of keys causes problems in others, but an error in one of
+#: these does not, so all get an error at once.
 TABLES_OF_ROWS = sorted({*TABLES} - {"saes", "concepts"})
 
 
 @contextmanager
 def copies(suite: Path) -> Iterator[list[Copy]]:
-    """A copy of the suite, by each of its tables."""
+    """A copy of the suite, once per table."""
     with TemporaryDirectory() as folder:
         root = shutil.copytree(suite, Path(folder) / "suite")
         yield [Copy(root, TABLES[name]) for name in TABLES_OF_ROWS]
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_spoilt_value_is_found_where_it_is(suite: Path, seed: int) -> None:
+def test_invalid_values_are_located(suite: Path, seed: int) -> None:
     random = Random(seed)  # noqa: S311 - the same each time
     with copies(suite) as tables:
         spoilt: list[tuple[Copy, str, int]] = []
@@ -157,7 +157,7 @@ def test_a_spoilt_value_is_found_where_it_is(suite: Path, seed: int) -> None:
         for copy, name, row in spoilt:
             problems = found[copy.name]
             assert any(problem[1:] == (copy.table.name, name, row) for problem in problems)
-            # A spoilt key may also be out of its order, or be its neighbour's; a column may be held to another.
+            # An invalid key may also be out of order or a duplicate; a column may be checked against another one.
             held = {column.name for column in copy.table.columns if column.rule and name in column.rule.sql}
             assert {problem[2] for problem in problems} <= {name, None, *held}
             assert {problem[3] for problem in problems} <= {row, row + 1}
@@ -172,7 +172,7 @@ def test_repeated_and_misplaced_rows_are_found(suite: Path, seed: int) -> None:
             rows = copy.read()
             first, second = sorted(random.sample(range(rows.num_rows), 2))
             drawn.append((copy, rows, first, second))
-        # The first row again, before the second, then everything that was there.
+        # A duplicate of the first row before the second one, followed by all former rows.
         for copy, rows, first, second in drawn:
             copy.write(pa.concat_tables([rows.slice(0, second), rows.slice(first, 1), rows.slice(second)]))
         expected = {copy.name: [(copy.name, copy.table.name, None, second)] for copy, _, _, second in drawn}
@@ -220,7 +220,7 @@ def test_headers_and_damaged_files_are_found(suite: Path, seed: int) -> None:
     texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), unique=True, max_size=5),
     seed=st.randoms(use_true_random=False),
 )
-def test_whatever_the_writer_writes_has_no_problems(
+def test_written_suites_have_no_problems(
     saes: list[tuple[int, int, int]], letters: set[str], texts: list[str], seed: Any
 ) -> None:
     records = [
@@ -258,7 +258,7 @@ def _nothing() -> pa.Table:
     return pa.table({name: pa.array([], "string") for name in ("sae", "concept")})
 
 
-def test_what_lies_there_and_is_not_listed_is_found(suite: Path, tmp_path: Path) -> None:
+def test_unlisted_files_and_wrong_counts_are_found(suite: Path, tmp_path: Path) -> None:
     root = shutil.copytree(suite, tmp_path / "suite")
     (root / "more").mkdir()
     (root / "more" / "measurements.parquet").write_bytes((root / "measurements.parquet").read_bytes())
@@ -274,14 +274,14 @@ def test_what_lies_there_and_is_not_listed_is_found(suite: Path, tmp_path: Path)
     assert "more/measurements.parquet" in {problem.file for problem in found}
     measured = [problem for problem in found if problem.file == "measurements.parquet"]
     assert {problem.message for problem in measured} == {"belongs to an SAE that the suite does not list"}
-    # Of very many rows the first are listed, the others are counted.
+    # Only the first rows are listed; the others are counted.
     of_latents = [problem for problem in found if problem.file == "latents.parquet"]
     assert len(of_latents) == LISTED_ROWS + 1
     assert of_latents[-1].row is None
     assert "more rows like this" in of_latents[-1].message
 
 
-def test_damage_that_no_value_shows_is_found(suite: Path, tmp_path: Path) -> None:
+def test_damage_is_found_by_checksum(suite: Path, tmp_path: Path) -> None:
     copy = Copy(shutil.copytree(suite, tmp_path / "suite"), TABLES["tested_tokens"])
     copy.set("top_effect", 0, -2.5)
     (problem,) = check_suite(copy.root)

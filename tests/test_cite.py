@@ -54,7 +54,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 # --- References ------------------------------------------------------------------------------------------------------
 
 
-def test_a_reference_says_what_of_what_by_what_where_and_when() -> None:
+def test_citation_contains_view_program_suite_address_and_date() -> None:
     address = "http://localhost:5006/dashboard?sae=l3&concept=first-letter.s"
     cited = cite("Cosines: letter S", SUITE, program="0.1.0", on=ON, address=address, name="cosine")
     assert cited.text == (
@@ -77,7 +77,7 @@ def test_a_reference_says_what_of_what_by_what_where_and_when() -> None:
 @pytest.mark.parametrize(
     "address", [None, "", "javascript:alert(1)", "http://x/}, note={", "http://x/\n", "http://x/ y"]
 )
-def test_what_is_no_address_is_left_out_and_texts_cannot_end_their_field(address: str | None) -> None:
+def test_invalid_addresses_are_omitted_and_texts_escaped(address: str | None) -> None:
     suite = SUITE._replace(version=None)
     cited = cite("~^ 50% of {x} & $y_1 #\\", suite, program="0.1.0", on=ON, address=address, name="cosine")
     assert "url  " not in cited.bibtex
@@ -88,14 +88,14 @@ def test_what_is_no_address_is_left_out_and_texts_cannot_end_their_field(address
         r"= {{\textasciitilde{}\textasciicircum{} 50\% of \textbraceleft{}x\textbraceright{} \& \$y\_1"
         r" \#\textbackslash{}}},"
     )
-    for text in ("}", "{", "\\}", "}}, note = {"):  # BibTeX counts braces, whatever stands before them
+    for text in ("}", "{", "\\}", "}}, note = {"):  # BibTeX counts braces, also escaped ones
         hostile = suite._replace(name=text, model=text)
         entry = cite(text, hostile, program="0.1.0", on=ON, address=address, name="cosine").bibtex
         depths = [*accumulate({"{": 1, "}": -1}.get(letter, 0) for letter in entry)]
         assert (min(depths[len("@misc{") - 1 : -1]), depths[-1]) == (1, 0), text
 
 
-def test_the_dialog_cites_the_view_in_its_state(store: Store) -> None:
+def test_dialog_cites_the_view_in_its_state(store: Store) -> None:
     explorer = Explorer(store, letter="s", tau=0.05)
     dialog: Any = Cite(explorer.model, has_address=True).__panel__()
     dialog._handle_msg({"action": "show", "value": {"view": "cosine", "page": "https://x.example/dashboard"}})
@@ -120,10 +120,10 @@ def test_the_dialog_cites_the_view_in_its_state(store: Store) -> None:
     assert "iframe" not in in_notebook.html
 
 
-# --- Views by themselves ---------------------------------------------------------------------------------------------
+# --- Embedded views --------------------------------------------------------------------------------------------------
 
 
-def test_each_view_stands_by_itself_says_what_it_is_about_and_offers_to_be_cited(store: Store) -> None:
+def test_every_view_can_be_embedded_and_cited(store: Store) -> None:
     offered = set()
     for name, embed in EMBEDS.items():
         state = ExplorerState(choices_of(store), letter="s", latent=0, token=" short")  # noqa: S106 - a word
@@ -152,16 +152,16 @@ def test_each_view_stands_by_itself_says_what_it_is_about_and_offers_to_be_cited
     assert set(FIGURES) <= EMBEDS.keys()
 
 
-def test_addresses_of_views_are_read_as_they_are_written() -> None:
+def test_embed_addresses_are_parsed_as_written() -> None:
     assert parse_address("page=explore&latent=3") == (None, None, "page=explore&latent=3")
     for dark in (None, False, True):
         query = f"sae=l3-w4&latent=3&{embed_query('cosine', dark=dark)}"
         assert parse_address(f"?{query}") == ("cosine", dark, "sae=l3-w4&latent=3")
-    assert parse_address("dark=1") == (None, None, "dark=1")  # of the page, to be refused there
+    assert parse_address("dark=1") == (None, None, "dark=1")  # a parameter of the page, which rejects it
     assert parse_address("embed=cosine&dark=black").dark is None
 
 
-def test_a_view_by_itself_is_served_without_the_page_around_it(own_command: Server) -> None:
+def test_embedded_view_is_served_without_header_and_sidebar(own_command: Server) -> None:
     page = ask(own_command.url, "/dashboard?letter=s&embed=cosine&dark=1")
     assert page.status == 200
     assert b'class="ax-main ax-alone"' in page.body
@@ -170,10 +170,10 @@ def test_a_view_by_itself_is_served_without_the_page_around_it(own_command: Serv
     for name in ("nothing", "<script>"):
         visit = open_session(f"{own_command.url}/dashboard", embed=name)
         found: list[Any] = list(visit.document.select({"name": "message"}))
-        said = found[0].data.html
-        assert "No such view" in said
-        assert "there is cosine, latents, card" in said
-        assert "<script>" not in said
+        message = found[0].data.html
+        assert "No such view" in message
+        assert "there is cosine, latents, card" in message
+        assert "<script>" not in message
         visit.close()
 
 
@@ -190,7 +190,7 @@ def test_a_view_by_itself_is_served_without_the_page_around_it(own_command: Serv
         "https://x.example:65536",
     ],
 )
-def test_what_is_no_origin_does_not_get_into_the_policy(origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_origins_do_not_enter_the_policy(origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(EMBED_IN, "")
     with pytest.raises(ValueError, match="is not an origin; give scheme, host and port only"):
         allow_embedding(["https://course.example", origin])
@@ -205,7 +205,7 @@ def test_what_is_no_origin_does_not_get_into_the_policy(origin: str, monkeypatch
 
 
 @pytest.mark.browser
-def test_in_a_frame_a_view_reacts_and_leads_to_the_whole_page(open_page: PageOpener) -> None:
+def test_embedded_view_reacts_and_links_to_the_full_page(open_page: PageOpener) -> None:
     page = open_page("/dashboard?sae=l12-w8192-l0-7&letter=l&embed=cosine&dark=1", width=390)
     wait_ready(page)
     wait_figure(page, "cosine")
@@ -219,7 +219,7 @@ def test_in_a_frame_a_view_reacts_and_leads_to_the_whole_page(open_page: PageOpe
     tap(page, "cosine", main, float(cosines[main]))
     wait_for(page, "latent => location.search.includes(`latent=${latent}`)", main)
     assert page.url.endswith("&embed=cosine&dark=1")
-    assert page.evaluate("history.length") == 2  # about:blank and this one: steps are the page's around it
+    assert page.evaluate("history.length") == 2  # about:blank and this one: the embedding page has the history
     leads = parse_qs(urlsplit(str(link.get_attribute("href"))).query)
     assert (leads["latent"], leads["concept"]) == ([str(main)], ["first-letter.l"])
     assert "embed" not in leads
@@ -230,7 +230,7 @@ def test_in_a_frame_a_view_reacts_and_leads_to_the_whole_page(open_page: PageOpe
 
 
 @pytest.mark.browser
-def test_cite_has_the_address_of_the_page(open_page: PageOpener) -> None:
+def test_cite_dialog_contains_the_address_of_the_page(open_page: PageOpener) -> None:
     page = open_page("/dashboard?sae=l12-w8192-l0-7&letter=l")
     wait_ready(page)
     page.get_by_label("Cite the cosines").click()

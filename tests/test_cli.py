@@ -44,7 +44,7 @@ def test_info_of_the_embedded_suite() -> None:
         "suite": "smollm2-135m",
         "model": "SmolLM2-135M-Instruct",
         "metric": "ig_ablation",
-        "n_saes": 22,  # four of them further seeds, of which there are counts only
+        "n_saes": 22,  # four of them further seeds with counts only
         "n_saes_tested": 18,
         "n_letters": 26,
         "n_concepts": 26,
@@ -89,15 +89,15 @@ def test_import_reports_what_it_did(results: Path, tmp_path: Path) -> None:
     assert read("info", target)["n_saes"] == len(SAES)
 
 
-def test_a_killed_import_goes_on(results: Path, tmp_path: Path) -> None:
+def test_killed_import_is_resumed(results: Path, tmp_path: Path) -> None:
     target = tmp_path / "suite"
     command = [sys.executable, "-m", "explorer.cli", "import", str(results), "--to", str(target)]
     done = tmp_path / ".suite.partial/.done"
-    for _ in range(20):  # until one is killed in the midst of its work
+    for _ in range(20):  # until one is killed during its work
         with subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL) as process:
             is_begun = False
             while process.poll() is None and not is_begun:
-                with suppress(FileNotFoundError):  # not begun, or done with already
+                with suppress(FileNotFoundError):  # not started, or finished already
                     is_begun = any(file.suffix == ".json" for file in done.iterdir())
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -130,7 +130,7 @@ def test_check_lists_every_problem(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [["info"], ["serve"]])
-def test_what_is_no_suite_is_named_in_one_line(command: list[str], tmp_path: Path) -> None:
+def test_missing_suite_is_reported_in_one_line(command: list[str], tmp_path: Path) -> None:
     result = run(*command, tmp_path / "none")
     assert result.exit_code == 2
     assert result.stderr.startswith(f"absorption-explorer: {tmp_path / 'none'}: no such folder")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 WIDTHS = (1920, 1440, 1280, 1024, 768, 390)
-#: What is cut on purpose: the strip of concepts on a phone scrolls sideways, and contexts show what surrounds a peak.
+#: Clipped on purpose: on phones the strip of concepts scrolls sideways; contexts show the surroundings of a peak.
 CUT = ".concept .grid, .contexts li, .ax-header"
 
 COLUMNS = ExplorerState.param.evidence_columns.objects
@@ -73,7 +73,7 @@ _CLIPPED = f"""(allowed) => {{
   return clipped
 }}"""
 
-# Whatever would be seen in another order than that of the document.
+# Elements whose visual order differs from that of the document.
 _ORDERED = f"""() => {{
   {_WALK}
   const orders = [...walk(document.body)].filter((node) => {{
@@ -124,7 +124,7 @@ def test_no_text_is_clipped_at_any_width(open_page: PageOpener, query: str, act:
 def test_no_text_of_published_results_is_clipped(
     open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path
 ) -> None:
-    """They have another metric, an absorption fraction."""
+    """Their metric is another one, an absorption fraction."""
     import_results(write_results(tmp_path / "source"), tmp_path / "published")
     url = serve(tmp_path / "published").url
     for query in ("letter=s", "page=atlas", "page=evidence"):
@@ -145,7 +145,7 @@ def _expect_all_is_read(page: Page) -> None:
     assert clipped == {}
 
 
-def test_a_slider_reads_out_what_it_shows(open_page: PageOpener) -> None:
+def test_slider_announces_the_displayed_value(open_page: PageOpener) -> None:
     page = open_page("/dashboard?letter=s&tau=0.035&effect_margin=1.05")
     wait_ready(page)
     for label, read, step in (
@@ -159,7 +159,7 @@ def test_a_slider_reads_out_what_it_shows(open_page: PageOpener) -> None:
         expect(slider).to_have_attribute("aria-valuetext", f"{float(read) + step:.{len(read) - 2}f}")
 
 
-def test_the_sidebar_is_read_from_top_to_bottom_and_the_title_on_phones(open_page: PageOpener) -> None:
+def test_sidebar_order_is_visual_and_the_title_is_visible_on_phones(open_page: PageOpener) -> None:
     page = open_page("/dashboard?letter=s")
     wait_ready(page)
     tops = [box["y"] for each in page.locator(".ax-sidebar > *").all() if (box := each.bounding_box())]
@@ -183,7 +183,7 @@ def test_the_sidebar_is_read_from_top_to_bottom_and_the_title_on_phones(open_pag
     name = part(page, "brand").locator(".name")
     for width in (720, 390, 360, 320):
         resized(page, width)
-        # Beside the tools, wholly.
+        # Completely visible beside the tools.
         assert name.evaluate(
             "(it) => it.scrollWidth <= it.clientWidth && it.scrollHeight <= it.parentNode.clientHeight"
         )

@@ -22,7 +22,7 @@ def ask(server: Server, path: str, **headers: str) -> tuple[http.client.HTTPResp
     return response, content
 
 
-def test_pages_scripts_and_components_come_packed(either: Server) -> None:
+def test_pages_scripts_and_components_are_compressed(either: Server) -> None:
     page, packed = ask(either, "/dashboard", Accept_Encoding="gzip")
     assert page.headers["Content-Encoding"] == "gzip"
     html = gzip.decompress(packed).decode()
@@ -44,12 +44,12 @@ def test_pages_scripts_and_components_come_packed(either: Server) -> None:
         assert (part.status, some) == (206, content[:10])
 
 
-def test_what_is_missing_is_missing_packed_or_not(either: Server) -> None:
+def test_missing_files_are_not_found_with_and_without_compression(either: Server) -> None:
     for path in ("/static/js/no.js", "/static/extensions/panel/no.css", "/static/js/%2e%2e/%2e%2e/no.js"):
         assert {ask(either, path, Accept_Encoding=kind)[0].status for kind in ("identity", "gzip")} <= {403, 404}
 
 
-def test_messages_come_packed(either: Server) -> None:
+def test_websocket_messages_are_compressed(either: Server) -> None:
     asked = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",

@@ -65,13 +65,13 @@ def _draw(graph: Graph, theme: Theme = LIGHT, **options: Any) -> hv.Overlay:
 # --- Places --------------------------------------------------------------------------------------------------------
 
 
-def test_all_of_a_small_concept_is_placed() -> None:
+def test_small_concepts_are_drawn_completely() -> None:
     graph = arrange(SPLITS, TAKEN)
     assert graph.split["f1"].tolist() == [0.5, 0.25], "what each brings"
     assert graph.absorbing["num_tokens"].tolist() == [4, 2, 1]
     assert graph.tokens["name"].tolist() == ["␣s0-0", "␣s0-1", "␣s0-2", "␣s0-3", "␣s1-0", "␣s1-1", "␣s2-0"]
     assert (graph.num_tokens, graph.latents) == (7, {7, 40, 100, 101, 102})
-    # A latent lies in the middle of its tokens, and the whole is about the middle.
+    # A latent is centred on its tokens, and the whole graph is centred.
     middles = graph.tokens.groupby("latent")["y"].mean()
     assert graph.absorbing["y"].tolist() == pytest.approx(middles.tolist())
     assert graph.split["y"].mean() == pytest.approx(graph.middle)
@@ -79,26 +79,26 @@ def test_all_of_a_small_concept_is_placed() -> None:
 
 
 @pytest.mark.parametrize("counts", [(200,), (1,) * 70, (15, 11, *range(9, 0, -1), *(1,) * 60), (39,), (41,), (3,) * 14])
-def test_a_large_concept_is_cut_and_says_so(counts: tuple[int, ...]) -> None:
+def test_large_concepts_are_truncated_with_a_note(counts: tuple[int, ...]) -> None:
     graph = arrange(SPLITS, _absorbing(*counts))
     kept = counts[:MOST_LATENTS]
     assert graph.absorbing["num_tokens"].tolist() == list(kept)
     assert len(graph.tokens) == min(sum(kept), MOST_TOKENS), "no row is wasted"
-    # Each latent shows its strongest token, and its last row stands for all that are omitted.
+    # Each latent shows its strongest token, and its last row represents all omitted ones.
     for latent, tokens in graph.tokens.groupby("latent"):
         assert tokens["num_tokens"].sum() == counts[latent - 100]
         assert tokens["name"].iloc[0] == f"␣s{latent - 100}-0"
         left = tokens["num_tokens"].iloc[-1]
         assert left == 1 or tokens["name"].iloc[-1] == f"+ {left} more"
     assert graph.num_tokens == (graph.tokens["num_tokens"] == 1).sum()
-    # Nothing is written over something else, and the figure stays within bounds.
+    # Labels do not overlap, and the height is limited.
     for nodes in (graph.split, graph.absorbing, graph.tokens):
         assert all(upper - lower >= 0.999 for upper, lower in pairwise(nodes["y"]))
         assert nodes["y"].between(-graph.rows, 0).all()
     assert 100 < graph.height < 950
 
 
-def test_tap_finds_the_latent_that_was_meant() -> None:
+def test_tap_selects_the_latent_of_the_nearest_node() -> None:
     graph = arrange(SPLITS, TAKEN)
     for nodes, x in ((graph.split, SPLIT), (graph.absorbing, ABSORBING), (graph.tokens, TOKEN), (graph.tokens, 1.3)):
         for latent, y in zip(nodes["latent"], nodes["y"], strict=True):
@@ -119,7 +119,7 @@ def _of(edges: pd.DataFrame, start: float, end: float) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("shown", ["count", "effect"])
-def test_widths_are_in_proportion(shown: str) -> None:
+def test_edge_widths_are_proportional(shown: str) -> None:
     graph = arrange(SPLITS, _absorbing(30, 20, 10))
     edges = graph_edges(graph, "S", shown)
     for joined, nodes in (
@@ -134,24 +134,24 @@ def test_widths_are_in_proportion(shown: str) -> None:
         assert joined["width"].max() <= 14
 
 
-def test_tokens_add_up_from_silence_to_the_right() -> None:
+def test_edge_widths_of_tokens_add_up() -> None:
     graph = arrange(SPLITS, _absorbing(30, 20, 10))
     edges = graph_edges(graph, "S", "count")
     taken, shared = _of(edges, SILENT, ABSORBING), _of(edges, ABSORBING, TOKEN)
     assert shared.groupby("latent")["width"].sum().tolist() == pytest.approx(taken["width"].tolist())
-    # Where they part, edges lie side by side: each begins where the one above it ends.
+    # At their common node, edges are adjacent: each begins where the one above it ends.
     for arms in (taken, *(arms for _, arms in shared.groupby("latent"))):
         edge = arms["width"] / 2 / 18
         np.testing.assert_allclose((arms["y"] - edge)[:-1], (arms["y"] + edge)[1:])
     assert taken["y"].mean() == pytest.approx(graph.middle, abs=0.2)
 
 
-def test_edges_say_what_they_join() -> None:
+def test_edges_name_their_ends() -> None:
     edges = graph_edges(arrange(SPLITS, _absorbing(3, 1)), "S", "count")
-    said = edges[["role", "latent", "start", "end", "text"]].to_numpy().tolist()
+    found = edges[["role", "latent", "start", "end", "text"]].to_numpy().tolist()
     quiet = "fires on none of the tokens to the right"
     first, second = "absorbing latent 100", "absorbing latent 101"
-    assert said == [
+    assert found == [
         ["split", 7, "S", "split latent 7", "F1 0.500"],
         ["split", 40, "S", "split latent 40", "F1 +0.250"],
         ["silent", 7, "split latent 7", "silence", quiet],
@@ -165,7 +165,7 @@ def test_edges_say_what_they_join() -> None:
     ]
 
 
-def test_what_is_unknown_is_not_made_up() -> None:
+def test_unknown_values_are_not_drawn() -> None:
     graph = arrange(None, _absorbing(2, 1, effect=None))
     for shown in ("count", "effect"):
         edges = graph_edges(graph, "S", shown)
@@ -184,7 +184,7 @@ def _drawn(overlay: hv.Overlay) -> pd.DataFrame:
     return list(overlay)[1].dframe().query("alpha > 0").reset_index(drop=True)
 
 
-def test_empty_frames_give_the_same_elements() -> None:
+def test_empty_frames_produce_the_same_elements() -> None:
     full = _draw(arrange(SPLITS, TAKEN))
     kinds = "Contours Segments Segments Rectangles Points Points Points Labels Labels Labels Labels Labels Labels"
     assert " ".join(type(element).__name__ for element in full) == kinds
@@ -213,7 +213,7 @@ def test_figure_has_its_name_theme_and_height() -> None:
     assert not colours["light"] & colours["dark"]
 
 
-def test_a_label_has_its_room_beside_the_first_column() -> None:
+def test_label_fits_beside_the_first_column() -> None:
     figure = hv.render(_draw(arrange(SPLITS, TAKEN)))
     figure.trigger("inner_width", 0, 600)
     start, end = figure.x_range.start, figure.x_range.end
@@ -221,14 +221,14 @@ def test_a_label_has_its_room_beside_the_first_column() -> None:
     assert 600 * -start / (end - start) >= 4 * 12 + 8
 
 
-def test_everything_named_on_hovering_is_there() -> None:
+def test_tooltips_use_existing_columns() -> None:
     figure = hv.render(_draw(arrange(SPLITS, TAKEN)))
     tokens, edges = sorted(figure.select(HoverTool), key=lambda tool: "start" in tool.tooltips)
     for tool in (edges, tokens):
         named = set(re.findall(r"@{?(\w+)", tool.tooltips))
         (renderer,) = tool.renderers
         assert named <= set(renderer.data_source.data)
-    # Of edges that meet, one speaks; what is seen of them says nothing, so that the wider targets below do.
+    # One tooltip for overlapping edges; the visible segments have none, the wider targets below them do.
     assert edges.limit == 1
     (renderer,) = edges.renderers
     assert isinstance(renderer.glyph, Segment)
@@ -239,7 +239,7 @@ def test_everything_named_on_hovering_is_there() -> None:
 
 
 @pytest.mark.parametrize("edges", ["count", "effect"])
-def test_drawn_width_is_that_of_the_edge(edges: str) -> None:
+def test_edges_are_drawn_with_their_width(edges: str) -> None:
     graph = arrange(SPLITS, _absorbing(30, 20, 10))
     wanted = graph_edges(graph, "S", edges).query("role != 'silent'")["width"].clip(1)
     assert sorted(_drawn(_draw(graph, edges=edges))["width"].unique()) == pytest.approx(sorted(wanted.unique()))
@@ -309,7 +309,7 @@ def _shown(view: ConceptGraphView) -> tuple[str, list[list[str]], bool]:
     )
 
 
-def test_words_and_table_hold_what_the_concept_has(tiny: Store) -> None:
+def test_heading_and_table_describe_the_concept(tiny: Store) -> None:
     model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"), ConceptGraphView)
     head, rows, is_drawn = _shown(ConceptGraphView(model))
     assert is_drawn
@@ -336,7 +336,7 @@ def test_words_and_table_hold_what_the_concept_has(tiny: Store) -> None:
     ]
 
 
-def test_plot_is_built_when_it_is_seen_and_there_is_something_to_draw(tiny: Store) -> None:
+def test_plot_is_built_once_visible_and_not_empty(tiny: Store) -> None:
     model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="b"), ConceptGraphView)
     view = ConceptGraphView(model)
     head, plot, _ = _parts(view)
@@ -353,7 +353,7 @@ def test_plot_is_built_when_it_is_seen_and_there_is_something_to_draw(tiny: Stor
     assert built.height == arrange(model.split_latents, model.absorbing_latents).height
 
 
-def test_plot_is_drawn_anew_only_while_it_is_in_view(tiny: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plot_is_redrawn_only_while_in_view(tiny: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[tuple[str, int | None]] = []
 
     def draw(graph: Any, *, label: str, selected: int | None, **options: Any) -> hv.Overlay:
@@ -380,7 +380,7 @@ def test_plot_is_drawn_anew_only_while_it_is_in_view(tiny: Store, monkeypatch: p
     assert len(drawn) == so_far + 1
 
 
-def test_nothing_to_draw_is_explained(tiny: Store) -> None:
+def test_empty_graph_is_explained(tiny: Store) -> None:
     model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="b"), ConceptGraphView)
     view = ConceptGraphView(model)
     title = "How {} splits and what absorbs it"
@@ -394,7 +394,7 @@ def test_nothing_to_draw_is_explained(tiny: Store) -> None:
     assert (rows, is_drawn) == ([], False)
     model.state.concept = concept_id("x")
     assert _shown(view) == (f"{title.format('X')} It was not measured on this SAE.", [], False)
-    # Where it splits, that is drawn.
+    # Split latents are drawn.
     model.state.concept = concept_id("q")
     head, rows, is_drawn = _shown(view)
     assert head == (
@@ -402,7 +402,7 @@ def test_nothing_to_draw_is_explained(tiny: Store) -> None:
         " only the probe finds leaves all split latents silent, so there was nothing to test."
     )
     assert (len(rows), is_drawn) == (2, True)
-    # At a threshold that nothing reaches, the tested tokens are not all silent for certain.
+    # At a tau that no latent reaches, it is unknown whether all tested tokens are silent.
     model.state.apply({"concept": concept_id("s"), "effect_margin": 50.0, "tau": 1.0})
     assert _shown(view)[0].endswith("is the only split latent. 12 words were tested, and none is absorbed.")
     model.state.apply({"suite": "bare", "concept": concept_id("s")})
@@ -411,7 +411,7 @@ def test_nothing_to_draw_is_explained(tiny: Store) -> None:
     )
 
 
-def test_switch_and_selection_show_in_the_head(tiny: Store) -> None:
+def test_heading_follows_switch_and_selection(tiny: Store) -> None:
     model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"), ConceptGraphView)
     view = ConceptGraphView(model)
     head, *_ = _parts(view)
@@ -441,7 +441,7 @@ def test_taps_select_latents(open_page: PageOpener, home: View, width: int) -> N
     page = open_view(open_page, view, width=width)
     figure = scroll_to_figure(graph_head(page), NAME)
     graph = _graph_of(view)
-    # Labels have their pixels on every screen.
+    # Labels have the same width in pixels on every screen.
     right = "({inner_width, x_range: {start, end}}, x) => Math.abs(inner_width * (end - x) / (end - start) - 132) < 1"
     wait_model(page, NAME, right, TOKEN)
     assert figure.y_range == pytest.approx((-graph.rows - 0.4, 1.6))
@@ -455,7 +455,7 @@ def test_taps_select_latents(open_page: PageOpener, home: View, width: int) -> N
 
 
 @pytest.mark.browser
-def test_width_of_the_edges_is_switched_and_concepts_change_the_height(open_page: PageOpener, home: View) -> None:
+def test_edge_widths_are_switched_and_the_height_follows_the_concept(open_page: PageOpener, home: View) -> None:
     view = home.but(letter="s", width=8192, l0=7)
     page = open_view(open_page, view, height=2400)  # in view from the first
     wait_figure(page, NAME)
@@ -480,7 +480,7 @@ def test_width_of_the_edges_is_switched_and_concepts_change_the_height(open_page
 
 
 @pytest.mark.browser
-def test_hovering_tells_both_ends_and_no_token_becomes_markup(
+def test_tooltips_name_both_ends_and_escape_tokens(
     open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path
 ) -> None:
     folder = write_hostile_suite(tmp_path / "hostile")
@@ -501,7 +501,7 @@ def test_hovering_tells_both_ends_and_no_token_becomes_markup(
     expect(tooltip).to_contain_text(f"absorbing latent {node['latent']:.0f}")
 
 
-def test_the_graph_is_drawn_once_a_concept(tiny: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_graph_is_drawn_once_per_concept(tiny: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
 
     def noted(graph: Any, **how: Any) -> Any:

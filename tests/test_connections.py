@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SECONDS = 30
-#: What a visitor sends, and then no more.
+#: What a visitor sends before falling silent.
 HALVES = {
     "nothing": b"",
     "half a head": b"GET / HTTP/1.1\r\nHost: x\r\n",
@@ -54,8 +54,8 @@ def listening(server: HTTPServer) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("half", HALVES.values(), ids=HALVES)
-def test_a_half_open_connection_is_closed(half: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The server stands before the limits, as under `panel serve`.
+def test_half_open_connections_are_closed(half: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The server exists before the limits are set, as under `panel serve`.
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.1)
     monkeypatch.setattr(connections, "BODY_SECONDS", 0.1)
 
@@ -70,7 +70,7 @@ def test_a_half_open_connection_is_closed(half: bytes, monkeypatch: pytest.Monke
     asyncio.run(asyncio.wait_for(visit(), SECONDS))
 
 
-def test_without_descriptors_the_server_rests_and_goes_on(
+def test_server_recovers_from_running_out_of_descriptors(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(connections, "_AGAIN_SECONDS", 0.2)
@@ -85,7 +85,7 @@ def test_without_descriptors_the_server_rests_and_goes_on(
             resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, before[1]))
             try:
                 await asyncio.get_running_loop().sock_connect(visitor, ("127.0.0.1", port))
-                # Each turn of the loop would have been a try.
+                # Without a pause, every iteration of the loop would try again.
                 turns = 0
                 while len(caplog.records) < 2:
                     await asyncio.sleep(0)
@@ -105,7 +105,7 @@ def test_without_descriptors_the_server_rests_and_goes_on(
 
 
 @pytest.mark.parametrize("own_command", [True, False], ids=["command", "panel serve"])
-def test_more_connections_than_descriptors(tmp_path: Path, own_command: bool) -> None:  # noqa: FBT001
+def test_server_survives_more_connections_than_descriptors(tmp_path: Path, own_command: bool) -> None:  # noqa: FBT001
     suite, port = write_tiny_suite(tmp_path / "tiny", saes=((0, 1000, 10),)), free_port()
     served = ["explorer.cli", "serve", str(suite)] if own_command else ["panel", "serve", "dashboard.py"]
     command = ["sh", "-c", 'ulimit -n 200 && exec "$@"', "sh", sys.executable, "-m", *served, "--port", str(port)]
@@ -113,7 +113,7 @@ def test_more_connections_than_descriptors(tmp_path: Path, own_command: bool) ->
     server = start_process(command, tmp_path / "log", port, "/dashboard")
     try:
         held = [socket.create_connection(("127.0.0.1", port)) for _ in range(300)]
-        # Some were closed at once: the rest of the descriptors is free for files.
+        # Some were closed at once: the remaining descriptors are reserved for files.
         refused = [each for each in held if _is_closed(each)]
         assert len(held) - len(refused) <= 150
         assert len(list(Path(f"/proc/{server.process.pid}/fd").iterdir())) <= 150

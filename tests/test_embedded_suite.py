@@ -53,11 +53,11 @@ def suite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return Opened(root, read_manifest(root), "".join(TINY_LETTERS))
 
 
-def test_files_are_what_manifest_and_contract_say(suite: Opened) -> None:
+def test_files_match_manifest_and_contract(suite: Opened) -> None:
     assert {path.stem for path in suite.root.glob("*.parquet")} | {"cosines"} == set(suite.manifest.tables)
     for name, entry in suite.manifest.tables.items():
         table = TABLES[name]
-        # What the contract has learned since the embedded suite was measured is optional, and reads as NULL.
+        # Columns added since the embedded suite was measured are optional, and read as NULL.
         held = [column for column in table.columns if column.name in entry.columns or column.required]
         assert entry.columns == {column.name: column.type for column in held}
         assert held == list(table.columns) or suite.root == SWEEPS
@@ -77,7 +77,7 @@ def test_files_are_what_manifest_and_contract_say(suite: Opened) -> None:
         assert rows == entry.rows, name
 
 
-def test_every_letter_of_every_sae_has_its_row(suite: Opened) -> None:
+def test_every_letter_of_every_sae_has_a_row(suite: Opened) -> None:
     rows = suite.ask("SELECT sae, string_agg(concept[14:], '' ORDER BY concept) FROM {measurements} GROUP BY ALL")
     assert sorted(rows) == sorted((sae.id, suite.letters) for sae in suite.manifest.saes)
 
@@ -108,12 +108,12 @@ def test_verdicts_follow_from_the_stored_scores(suite: Opened) -> None:
     conditions = (top <= 0, np.abs(top) - np.abs(second) >= method.effect_margin, cosine >= method.cosine_threshold)
     assert (split < 1e-8).all()
     np.testing.assert_array_equal(verdict, np.logical_and.reduce(conditions))
-    # The suite holds tokens that each condition alone turns down, or the check above would say little.
+    # For each condition, the suite has tokens that fail it alone; otherwise the check above would show little.
     assert verdict.any()
     assert all((~verdict & ~condition).any() for condition in conditions[1:])
 
 
-def test_tested_tokens_are_those_that_letters_count(suite: Opened) -> None:
+def test_tested_tokens_match_the_counts_of_their_letters(suite: Opened) -> None:
     rows = suite.ask(
         "SELECT sae, concept, num_tested, count(tested.token), sample_portion, num_candidates,"
         "   num_split_silent, num_probe_true_positives - num_true_positives,"
@@ -162,7 +162,7 @@ def test_row_groups_of_large_tables_lie_within_one_sae(suite: Opened, name: str)
         assert statistics.min == statistics.max
 
 
-def test_embedded_suite_may_be_passed_on() -> None:
+def test_embedded_suite_is_redistributable() -> None:
     manifest = read_manifest(SWEEPS)
     shipped = {record["source"] for record in manifest.provenance.corpus if record["contexts_shipped"]}
     with duckdb.connect() as connection:

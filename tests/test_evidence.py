@@ -50,29 +50,29 @@ def test_stored_verdicts_of_the_embedded_suite_are_reproduced_by_its_own_thresho
     assert decided == [(10_357, 10_357, 0)]
 
 
-def test_reasons_say_which_condition_decided_and_by_how_much(tiny: Store) -> None:
+def test_reasons_name_the_deciding_condition_and_its_margin(tiny: Store) -> None:
     seen = set()
     for margin, cosine in ((1.0, 0.025), (0.0, 0.1), (3.0, -1.0)):
         thresholds = {"effect_margin": margin, "cosine_threshold": cosine}
         for row in rows_of(tiny, **thresholds).to_dict("records"):
-            said = why(row, **thresholds)
+            reason_text = why(row, **thresholds)
             seen.add(row["reason"])
             if row["reason"] == "absorbed":
                 assert row["absorbed"]
-                assert "≥" in said
+                assert "≥" in reason_text
             elif row["reason"] == "effect margin":
                 assert row["margin"] < margin
-                assert re.match(rf"margin [\d.]+ < {margin:.2f}", said)
-                assert ("cosine" in said) == (row["top_cosine"] < cosine)
+                assert re.match(rf"margin [\d.]+ < {margin:.2f}", reason_text)
+                assert ("cosine" in reason_text) == (row["top_cosine"] < cosine)
             elif row["reason"] == "cosine":
                 assert row["top_cosine"] < cosine
-                assert said.endswith(f"< {cosine:.4f}")
+                assert reason_text.endswith(f"< {cosine:.4f}")
     assert {"absorbed", "effect margin", "cosine"} <= seen
 
 
 @pytest.mark.parametrize("column", ["token", "sae", "concept", "top_latent", "top_effect", "margin", "top_cosine"])
 @pytest.mark.parametrize("descending", [False, True])
-def test_rows_are_sorted_and_cut_to_pages(tiny: Store, column: str, descending: bool) -> None:  # noqa: FBT001
+def test_rows_are_sorted_and_paginated(tiny: Store, column: str, descending: bool) -> None:  # noqa: FBT001
     pages: list[pd.DataFrame] = []
     while not pages or len(pages[-1]):
         order = {"evidence_sort": column, "evidence_descending": descending}
@@ -88,13 +88,13 @@ def test_rows_are_sorted_and_cut_to_pages(tiny: Store, column: str, descending: 
 
 
 @pytest.mark.parametrize("text", ["", "s", " S", "ST", "'", "%", "_", "\N{GRINNING FACE}", "x" * 10_000, "<script>"])
-def test_tokens_are_found_by_their_beginning(tiny: Store, text: str) -> None:
+def test_tokens_are_found_by_prefix(tiny: Store, text: str) -> None:
     found = rows_of(tiny, evidence_token=text)
     assert all(token.lstrip().lower().startswith(text.lstrip().lower()) for token in found["token"])
-    assert bool(len(found)) == (text.strip().lower() in ("", "s", "st", "<script>"))  # a token may be just that
+    assert bool(len(found)) == (text.strip().lower() in ("", "s", "st", "<script>"))  # such a token may exist
 
 
-def test_filters_hold_together(tiny: Store) -> None:
+def test_filters_are_combined(tiny: Store) -> None:
     whole = rows_of(tiny)["num_found"].iloc[0]
     parts = [rows_of(tiny, evidence_verdict=verdict)["num_found"].iloc[0] for verdict in ("absorbed", "not absorbed")]
     assert sum(parts) == whole
@@ -120,7 +120,7 @@ def test_search_finds_tokens_and_latents(tiny: Store) -> None:
         assert found(nothing).empty
 
 
-def test_table_follows_what_the_reader_does(tiny: Store) -> None:
+def test_table_follows_the_visitors_actions(tiny: Store) -> None:
     state = ExplorerState(choices_of(tiny), letter="s")
     model = ExplorerModel(tiny, state, ConceptEvidence)
     table = ConceptEvidence(model).__panel__()
@@ -151,7 +151,7 @@ def test_table_follows_what_the_reader_does(tiny: Store) -> None:
 
 @pytest.mark.parametrize("policy", ["with_candidates", "all_concepts"])
 @pytest.mark.parametrize("of", ["tau", "cosine_threshold", "effect_margin"])
-def test_sensitivity_is_what_each_threshold_would_give(tiny: Store, of: str, policy: str) -> None:
+def test_sensitivity_equals_the_rate_at_each_threshold(tiny: Store, of: str, policy: str) -> None:
     """The curve, computed in one pass, equals the mean rates computed for single thresholds."""
     low, high = ExplorerState.param[of].softbounds
     others = {"tau": 0.01, "cosine_threshold": 0.05, "effect_margin": 0.5}
@@ -169,7 +169,7 @@ def test_sensitivity_is_what_each_threshold_would_give(tiny: Store, of: str, pol
         assert row.num_absorbed <= this["num_absorbed"].iloc[0]
 
 
-def test_parts_of_a_latent_are_those_of_every_sae(tiny: Store) -> None:
+def test_roles_of_a_latent_match_those_of_each_sae(tiny: Store) -> None:
     values = question_values(tiny, sae=SAE)
     absorbing = ask(tiny, "absorbing_latents", values)
     latent = int(absorbing["latent"].iloc[0])
@@ -195,7 +195,7 @@ def test_parts_of_a_latent_are_those_of_every_sae(tiny: Store) -> None:
         {"tau": 0.0, "cosine_threshold": -1.0, "effect_margin": 0.0},
     ],
 )
-def test_absurd_thresholds_are_answered(tiny: Store, thresholds: dict[str, float]) -> None:
+def test_extreme_thresholds_cause_no_errors(tiny: Store, thresholds: dict[str, float]) -> None:
     state = ExplorerState(choices_of(tiny), **SAE_VALUES, letter="s", **thresholds)
     model = ExplorerModel(tiny, state, Pages)
     for page in ("explore", "compare", "atlas", "evidence"):
@@ -205,7 +205,7 @@ def test_absurd_thresholds_are_answered(tiny: Store, thresholds: dict[str, float
     assert 0 <= model.suite_info["n_absorbed_tokens"] <= model.suite_info["n_tested_tokens"]
 
 
-def test_effects_of_either_sign_start_at_zero() -> None:
+def test_bars_of_effects_of_either_sign_start_at_zero() -> None:
     effects = (-0.47, 0.55, None, -2.0)
 
     def bars_of(*effects: float | None) -> list[dict[str, Any]]:
@@ -218,6 +218,6 @@ def test_effects_of_either_sign_start_at_zero() -> None:
         assert bar["share"] == pytest.approx(100 * abs(effect or 0.0) / 2.55)
         begin, end = sorted((zero, zero + 100 * (effect or 0.0) / 2.55))
         assert (bar["start"], bar["start"] + bar["share"]) == pytest.approx((begin, end))
-    # Where all are of one sign, zero is at an end.
+    # If all have the same sign, zero is at an end.
     assert {bar["zero"] for bar in bars_of(-1.0, -2.0)} == {100}
     assert {bar["zero"] for bar in bars_of(1.0, 0.0)} == {0}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 
-def test_tokens_are_filtered_opened_and_led_to_explore(open_page: PageOpener) -> None:
+def test_tokens_are_filtered_opened_and_linked_to_explore(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=evidence")
     wait_ready(page)
     table = part(page, "evidence").filter(has_text="Tested tokens of the suite")
@@ -41,7 +41,7 @@ def test_tokens_are_filtered_opened_and_led_to_explore(open_page: PageOpener) ->
     wait_query(page, {"page": "explore", "letter": "s", "latent": latent})
 
 
-def test_thresholds_decide_anew_on_every_page(open_page: PageOpener, home: View) -> None:
+def test_thresholds_recompute_the_verdicts_on_every_page(open_page: PageOpener, home: View) -> None:
     view = home.but(letter="s")
     page = open_view(open_page, view)
     before = cell(page, "s").inner_text()
@@ -57,7 +57,7 @@ def test_thresholds_decide_anew_on_every_page(open_page: PageOpener, home: View)
     expect(part(page, "page-head").filter(has_text="Evidence")).to_contain_text("1,488 of 10,357 tested tokens")
 
 
-def test_a_tap_on_the_sensitivity_plot_moves_the_threshold(open_page: PageOpener) -> None:
+def test_tap_on_the_sensitivity_plot_moves_the_threshold(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=evidence&letter=s&layer=4&width=2048&l0=6")
     wait_figure(page, "threshold-sensitivity")
     page.get_by_role("radiogroup", name="Threshold").get_by_text("effect margin").click()

@@ -38,7 +38,7 @@ def test_letter_changes_by_click_and_by_keys(open_page: PageOpener, home: View) 
     expect_view(page, home.but(letter="b"))
     cell(page, "s").click()
     expect_view(page, home.but(letter="s"))
-    # In the strip, which has the focus now, arrow keys walk too, and the focus goes along.
+    # In the strip, which has the focus now, arrow keys also change the letter, and the focus follows.
     page.keyboard.press("ArrowLeft")
     expect_view(page, home.but(letter="r"))
     expect(cell(page, "r")).to_be_focused()
@@ -60,7 +60,7 @@ def test_letter_changes_by_click_and_by_keys(open_page: PageOpener, home: View) 
     assert page.title().startswith("Z, layer 4")
 
 
-def test_another_page_opens_the_sae_that_was_chosen_there(open_page: PageOpener, home: View) -> None:
+def test_sae_chosen_on_another_page_is_opened(open_page: PageOpener, home: View) -> None:
     """Its L0 is not available for the former SAE, and not the first one available for the new one."""
     page = open_page("/dashboard?page=atlas&layer=12&width=8192&l0=7&letter=s")
     wait_ready(page)
@@ -73,10 +73,10 @@ def test_another_page_opens_the_sae_that_was_chosen_there(open_page: PageOpener,
     expect_view(page, there)
 
 
-def test_sae_changes_by_choice_and_by_keys(open_page: PageOpener, home: View) -> None:
+def test_sae_changes_by_click_and_by_keys(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home.but(letter="s", l0=26))
     assert buttons(page, "l0").all_inner_texts() == ["6", "13", "26"]
-    choose(page, "layer", 8)  # its SAEs have other L0s: the nearest one stands in
+    choose(page, "layer", 8)  # its SAEs have other L0s: the nearest one is used
     expect_view(page, home.but(letter="s", layer=8, l0=27))
     assert buttons(page, "l0").all_inner_texts() == ["7", "13", "27"]
     choose(page, "width", 8192)
@@ -95,7 +95,7 @@ def test_sae_changes_by_choice_and_by_keys(open_page: PageOpener, home: View) ->
     expect_view(page, wide.but(l0=14))
 
 
-def test_words_and_plot_change_at_once(open_page: PageOpener, home: View) -> None:
+def test_headline_and_plot_change_together(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home)
     for name, view in (("l0", home.but(l0=13)), ("layer", home.but(layer=8, l0=13))):
         part(page, "headline").evaluate(_WATCH)
@@ -104,7 +104,7 @@ def test_words_and_plot_change_at_once(open_page: PageOpener, home: View) -> Non
         assert page.evaluate("window.seen") == sorted(view.split)
 
 
-def test_a_ping_that_goes_astray_is_not_waited_for(open_page: PageOpener, home: View) -> None:
+def test_lost_ping_does_not_block_the_page(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home)
     page.evaluate("""() => {
       const models = Bokeh.documents.flatMap((doc) => [...doc._all_models.values()])
@@ -117,14 +117,14 @@ def test_a_ping_that_goes_astray_is_not_waited_for(open_page: PageOpener, home: 
         wait_calm(page)
 
 
-def test_busy_until_all_is_answered(open_page: PageOpener, home: View) -> None:
+def test_page_is_busy_until_everything_is_answered(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home)
     for _ in range(8):
         page.keyboard.press("ArrowRight")
     wait_for(page, "() => document.documentElement.classList.contains('ax-is-busy')")
     wait_calm(page)
     assert part(page, "headline").locator(".where").inner_text().strip() == home.but(letter="i").where
-    # A page at rest leaves the processor to others.
+    # An idle page has no running animations.
     wait_for(page, "() => document.getAnimations().every(({playState}) => playState !== 'running')")
 
 
@@ -140,7 +140,7 @@ _WATCH = """(headline) => {
 }""".replace("SPLIT", str(SPLIT))
 
 
-def test_suites_are_picked_and_kept_apart(open_page: PageOpener, pair: Pair) -> None:
+def test_suites_are_selected_and_kept_separate(open_page: PageOpener, pair: Pair) -> None:
     page = open_page(f"{pair.url}/dashboard?suite=bare&letter=t")
     wait_ready(page)
     expect(page.get_by_role("combobox", name="Suite")).to_have_value("bare")
@@ -159,14 +159,14 @@ def test_suites_are_picked_and_kept_apart(open_page: PageOpener, pair: Pair) -> 
     expect(dialog).to_have_count(0)
 
 
-def test_haste_ends_where_the_reader_ends(open_page: PageOpener, home: View) -> None:
+def test_quick_changes_end_at_the_last_choice(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home)
     for _ in range(12):
         page.keyboard.press("ArrowRight")
     for _ in range(4):
         page.keyboard.press("ArrowLeft")
     expect_view(page, home.but(letter="i"))
-    # All at once, faster than any answer.
+    # All at once, faster than any response.
     part(page, "concept").evaluate(_CLICK_ALL, "bcdefghklmnopqrst")
     expect_view(page, home.but(letter="t"))
     page.keyboard.press("ArrowDown")

@@ -40,11 +40,11 @@ def history(page: Page) -> int:
     return length
 
 
-def test_the_highest_cosines_unfold_and_follow_the_concept(open_page: PageOpener, home: View) -> None:
+def test_highest_cosines_expand_and_follow_the_concept(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home.but(letter="s"))
     table = part(page, "plot-tables").filter(has_text="highest cosines")
     expect(table.locator("tr")).to_have_count(0)
-    # The focus stays where it is, for those who use the keyboard.
+    # The focus stays in place for keyboard users.
     table.locator("summary").focus()
     page.keyboard.press("Enter")
     expect(table.locator("tbody")).to_be_visible()
@@ -56,14 +56,14 @@ def test_the_highest_cosines_unfold_and_follow_the_concept(open_page: PageOpener
         cosines = home.but(letter=letter).cosines
         highest = sorted(cosines, key=cosines.__getitem__, reverse=True)[:25]
         expect(table.locator("tbody td:nth-child(2)")).to_have_text(list(map(str, highest)))
-    # It stays as the reader left it.
+    # It stays as the visitor left it.
     table.locator("summary").click()
     cell(page, "s").click()
     expect_view(page, home.but(letter="s"))
     expect(table.locator("tbody")).to_be_hidden()
 
 
-def test_tap_opens_the_card_of_the_latent_tapped(open_page: PageOpener, home: View) -> None:
+def test_tap_opens_the_card_of_the_tapped_latent(open_page: PageOpener, home: View) -> None:
     view = home.but(letter="s", width=8192, l0=13)
     page = open_view(open_page, view)
     cosines = view.cosines
@@ -78,7 +78,7 @@ def test_tap_opens_the_card_of_the_latent_tapped(open_page: PageOpener, home: Vi
     tap(page, "cosine", second, cosines[second])
     expect_view(page, view.but(latent=second))
     assert history(page) == visited + 1, "a tap on nothing or on the selected latent is no step"
-    # Between the marks, any latent can be met where its line peaks.
+    # Between the marks, any latent can be tapped at its peak of the line.
     lonely = max(
         (latent for latent in cosines if latent not in {*view.split, *view.absorbing}), key=cosines.__getitem__
     )
@@ -88,7 +88,7 @@ def test_tap_opens_the_card_of_the_latent_tapped(open_page: PageOpener, home: Vi
     expect_view(page, view)
 
 
-def test_zoom_samples_anew(open_page: PageOpener, home: View) -> None:
+def test_zooming_resamples_the_line(open_page: PageOpener, home: View) -> None:
     view = home.but(letter="s", width=8192, l0=13)
     page = open_view(open_page, view)
     assert _span(page) == pytest.approx((-0.04 * 8192, 1.04 * 8192))
@@ -99,7 +99,7 @@ def test_zoom_samples_anew(open_page: PageOpener, home: View) -> None:
     _wait_sampled(page, view, narrower_than=400)
     expect_marks(page, view)
     shown = _span(page)
-    # Another concept, and an SAE of as many latents, keep the window that was chosen, and the line stays exact in it.
+    # Another concept or an SAE with as many latents keeps the zoom, and the line stays exact in it.
     page.keyboard.press("ArrowLeft")
     expect_view(page, view.but(letter="r"))
     _wait_sampled(page, view.but(letter="r"), narrower_than=400)
@@ -107,7 +107,7 @@ def test_zoom_samples_anew(open_page: PageOpener, home: View) -> None:
     expect_view(page, view.but(letter="r", l0=27))
     _wait_sampled(page, view.but(letter="r", l0=27), narrower_than=400)
     assert _span(page) == pytest.approx(shown)
-    # An SAE of fewer latents is shown whole, and so is one of more after it.
+    # An SAE with fewer latents is shown completely, and so is one with more after it.
     choose(page, "width", 2048)
     expect_view(page, home.but(letter="r", l0=26))
     wait_model(page, "cosine", "({x_range}) => x_range.end > 2000")
@@ -120,13 +120,13 @@ def test_zoom_samples_anew(open_page: PageOpener, home: View) -> None:
     assert max(_drawn(page)) > 8000
 
 
-def test_wheel_ends_at_the_whole(open_page: PageOpener, home: View) -> None:
+def test_zooming_out_stops_at_the_full_range(open_page: PageOpener, home: View) -> None:
     view = home.but(letter="s")
     page = open_view(open_page, view)
     whole = _span(page)
     latent = view.split[0]
-    tap(page, "cosine", latent, view.cosines[latent])  # before it is tapped, the wheel scrolls the page
-    wait_card_seen(page)  # which the page scrolls to
+    tap(page, "cosine", latent, view.cosines[latent])  # before the tap, the wheel scrolls the page
+    wait_card_seen(page)  # to which the page scrolls
     page.mouse.move(*point(page, "cosine", latent, view.cosines[latent]))
     page.mouse.wheel(0, -600)
     wait_model(page, "cosine", "({x_range: {start, end}}, width) => end - start < width", (whole[1] - whole[0]) / 2)
@@ -152,7 +152,7 @@ def _wait_sampled(page: Page, view: View, *, narrower_than: int) -> None:
     wait_model(page, "cosine", _SAMPLED, [list(map(list, view.cosines.items())), narrower_than])
 
 
-#: Whether a band lies over a range of cosines, or over none.
+#: Whether a band covers a range of cosines, or there is none.
 _BAND = """({renderers}, [nth, brushed]) => {
   const {left, right, bottom, top} = renderers.filter(({type}) => type === "GlyphRenderer")[nth].data_source.data;
   const same = ([edge], nth) => Math.abs(edge - brushed[nth]) < 0.02;
@@ -169,7 +169,7 @@ def _drawn(page: Page) -> list[int]:
     return drawn
 
 
-def test_a_point_of_several_layers_has_one_tooltip_which_hides_what_is_below(open_page: PageOpener, home: View) -> None:
+def test_overlapping_marks_show_one_tooltip(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home.but(letter="s"))
     part(page, "section").get_by_role("radio", name="rank").click()
     wait_query(page, {"cosine_view": "rank"})
@@ -185,7 +185,7 @@ def test_a_point_of_several_layers_has_one_tooltip_which_hides_what_is_below(ope
     expect(tooltips.filter(visible=True)).to_have_css("opacity", "1")
 
 
-def test_rank_and_distribution_are_tapped_and_brushed(open_page: PageOpener, home: View) -> None:
+def test_rank_and_distribution_support_taps_and_selections(open_page: PageOpener, home: View) -> None:
     view = home.but(letter="s")
     page = open_view(open_page, view)
     cosines = view.cosines
@@ -210,7 +210,7 @@ def test_rank_and_distribution_are_tapped_and_brushed(open_page: PageOpener, hom
     tap(page, "cosine", cosines[view.split[0]], 1)
     wait_query(page, {"latent": str(view.split[0])})
 
-    # A brush from the middle of a gap upwards lists the latents above the gap, highest first.
+    # A selection from the middle of a gap upwards lists the latents above the gap, highest first.
     gaps = {place: cosines[ranked[place - 1]] - cosines[ranked[place]] for place in range(3, 30)}
     place = max(gaps, key=gaps.__getitem__)
     low = (cosines[ranked[place - 1]] + cosines[ranked[place]]) / 2

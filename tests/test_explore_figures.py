@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 
-def test_k_sparse_plot_and_tau(open_page: PageOpener, home: View) -> None:
+def test_k_sparse_plot_shows_and_sets_tau(open_page: PageOpener, home: View) -> None:
     view = home.but(letter="c")
     page = open_view(open_page, view)
     with pytest.raises(LookupError):
@@ -55,7 +55,7 @@ def test_k_sparse_plot_and_tau(open_page: PageOpener, home: View) -> None:
     wait_query(page, {"k_sparse_score": "precision"})
 
 
-def test_panels_over_all_saes(open_page: PageOpener, home: View) -> None:
+def test_panels_show_all_saes(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home)
     unfold(page, "scores")
     panels = ("precision-vs-l0", "recall-vs-l0", "precision-vs-recall")
@@ -69,14 +69,14 @@ def test_panels_over_all_saes(open_page: PageOpener, home: View) -> None:
         wait_glyph(page, "precision-vs-l0", 0, l0=scores["l0"], precision=scores["precision"])
         wait_glyph(page, "recall-vs-l0", 0, l0=scores["l0"], recall=scores["recall"], sae=scores["sae"])
         wait_glyph(page, "precision-vs-recall", 0, recall=scores["recall"], precision=scores["precision"])
-    assert len(scores) == len({*zip(scores["l0"], scores["precision"], strict=True)})  # a place tells an SAE
+    assert len(scores) == len({*zip(scores["l0"], scores["precision"], strict=True)})  # a position identifies an SAE
     current = scores.iloc[0]
     assert current["sae"] == home.sae
     wait_glyph(page, "precision-vs-l0", 1, l0=[current["l0"]], precision=[current["precision"]])
     wait_glyph(page, "recall-vs-l0", 1, l0=[current["l0"]], recall=[current["recall"]])
     wait_glyph(page, "precision-vs-recall", 1, recall=[current["recall"]], precision=[current["precision"]])
-    # Tapped: the SAE farthest from all others, so that none lies over it.
-    target = _loneliest(scores, "l0", "precision")
+    # The tapped SAE is the one farthest from all others, so that none covers it.
+    target = _most_isolated(scores, "l0", "precision")
     tap(page, "precision-vs-l0", target["l0"], target["precision"])
     named = home.store.fetch("saes").set_index("sae").loc[target["sae"]]
     sae = {"layer": int(named["layer"]), "width": int(named["width"]), "l0": int(named["l0_nominal"])}
@@ -87,7 +87,7 @@ def test_panels_over_all_saes(open_page: PageOpener, home: View) -> None:
     expect(part(page, "headline").locator(".where")).to_have_text(home.but(**sae).where)
 
 
-def _loneliest(scores: Any, x: str, y: str) -> dict[str, Any]:
+def _most_isolated(scores: Any, x: str, y: str) -> dict[str, Any]:
     places = (scores[[x, y]] / scores[[x, y]].max()).to_numpy()
     distances = ((places[:, None] - places[None]) ** 2).sum(axis=2)
     distances[range(len(places)), range(len(places))] = 9

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 
-def test_first_paint_shows_the_whole_view(open_page: PageOpener, home: View) -> None:
+def test_first_paint_shows_the_complete_view(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, "/dashboard")
     expect_view(page, home)
     expect(page.locator("[data-concept]")).to_have_count(26)
@@ -48,27 +48,27 @@ def test_first_paint_shows_the_whole_view(open_page: PageOpener, home: View) -> 
     assert shown.x_range[1] >= max(home.cosines)
     assert shown.y_range[0] <= -0.3
     assert shown.y_range[1] >= 0.7
-    # What was not asked for is not there: no card, no tester, no closed explanation.
+    # Only requested parts exist: no card, no tester, no collapsed explanation.
     for name in ("card", "tester", "k-sparse"):
         expect(part(page, name)).to_have_count(0)
     expect(part(page, "disclosure").locator("[aria-expanded=true]")).to_have_text("What is absorption?")
     expect(part(page, "prose")).to_have_count(1)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    # What scripts of readers hold on to: widgets go by the names of the parameters that they drive.
+    # Scripts of visitors rely on this: widgets have the names of their parameters.
     for name in ("layer", "width", "l0", "concept", "page"):
         assert page.evaluate("(name) => Bokeh.documents[0].get_model_by_name(name) != null", name), name
     assert shifted(page) < 0.1
     assert open_page.external == []
 
 
-def test_page_is_ready_when_the_server_has_heard_so(open_page: PageOpener, chromium: Browser) -> None:
+def test_page_is_ready_once_the_server_has_been_notified(open_page: PageOpener, chromium: Browser) -> None:
     """Panel discards changes before that, so nothing can be chosen so early."""
     context = chromium.new_context()
     context.add_init_script(_NOTE_READY)
     page = open_page("/dashboard", dark=True, context=context)
     wait_ready(page)
     assert page.evaluate("window.idleWhenReady") is True
-    # A first visitor's system is dark, which the server learns from the browser.
+    # The system of a new visitor is dark, which the browser reports to the server.
     expect(page.get_by_role("button", name="Dark mode")).to_have_attribute("aria-pressed", "true")
 
 
@@ -81,7 +81,7 @@ new MutationObserver((_, observer) => {
 """
 
 
-def test_url_restores_the_view_and_history_walks_through_it(open_page: PageOpener, home: View) -> None:
+def test_url_restores_the_view_and_history_navigates(open_page: PageOpener, home: View) -> None:
     start = home.but(layer=8, width=8192, l0=14, letter="s", tau=0.01)
     start = start.but(latent=start.absorbing[-1])
     page = open_view(
@@ -121,12 +121,12 @@ def test_url_restores_the_view_and_history_walks_through_it(open_page: PageOpene
     page.reload()
     wait_ready(page)
     expect_view(page, third)
-    # What was unfolded is unfolded still.
+    # Expanded parts stay expanded.
     expect(part(page, "disclosure").locator("[data-key=splitting]")).to_have_attribute("aria-expanded", "true")
     wait_figure(page, "k-sparse")
 
 
-def test_a_drag_of_a_slider_is_one_step_of_the_history(open_page: PageOpener, home: View) -> None:
+def test_slider_drag_is_one_history_step(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home)
     before, steps = query_of(page), page.evaluate("history.length")
     handle = page.get_by_role("slider", name="Minimum effect margin")
@@ -137,7 +137,7 @@ def test_a_drag_of_a_slider_is_one_step_of_the_history(open_page: PageOpener, ho
     for pixels in (10, 20, 30):
         address = page.evaluate("location.search")
         page.mouse.move(box["x"] + box["width"] / 2 + pixels, box["y"] + box["height"] / 2)
-        # The page follows before the slider is let go.
+        # The page follows before the slider is released.
         wait_for(page, "(before) => location.search !== before && location.search.includes('effect_margin')", address)
     page.mouse.up()
     assert page.evaluate("history.length") == steps + 1
@@ -180,7 +180,7 @@ def test_copy_link_copies_the_address(open_page: PageOpener, home: View) -> None
         ),
         (
             "suite=none&layer=8&l0=99&width=&cosine_view=3d&letter=s&latent=%C2%B2",
-            {"suite": "none", "l0": "99", "cosine_view": "3d", "latent": "²"},  # no width is said
+            {"suite": "none", "l0": "99", "cosine_view": "3d", "latent": "²"},  # without a width
             {"layer": 8, "l0": 27, "letter": "s"},  # the nearest
         ),
         (
@@ -205,10 +205,10 @@ def test_bad_values_of_a_url_are_named(
     page = open_view(open_page, f"/dashboard?{query}")
     notices = part(page, "notices").locator(".notice")
     expect(notices).to_have_count(len(named))
-    said = notices.all_inner_texts()
+    texts = notices.all_inner_texts()
     for name, value in named.items():
-        assert any(name in notice and value in notice for notice in said), f"{name} = {value} is not named in {said}"
-    assert max(map(len, said)) < 300
+        assert any(name in notice and value in notice for notice in texts), f"{name} = {value} is not named in {texts}"
+    assert max(map(len, texts)) < 300
     expect_view(page, home.but(**view))
     assert page.evaluate("window.hacked") is None
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
@@ -219,12 +219,12 @@ def test_bad_values_of_a_url_are_named(
     expect_view(page, home.but(**view | {"letter": "t"}))
 
 
-def test_tasks_tick_and_stay(open_page: PageOpener, home: View) -> None:
+def test_completed_tasks_are_ticked_and_remembered(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home)
     tasks = part(page, "tasks")
     expect(tasks.locator("summary").first).to_contain_text("0 of 10")
     expect(tasks.locator("li")).to_have_count(10)
-    expect(tasks.locator(".hint")).to_have_count(10)  # of the next task, and folded of all others
+    expect(tasks.locator(".hint")).to_have_count(10)  # of the next task, and collapsed of all others
     tasks.locator("[data-task=read_k_sparse] summary").click()
     expect(tasks.locator("[data-task=read_k_sparse] .hint")).to_contain_text("follow the bars")
     cell(page, "b").click()
@@ -244,7 +244,7 @@ def test_tasks_tick_and_stay(open_page: PageOpener, home: View) -> None:
     expect(tasks.locator("summary").first).to_contain_text("6 of 10")
     tasks.get_by_role("button", name="Undo last tick").click()
     expect(task(page, "compare_probe")).not_to_be_checked()
-    task(page, "switch_sae").click()  # a tick can be taken back by hand as well
+    task(page, "switch_sae").click()  # a tick can also be removed by hand
     expect(tasks.locator("summary").first).to_contain_text("4 of 10")
 
     page.reload()
@@ -259,7 +259,7 @@ def test_tasks_tick_and_stay(open_page: PageOpener, home: View) -> None:
     expect(tasks.locator("input:checked")).to_have_count(0)
 
 
-def test_lost_server_is_told(open_page: PageOpener, home: View, tmp_path: Path) -> None:
+def test_lost_connection_is_reported(open_page: PageOpener, home: View, tmp_path: Path) -> None:
     server = start_server(tmp_path / "log", SWEEPS)
     try:
         page = open_view(open_page, f"{server.url}{home.path}", allow=["not connected"])
@@ -272,13 +272,13 @@ def test_lost_server_is_told(open_page: PageOpener, home: View, tmp_path: Path) 
     expect(notice).to_be_visible()
     cell(page, "s").click()
     expect(page.locator("html")).not_to_have_class(re.compile("ax-is-busy"))
-    # The address still says what was seen last.
+    # The address still contains the last state.
     assert query_of(page) == home.query
     with page.expect_request(lambda request: request.is_navigation_request() and request.url == page.url):
         notice.get_by_role("button", name="Reload").click()
 
 
-def test_readers_do_not_share_their_state(open_page: PageOpener, home: View) -> None:
+def test_visitors_do_not_share_their_state(open_page: PageOpener, home: View) -> None:
     one = open_view(open_page, home)
     two = open_view(open_page, home)
     cell(one, "s").click()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 
-def test_rows_and_concepts_of_a_card_lead_on(open_page: PageOpener, home: View) -> None:
+def test_rows_and_concepts_of_a_card_are_links(open_page: PageOpener, home: View) -> None:
     """From the list to the card, and from the card to another concept in which the same latent has a role."""
     home = home.but(width=8192, l0=7)
     view, other = next(
@@ -59,7 +59,7 @@ def test_rows_and_concepts_of_a_card_lead_on(open_page: PageOpener, home: View) 
 
 
 @pytest.mark.parametrize("width", [1440, 390])
-def test_a_card_opens_in_view_under_the_lists(open_page: PageOpener, home: View, width: int) -> None:
+def test_card_opens_in_view_below_the_lists(open_page: PageOpener, home: View, width: int) -> None:
     """However the latent is selected; its heading is below the contents that stick to the top of the page."""
     view = home.but(letter="s")
     page = open_view(open_page, view, width=width, height=844)
@@ -88,7 +88,7 @@ def test_a_card_opens_in_view_under_the_lists(open_page: PageOpener, home: View,
     expect(part(page, "card").and_(page.locator(":visible"))).to_have_count(0)
     row(page, "split", split).click()
     expect_in_view(split)
-    # A link's latent leaves the page where it begins.
+    # A latent from a link does not scroll the page.
     page = open_view(open_page, view.but(latent=split), width=width)
     expect(part(page, "card").locator("h2 .term").first).to_have_text(f"Latent {split}")
     assert page.evaluate("scrollY") == 0
@@ -96,7 +96,7 @@ def test_a_card_opens_in_view_under_the_lists(open_page: PageOpener, home: View,
     wait_card_seen(page)
 
 
-def test_of_a_latent_without_data_what_there_is_comes_first(
+def test_neuronpedias_page_comes_first_without_data(
     open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path
 ) -> None:
     """Neuronpedia's page is below the heading; one line states that the suite stores nothing."""
@@ -115,7 +115,7 @@ def test_of_a_latent_without_data_what_there_is_comes_first(
     expect(card.locator(".lacks")).to_have_text("Not stored in this suite: contexts, histogram, output tokens.")
     expect(card.locator(".empty")).to_have_count(0)
     assert card.inner_text().count("store") == 1
-    # Of an SAE that has both, the suite's own data come first.
+    # If both exist, the suite's own data come first.
     page = open_view(open_page, "/dashboard?letter=s&latent=47")
     expect(part(page, "card").locator(".lacks")).to_have_count(0)
 
@@ -139,7 +139,7 @@ def test_word_tester_answers(open_page: PageOpener, home: View) -> None:
     assert all(cells[4] == "main latent silent" for cells in shown if cells[3] == "0.00")
     expect(task(page, "identify_absorbing")).to_be_checked()
 
-    # Random words are drawn again, and what is on show stays until it is asked for again.
+    # New random words are drawn; the shown results stay until they are requested again.
     pack = tester.locator("[data-key=pack-concept]")
     pack.click()
     words = view.ask("random_tokens", seed=0).query("of_concept")["token"].tolist()
@@ -152,7 +152,7 @@ def test_word_tester_answers(open_page: PageOpener, home: View) -> None:
     pack.click()
     expect(tester.locator("td code")).to_have_text([word.replace(" ", "␣") for word in others])
 
-    # Both forms of a word are tried where both are tokens.
+    # Both forms of a word are tested if both are tokens.
     typed = 'said,  zzzqqq "quoted" <img/src=x/onerror=window.hacked=1> {{7*7}} \'; --'
     tester.locator("#words").fill(typed)
     page.keyboard.press("Enter")
@@ -210,7 +210,7 @@ def test_imported_page_is_shown_in_a_sandbox(open_page: PageOpener, pair: Pair) 
     original.get_by_role("button", name="Show the original page").click()
     frame = original.locator("iframe")
     expect(frame).to_have_attribute("sandbox", "allow-scripts")
-    # Restyled to one column, without the column of other features; its own script runs, and reaches nothing outside.
+    # Restyled to one column, without the column of other features; its own script runs without access to anything else.
     inside = original.frame_locator("iframe")
     expect(inside.locator("#column-2")).to_have_text("drawn by the page's own script")
     expect(inside.locator("#column-0")).to_be_hidden()

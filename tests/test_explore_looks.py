@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 
-def test_dark_and_light(open_page: PageOpener, home: View) -> None:
+def test_theme_is_switched_and_remembered(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home.but(letter="s"))
     expect_theme(page, LIGHT)
     page.get_by_role("button", name="Dark mode").click()
@@ -50,7 +50,7 @@ def test_dark_and_light(open_page: PageOpener, home: View) -> None:
     assert query_of(page) == home.but(letter="s").query
     page.get_by_role("button", name="Dark mode").click()
     expect_theme(page, LIGHT)
-    # A first visitor has the system's colours, until another choice is made.
+    # A new visitor has the system's theme until another one is chosen.
     page = open_view(open_page, home, dark=True)
     expect_theme(page, DARK)
     page.get_by_role("button", name="Dark mode").click()
@@ -61,18 +61,18 @@ def test_dark_and_light(open_page: PageOpener, home: View) -> None:
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
-def test_figures_wear_the_page(open_page: PageOpener, home: View, theme: Theme) -> None:
+def test_figures_follow_the_page_theme(open_page: PageOpener, home: View, theme: Theme) -> None:
     view = home.but(letter="s")
     page = open_view(open_page, view, dark=theme is DARK)
     latent = view.split[0]
     page.mouse.move(*point(page, "cosine", latent, view.cosines[latent]))
-    # The line has one of its own, which that of the mark lies over.
+    # The line has its own tooltip, which the tooltip of the mark covers.
     tooltip = page.locator(".bk-Tooltip").filter(has_text=f"split latent{latent}cosine{view.cosines[latent]:.4f}")
     expect(tooltip).to_be_visible()
     expect(tooltip).to_have_css("background-color", rgb(theme.paper))
     expect(tooltip).to_have_css("color", rgb(theme.ink))
     expect(tooltip.get_by_text("split latent")).to_have_css("color", rgb(theme.muted))
-    # The figure has the focus either way, and is framed for those who come by keyboard.
+    # The figure has the focus either way, and an outline for keyboard users only.
     plot = page.locator(".bk-events").first
     tap(page, "cosine", latent, view.cosines[latent])
     expect(plot).to_be_focused()
@@ -97,12 +97,12 @@ def test_every_control_has_a_name(open_page: PageOpener, home: View) -> None:
         expect(radios.and_(page.locator("[aria-checked=true]"))).to_have_accessible_name(chosen)
     expect(page.get_by_role("slider", name="tau, the minimum F1 gain")).to_have_attribute("aria-valuetext", "0.030")
     control = r"^ *- '?(?:button|checkbox|combobox|dialog|figure|link|radio|radiogroup|slider|textbox)\b(?! \")"
-    said = page.locator("body").aria_snapshot()
-    assert re.findall(f"{control}.*", said, re.MULTILINE) == []
-    assert len(re.findall(r"^ *- '?(?:button|radio|checkbox) \"", said, re.MULTILINE)) > 60
+    snapshot = page.locator("body").aria_snapshot()
+    assert re.findall(f"{control}.*", snapshot, re.MULTILINE) == []
+    assert len(re.findall(r"^ *- '?(?:button|radio|checkbox) \"", snapshot, re.MULTILINE)) > 60
 
 
-def test_phone(open_page: PageOpener, chromium: Browser, home: View) -> None:
+def test_page_fits_a_phone(open_page: PageOpener, chromium: Browser, home: View) -> None:
     context = chromium.new_context(has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844})
     view = home.but(letter="s")
     page = open_view(open_page, view, width=390, height=844, context=context)
@@ -112,7 +112,7 @@ def test_phone(open_page: PageOpener, chromium: Browser, home: View) -> None:
     strip = part(page, "concept").locator(".grid")
     assert strip.evaluate("(strip) => strip.scrollWidth > strip.clientWidth")
     assert figure(page, "cosine").height + 100 >= 260
-    # The chosen concept is in sight; another is reached by scrolling the strip alone.
+    # The selected concept is visible; others are reached by scrolling the strip.
     expect(cell(page, "s")).to_be_in_viewport()
     cell(page, "a").scroll_into_view_if_needed()
     assert page.evaluate("() => [window.scrollX, window.scrollY]") == [0, 0]

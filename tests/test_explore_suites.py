@@ -65,7 +65,7 @@ def _expect_no_plot(page: Page) -> None:
     assert lists["y"] - (message["y"] + message["height"]) < 100
 
 
-def test_suite_without_saes(open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path) -> None:
+def test_suite_without_saes_is_shown(open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path) -> None:
     url = serve(write_tiny_suite(tmp_path / "empty", name="empty", saes=())).url
     page = open_page(f"{url}/dashboard?latent=5")
     wait_ready(page)
@@ -74,7 +74,7 @@ def test_suite_without_saes(open_page: PageOpener, serve: Callable[..., Server],
     assert page.title() == "explore · Absorption Explorer"
     for name in ("splitting", "scores"):
         unfold(page, name)
-    said = page.locator("body").inner_text()
+    text = page.locator("body").inner_text()
     for name in (
         "this SAE",
         "the strip",
@@ -85,7 +85,7 @@ def test_suite_without_saes(open_page: PageOpener, serve: Callable[..., Server],
         "None",
         "try the other",
     ):
-        assert name not in said, f"{name!r} is said"
+        assert name not in text, f"{name!r} is shown"
     page.get_by_role("link", name="Compare").click()
     expect(part(page, "page-head").locator(":visible", has_text="This suite has no SAEs")).not_to_have_count(0)
     page.get_by_role("link", name="Atlas").click()
@@ -93,7 +93,7 @@ def test_suite_without_saes(open_page: PageOpener, serve: Callable[..., Server],
     assert "brush" not in part(page, "atlas-table").inner_text()
 
 
-def test_what_a_suite_lacks_is_explained(open_page: PageOpener, pair: Pair) -> None:
+def test_missing_tables_are_explained(open_page: PageOpener, pair: Pair) -> None:
     view = pair.bare.but(letter="s")
     page = open_page(f"{pair.url}{view.path}")
     wait_ready(page)
@@ -112,9 +112,9 @@ def test_what_a_suite_lacks_is_explained(open_page: PageOpener, pair: Pair) -> N
     expect(part(page, "section").filter(has_text="No k-sparse probes for S")).to_be_visible()
     unfold(page, "scores")
     expect(part(page, "section").filter(has_text="No scores for this choice")).to_be_visible()
-    said = " ".join(page.locator(".ax").all_inner_texts())
-    assert "absorbing" in said
-    assert not re.search(r"\b(nan|None|null|undefined)\b", said, re.IGNORECASE), said
+    text = " ".join(page.locator(".ax").all_inner_texts())
+    assert "absorbing" in text
+    assert not re.search(r"\b(nan|None|null|undefined)\b", text, re.IGNORECASE), text
 
 
 def test_own_command_serves_the_same_page(open_page: PageOpener, pair: Pair, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ TEMPLATES = Path(explorer.__file__).parent / "templates"
 _BUTTON = re.compile(r"""export\("([a-z_ ]+)\"""")
 
 
-def test_files_give_the_frame_back() -> None:
+def test_exported_files_read_back_as_the_frame() -> None:
     frame = pd.DataFrame(
         {
             "token": [" a\"b'c", "d,e\nf", "\N{GRINNING FACE}<b>"],
@@ -70,12 +70,12 @@ def test_files_give_the_frame_back() -> None:
     assert back["activations"][0].tolist() == [0.5, 2.0]
 
 
-def test_what_is_no_number_is_null_in_json_and_in_lists() -> None:
+def test_missing_numbers_are_null_in_json_and_in_lists() -> None:
     lists = np.empty(3, object)
     lists[:] = [np.array([0.1, np.nan], np.float32), None, {"trainer": "x"}]
     frame = pd.DataFrame({"rate": [0.5, np.nan, np.inf], "n": pd.array([1, None, 3], "Int64"), "lists": lists})
-    told = json.loads(b"".join(as_json(frame, {"total": 3})))
-    assert told == {
+    parsed = json.loads(b"".join(as_json(frame, {"total": 3})))
+    assert parsed == {
         "total": 3,
         "rows": [
             {"rate": 0.5, "n": 1, "lists": [0.1, None]},
@@ -87,8 +87,8 @@ def test_what_is_no_number_is_null_in_json_and_in_lists() -> None:
     assert b'"[0.1, null]"' in b"".join(as_csv(frame))
 
 
-def test_pieces_are_the_file_that_pandas_writes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Export in several pieces gives the same bytes as at once, for all types of columns."""
+def test_chunks_make_up_the_file_that_pandas_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exports in several chunks have the same bytes as in one, for all types of columns."""
     monkeypatch.setattr(files, "_PIECE_BYTES", 2**15)
     rows = 3001
     lists = [None, np.array([], np.float32), np.array([0.5, 1e-9], np.float32), np.array([1], np.float32)]
@@ -118,15 +118,15 @@ def test_pieces_are_the_file_that_pandas_writes(monkeypatch: pytest.MonkeyPatch)
     assert max(map(len, as_csv(frame))) < 2**17
 
 
-def test_every_answer_is_offered_by_some_button() -> None:
+def test_every_query_has_an_export_button() -> None:
     templates = "".join(file.read_text(encoding="utf-8") for file in TEMPLATES.glob("*.html"))
     offered = {name for names in _BUTTON.findall(templates) for name in names.split()} | {
         "suite_evidence",
         "concept_evidence",
     }
     assert offered <= QUESTIONS.keys() | catalog().keys()
-    # Those of Compare are named by the view, which shows two kinds of small plots, and their marks can be counted; an
-    # imported page is no table, the counts under the suite's own thresholds stand beside others, and the words to test
+    # Those of Compare are named by its view, which has two kinds of small plots, and their marks can be counted; an
+    # imported page is not a table, counts at the suite's own thresholds are shown beside others, and the words to test
     # have a button that copies them; similar tokens are links.
     of_view = {"compared_cosines", "sae_cosines"}
     of_others = {"compared_counts", "latent_dashboard", "own_info", "random_tokens", "absorbed_tokens"}
@@ -147,12 +147,12 @@ def test_all_pages_of_an_answer_are_written(model: ExplorerModel) -> None:
     assert whole["top_latent"].dtype == "Int64"
     pd.testing.assert_frame_equal(whole.head(len(shown)), shown, check_dtype=False)
     model.ask(Request(model), "token_latents", lambda _: None, token=whole["token"].iloc[0])
-    assert len(model.whole("token_latents")) == 5  # no more are active
+    assert len(model.whole("token_latents")) == 5  # all that are active
     with pytest.raises(KeyError):
         model.whole("word_activations")
 
 
-def test_a_notebook_gets_a_file_in_pieces(model: ExplorerModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notebook_receives_a_file_in_chunks(model: ExplorerModel, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[dict[str, Any]] = []
     monkeypatch.setattr(files, "_PIECE_BYTES", 2**10)
     monkeypatch.setattr(Markup, "_send_msg", lambda _, message: sent.append(message))
@@ -171,27 +171,27 @@ class Visitor:
 
     def __init__(self) -> None:
         self.session_context = SimpleNamespace(destroyed=False)
-        self.told: list[object] = []
-        self.add_next_tick_callback = self.told.append
-        self.on_session_destroyed = self.told.append
+        self.callbacks: list[object] = []
+        self.add_next_tick_callback = self.callbacks.append
+        self.on_session_destroyed = self.callbacks.append
 
 
-def test_a_browser_that_takes_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unresponsive_browser_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     visitor: Any = Visitor()
     caller = background.Caller(visitor)
-    (leave,) = visitor.told
-    caller.tell(print, after=Semaphore(1))
-    assert visitor.told == [leave, print]
+    (leave,) = visitor.callbacks
+    caller.run_in_session(print, after=Semaphore(1))
+    assert visitor.callbacks == [leave, print]
     for name in ("PIECE_SECONDS", "FILE_SECONDS"):
         with monkeypatch.context() as patched:
             patched.setattr(background, name, 0)
             with pytest.raises(background.SlowBrowserError):
-                caller.tell(print, after=Semaphore(0))
+                caller.run_in_session(print, after=Semaphore(0))
     leave(None)
     assert caller.token.is_cancelled
     with pytest.raises(background._SessionGoneError):
-        caller.tell(print, after=Semaphore(0))
-    assert visitor.told == [leave, print]
+        caller.run_in_session(print, after=Semaphore(0))
+    assert visitor.callbacks == [leave, print]
 
 
 def expect_legend(svg: str, legend: list[Key]) -> None:
@@ -202,7 +202,7 @@ def expect_legend(svg: str, legend: list[Key]) -> None:
         assert key.colour in svg
 
 
-def test_a_file_is_named_after_the_state(model: ExplorerModel) -> None:
+def test_file_is_named_after_the_state(model: ExplorerModel) -> None:
     """The name contains the subject and changed settings, and no defaults."""
     dialog: Any = Export(model, shared=False)
     state = model.state
@@ -220,7 +220,7 @@ def test_a_file_is_named_after_the_state(model: ExplorerModel) -> None:
 
 
 @pytest.mark.browser
-def test_table_figure_and_sql_are_taken_from_the_dialog(
+def test_dialog_exports_table_figure_and_sql(
     open_page: PageOpener, home: View, model: ExplorerModel, tmp_path: Path
 ) -> None:
     page = open_view(open_page, home.but(letter="s"))
@@ -273,7 +273,7 @@ def test_table_figure_and_sql_are_taken_from_the_dialog(
 @pytest.mark.parametrize(
     "query", ["letter=s&latent=47", "page=compare", "page=compare&compare_by=pair", "page=atlas", "page=evidence"]
 )
-def test_every_button_of_a_page_offers_what_it_says(open_page: PageOpener, home: View, query: str) -> None:
+def test_every_export_button_offers_its_contents(open_page: PageOpener, home: View, query: str) -> None:
     state = ExplorerState(choices_of(home.store))
     state.from_query(query)
     model = ExplorerModel(home.store, state, Concepts, Pages)
@@ -281,7 +281,7 @@ def test_every_button_of_a_page_offers_what_it_says(open_page: PageOpener, home:
     wait_ready(page)
     wait_query(page, dict(pair.split("=") for pair in query.split("&")))
     dialog = part(page, "export")
-    # By name: some are added above others when they come into view.
+    # By name, because some are added above others when they come into view.
     buttons = [
         [button.get_attribute(name) or "" for name in ("data-export", "data-figures", "aria-label")]
         for button in page.locator("button[data-export]:visible").all()

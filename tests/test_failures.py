@@ -35,7 +35,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.mark.parametrize("place", ["make", "render", "write", "request"])
-def test_a_page_that_fails_says_so_in_one_sentence(served: tuple[Server, str], place: str) -> None:
+def test_failed_page_shows_one_sentence(served: tuple[Server, str], place: str) -> None:
     server, path = served
     before = len(server.output)
     for _ in range(2):
@@ -43,12 +43,12 @@ def test_a_page_that_fails_says_so_in_one_sentence(served: tuple[Server, str], p
         assert (answer.status, answer.reason) == (500, "Internal Server Error")
         page = answer.body.decode()
         assert "<p>This page could not be built. See the log of the server for the reason.</p>" in page
-        for telling in ("Traceback", "Error:", "RuntimeError", "broken_pages.py", "site-packages", "render_items"):
-            assert telling not in page
+        for internal in ("Traceback", "Error:", "RuntimeError", "broken_pages.py", "site-packages", "render_items"):
+            assert internal not in page
         assert "script-src 'none'" in answer.headers["Content-Security-Policy"]
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
     lines = [line for line in server.output[before:].splitlines() if "RuntimeError" in line]
-    # The second failure is a line of its own, or counted with its like of the same second.
+    # The second failure has its own line, or is counted with the first one if in the same second.
     assert len(lines) in (1, 2), server.output[before:]
     assert "Traceback" not in server.output[before:]
     assert "failed at" not in server.output[before:]
@@ -57,5 +57,5 @@ def test_a_page_that_fails_says_so_in_one_sentence(served: tuple[Server, str], p
         for line in server.output[before:].splitlines():
             json.loads(line)
         assert json.loads(lines[0]).items() >= {"level": "error", "error": "RuntimeError"}.items()
-    # The next page is whole.
+    # The next page is complete.
     assert join_status(server.url, token_from(server.url, f"{path}?{QUERY}"), path=f"{path}/ws") == 101

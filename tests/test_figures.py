@@ -30,7 +30,7 @@ def explorer() -> Iterator[Explorer]:
 
 
 @pytest.mark.browser
-def test_svg_has_size_font_and_theme_and_leaves_the_explorer_alone(explorer: Explorer, tmp_path: Path) -> None:
+def test_svg_has_size_font_and_theme_and_does_not_change_the_explorer(explorer: Explorer, tmp_path: Path) -> None:
     before = explorer.state.to_query()
     for dark, which in ((False, LIGHT), (True, DARK)):
         path = tmp_path / f"{which.name}.svg"
@@ -40,14 +40,14 @@ def test_svg_has_size_font_and_theme_and_leaves_the_explorer_alone(explorer: Exp
         texts = re.findall(r"<text [^>]*>[^<]*</text>", drawn)
         assert texts
         assert all('font-family="serif"' in text and 'font-size="12px"' in text for text in texts)
-        for said in ("cosine with the probe", "split latents", "absorbing latents", "cosine threshold"):
-            assert sum(f">{said}<" in text for text in texts) == 1, said
+        for label in ("cosine with the probe", "split latents", "absorbing latents", "cosine threshold"):
+            assert sum(f">{label}<" in text for text in texts) == 1, label
         assert {which.paper, which.muted, which.rule} <= set(re.findall(r"#[0-9a-f]{6}", drawn))
     assert explorer.state.to_query() == before
 
 
 @pytest.mark.browser
-def test_png_of_every_figure_has_its_pixels(explorer: Explorer, tmp_path: Path) -> None:
+def test_png_of_every_figure_has_the_requested_pixels(explorer: Explorer, tmp_path: Path) -> None:
     for name in ("k-sparse", "precision-vs-recall", "absorption-vs-l0", "absorption-heatmap", "threshold-sensitivity"):
         path = tmp_path / f"{name}.png"
         explorer.save_figure(name, path, size=(4, 2), dpi=144)
@@ -70,7 +70,7 @@ def test_labels_of_rows_and_columns_fit_a_small_figure(explorer: Explorer, tmp_p
     assert "absorption rate" in drawn
 
 
-def test_what_cannot_be_written_is_said_in_one_line(
+def test_figure_errors_are_reported_in_one_line(
     explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "there.svg").write_text("kept")
@@ -96,7 +96,7 @@ def test_what_cannot_be_written_is_said_in_one_line(
 
 
 @pytest.mark.browser
-def test_without_a_browser_the_mend_is_named(
+def test_missing_browser_error_names_the_fix(
     explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
@@ -106,7 +106,7 @@ def test_without_a_browser_the_mend_is_named(
 
 
 @pytest.mark.browser
-def test_the_command_writes_a_figure(tmp_path: Path) -> None:
+def test_command_writes_a_figure(tmp_path: Path) -> None:
     path = tmp_path / "figure.svg"
     command = ["figure", "cosine", "-o", str(path), "--concept", "first-letter.s", "--size", "4", "2"]
     assert CliRunner().invoke(app, command).exit_code == 0

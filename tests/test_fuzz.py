@@ -106,7 +106,7 @@ def _address(random: Random) -> str:
     return random.choice(("", "?", "??")) + random.choice(("&", "&", "&&", ";")).join(pairs)
 
 
-def test_any_address_gives_a_view_that_has_an_address(store: Store) -> None:
+def test_any_address_gives_a_valid_state_with_its_own_address(store: Store) -> None:
     random, choices = Random(0), choices_of(store)  # noqa: S311 - the same each time
     state, other = ExplorerState(choices), ExplorerState(choices)
     for number in range(ADDRESSES):
@@ -127,7 +127,7 @@ def test_any_address_is_answered_without_a_traceback(server: Server) -> None:
             connection.request("GET", f"/dashboard?{query}")
             with connection.getresponse() as response:
                 response.read()
-                assert response.status in (200, 400, 403, 414), query  # 403: of what names a session
+                assert response.status in (200, 400, 403, 414), query  # 403: names a session
     assert "Traceback" not in server.output[before:]
 
 
@@ -187,7 +187,7 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     made.clear()
 
 
-def test_any_message_is_taken_or_passed_over(tmp_path: Path, parts: list[Any]) -> None:
+def test_any_message_is_handled_or_ignored(tmp_path: Path, parts: list[Any]) -> None:
     suite = write_tiny_suite(tmp_path / "tiny", saes=[(0, 1000, 10), (3, 4000, 40)], dashboards=True, neuronpedia=True)
     with Store(suite) as store:
         place = {"concept": "first-letter.s", "sae": "l3-w4000-l0-40"}
@@ -211,7 +211,7 @@ def test_any_message_is_taken_or_passed_over(tmp_path: Path, parts: list[Any]) -
         assert state.chosen_sae is not None
 
 
-def test_widgets_take_what_a_reader_can_choose(store: Store) -> None:
+def test_widgets_accept_only_available_values(store: Store) -> None:
     state = ExplorerState(choices_of(store))
     layout: Any = Selectors(state).__panel__()
     (chooser,) = (part for part in layout if part.css_name == "layer")
@@ -230,8 +230,8 @@ def test_widgets_take_what_a_reader_can_choose(store: Store) -> None:
     assert (state.chosen_sae.layer, state.tau) == (state.options["layer"][1], 0.1)
 
 
-def test_plots_take_taps_and_brushes_of_numbers_only() -> None:
-    told: list[Any] = []
+def test_plots_accept_only_numbers_for_taps_and_selections() -> None:
+    received: list[Any] = []
     zoom = hv.streams.RangeX()
     drawn: list[Any] = []
 
@@ -242,8 +242,8 @@ def test_plots_take_taps_and_brushes_of_numbers_only() -> None:
     live = LivePlot(
         lambda: partial(draw),
         height=100,
-        on_tap=lambda x, y: told.append((x, y)),
-        on_brush=(hv.streams.BoundsX, told.append),
+        on_tap=lambda x, y: received.append((x, y)),
+        on_brush=(hv.streams.BoundsX, received.append),
         zoom=zoom,
     )
     plot = live.pane.object
@@ -254,4 +254,4 @@ def test_plots_take_taps_and_brushes_of_numbers_only() -> None:
     for bounds in (None, (0.0, float("nan")), ("a", "b"), 7, (0.0, 1.0)):
         for subscriber in streams[hv.streams.BoundsX].subscribers:
             subscriber(boundsx=bounds)
-    assert told == [(0.5, 1.5), None, (0.0, 1.0)]
+    assert received == [(0.5, 1.5), None, (0.0, 1.0)]

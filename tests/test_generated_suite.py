@@ -52,13 +52,13 @@ def written(explorer: Explorer) -> str:
     return "\n".join(part.html for part in parts)
 
 
-def test_a_parent_that_is_missing_is_the_one_problem(suite: Path) -> None:
+def test_missing_parent_is_the_only_problem(suite: Path) -> None:
     (problem,) = check_suite(suite)
     assert (problem.table, problem.column) == ("concepts", "parent")
     assert problem.message == "is a concept that the suite does not list"
 
 
-def test_a_kind_says_of_what_it_is_one_and_leads_there(explorer: Explorer) -> None:
+def test_kind_names_and_links_its_parent(explorer: Explorer) -> None:
     state = explorer.state
     state.apply({"page": "explore", "concept": "thing.0100"})
     assert "a kind of thing 10" in re.sub("<[^>]*>", "", sentence_html(explorer.model, live=False))
@@ -67,14 +67,14 @@ def test_a_kind_says_of_what_it_is_one_and_leads_there(explorer: Explorer) -> No
     assert ">thing 10</button>" in headline.html
     headline._handle_msg({"action": "concept", "value": "thing.0010"})
     assert state.concept == "thing.0010"
-    # Nothing is said of a concept that is no kind of another, or of one that the suite does not list.
+    # No parent is shown if there is none, or if the suite does not list it.
     for concept in ("thing.0010", HARD[0], "first-letter.s"):
         state.apply({"concept": concept})
         assert "a kind of" not in headline.html
 
 
 @pytest.mark.parametrize("concept", HARD)
-def test_any_label_is_shown_on_every_page_as_it_is(explorer: Explorer, concept: str) -> None:
+def test_any_label_is_shown_unchanged_on_every_page(explorer: Explorer, concept: str) -> None:
     label = HARD_LABELS[HARD.index(concept)]
     for page in PAGES:
         for part in ("l0", "concept", "pair") if page == "compare" else ("l0",):
@@ -87,7 +87,7 @@ def test_any_label_is_shown_on_every_page_as_it_is(explorer: Explorer, concept: 
     assert explorer.state.label == label
 
 
-def test_families_are_switched_and_a_large_one_is_a_list_to_be_searched(explorer: Explorer) -> None:
+def test_families_are_switched_and_large_ones_are_searchable_lists(explorer: Explorer) -> None:
     state, model = explorer.state, explorer.model
     shown = {}
     for family in FAMILIES:
@@ -112,7 +112,7 @@ def test_families_are_switched_and_a_large_one_is_a_list_to_be_searched(explorer
     found = strip_html(cells, chosen=state.concept, noun="kind", typed="thing 12")
     names = re.findall(r'<bdi class="name"[^>]*>([^<]*)</bdi>', found)
     assert names == ["thing 12", *(f"thing 12{digit}" for digit in range(10))]
-    # What is chosen is in reach though it is far down.
+    # The selected concept is visible although it is far down.
     assert 'data-concept="thing.0140"' in strip_html(cells, chosen="thing.0140", noun="kind")
 
 
@@ -131,7 +131,7 @@ def test_equal_labels_are_found_with_their_families(store: Store) -> None:
     assert concepts_found[:2] == ["pos.noun", "thing.hard-4"]
 
 
-def test_compare_sets_so_many_concepts_side_by_side_and_says_so(explorer: Explorer) -> None:
+def test_compare_limits_the_concepts_and_states_the_limit(explorer: Explorer) -> None:
     explorer.state.apply({"page": "compare", "compare_by": "concept", "concept": "thing.0100"})
     assert len(explorer.state.compared_concepts) == COMPARED_CONCEPTS
     assert "thing.0100" in explorer.state.compared_concepts
@@ -147,7 +147,7 @@ def test_architectures_are_compared_at_the_nearest_measured_l0(explorer: Explore
     assert {sae.l0 for sae in compared} == {14}
 
 
-def test_a_snapshot_holds_a_part_of_a_large_family_and_says_so(store: Store) -> None:
+def test_snapshot_contains_part_of_a_large_family_with_a_note(store: Store) -> None:
     page = snapshot_html(store, concept="thing.0100")
     total = sum(kind.family == "thing" for kind in concepts(NUMBER))
     assert f"{total - 60} more kinds were measured on this SAE" in page

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.security
 # --- Headers ---------------------------------------------------------------------------------------------------------
 
 
-def test_pages_carry_their_policy_and_a_nonce_of_their_own(either: Server) -> None:
+def test_every_page_has_a_policy_and_its_own_nonce(either: Server) -> None:
     nonces = set()
     for path in ("/dashboard", "/dashboard?letter=s", "/dashboard?page=nonsense"):
         response = ask(either.url, path)
@@ -54,7 +54,7 @@ def test_pages_carry_their_policy_and_a_nonce_of_their_own(either: Server) -> No
     assert len(nonces) == 3
 
 
-def test_every_answer_carries_what_browsers_hold_to(either: Server) -> None:
+def test_every_response_has_security_headers(either: Server) -> None:
     answers = {
         path: ask(either.url, path)
         for path in ("/", "/dashboard/", "/dashboard/ws", "/dashboard/metadata", "/dashboard/autoload.js", "/nowhere")
@@ -77,7 +77,7 @@ def test_every_answer_carries_what_browsers_hold_to(either: Server) -> None:
     assert answers["/dashboard/"].headers["Cache-Control"] == "no-store"
 
 
-def test_other_sites_may_show_the_page_where_the_owner_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configured_sites_may_embed_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(EMBED_IN, "https://course.example https://*.lab.example")
     policy = headers("n")["Content-Security-Policy"]
     assert policy.endswith("frame-ancestors 'self' https://course.example https://*.lab.example")
@@ -92,7 +92,7 @@ _ABOVE = ("../", "..%2f", "%2e%2e/", "%2e%2e%2f", "..%5c", "%252e%252e/", "..../
 @pytest.mark.parametrize(
     "place", ["/", "/static/", "/static/js/", "/static/extensions/panel/", "/dashboard/static/", "/components/panel/"]
 )
-def test_no_file_is_reached_by_a_path(either: Server, place: str) -> None:
+def test_paths_cannot_reach_other_files(either: Server, place: str) -> None:
     for above in _ABOVE:
         for file in _OUTSIDE:
             for times in (1, 3, 12):
@@ -103,14 +103,14 @@ def test_no_file_is_reached_by_a_path(either: Server, place: str) -> None:
                 assert b"PATH=" not in response.body
 
 
-def test_no_module_is_imported_by_a_path(either: Server) -> None:
+def test_paths_cannot_import_modules(either: Server) -> None:
     before = len(either.output)
     for path in ("this/s/css", "antigravity/fly/css/x", "explorer.app/Explorer/css/x", "os/environ/_resources/x/y"):
         assert ask(either.url, f"/components/{path}").status in (400, 403, 404)
     assert "Zen of Python" not in either.output[before:]
 
 
-def test_too_much_is_refused_in_words(either: Server) -> None:
+def test_oversized_requests_are_refused_with_a_reason(either: Server) -> None:
     before = len(either.output)
     long = ask(either.url, f"/dashboard?evidence_token={'x' * URL_CHARACTERS}")
     assert (long.status, long.reason) == (414, f"Address longer than {URL_CHARACTERS} characters")
@@ -147,7 +147,7 @@ def test_malformed_requests_are_refused_without_a_traceback(either: Server) -> N
         assert 400 <= answer.status < 500, answer
         assert b"Traceback" not in answer.body
         assert b"/site-packages" not in answer.body
-    # What no browser writes, and which is passed over.
+    # Headers that no browser sends are ignored.
     for sent in (
         {"Cookie": 'ax_dark="\\777; =; ax_open=%ff%00; \xff=1'},
         {"If_None_Match": '"', "If_Modified_Since": "Fri, 99 Foo 99999 99:99:99 GMT"},
@@ -159,7 +159,7 @@ def test_malformed_requests_are_refused_without_a_traceback(either: Server) -> N
     assert "Uncaught" not in either.output[before:]
 
 
-def test_a_body_is_not_even_read(own_command: Server) -> None:
+def test_request_bodies_are_not_read(own_command: Server) -> None:
     response = ask(own_command.url, "/dashboard", "POST", Content_Length=str(10 * MESSAGE_BYTES))
     assert response.status in (400, 413)
 
@@ -180,15 +180,15 @@ def test_websockets_of_other_sites_are_refused(either: Server) -> None:
     assert join_status(either.url, token, Origin=either.url) == 101
 
 
-def test_command_takes_this_machine_by_name_and_by_number(own_command: Server) -> None:
+def test_command_accepts_localhost_by_name_and_address(own_command: Server) -> None:
     token = token_from(own_command.url)
     assert join_status(own_command.url, token, Origin=own_command.url.replace("localhost", "127.0.0.1")) == 101
 
 
-def test_a_message_too_large_ends_its_connection(either: Server) -> None:
+def test_oversized_message_closes_its_connection(either: Server) -> None:
     before = len(either.output)
     with websocket(either.url, token_from(either.url)) as (_, sock):
-        # The head of a text's frame, which says how long the text will be.
+        # The header of a text frame, which contains the length of the text.
         sock.sendall(b"\x81\xff" + (MESSAGE_BYTES + 1).to_bytes(8, "big") + b"mask")
         while sock.recv(4096):
             pass
@@ -205,7 +205,7 @@ document.addEventListener("securitypolicyviolation", ({violatedDirective, blocke
 
 
 @pytest.mark.browser
-def test_pages_keep_to_their_own_policy(open_page: PageOpener, server: Server) -> None:
+def test_pages_do_not_violate_their_own_policy(open_page: PageOpener, server: Server) -> None:
     page, broken = open_page("/dashboard?page=evidence"), {}
     page.context.add_init_script(_VIOLATIONS)
     pages = ("page=compare", "page=compare&compare_by=pair", "page=atlas", "page=evidence", "letter=s&latent=47")
@@ -222,7 +222,7 @@ def test_pages_keep_to_their_own_policy(open_page: PageOpener, server: Server) -
 
 
 @pytest.mark.browser
-def test_a_script_that_gets_into_the_page_does_not_run(open_page: PageOpener) -> None:
+def test_injected_scripts_do_not_run(open_page: PageOpener) -> None:
     page = open_page(allow=["Content Security Policy"])
     wait_ready(page)
     page.evaluate("""() => {
@@ -241,8 +241,8 @@ def test_a_script_that_gets_into_the_page_does_not_run(open_page: PageOpener) ->
     assert page.evaluate("window.ran") is None
 
 
-#: What an imported page tries; it writes what came of it into its body.
-_TRIES = """<!DOCTYPE html><body><p id="told"></p><script>
+#: What an imported page tries; it writes the outcomes into its body.
+_TRIES = """<!DOCTYPE html><body><p id="outcomes"></p><script>
 const tries = {
   parent: () => parent.document.title,
   top: () => { top.location = "https://evil.example/" },
@@ -274,18 +274,18 @@ const tries = {
   }),
 };
 (async () => {
-  const told = {}
+  const outcomes = {}
   for (const [name, attempt] of Object.entries(tries)) {
-    try { told[name] = `did: ${await attempt()}` } catch (error) { told[name] = "refused" }
+    try { outcomes[name] = `did: ${await attempt()}` } catch (error) { outcomes[name] = "refused" }
   }
-  document.getElementById("told").textContent = JSON.stringify(told)
-  document.body.onclick = () => { location = "https://evil.example/?told" }
+  document.getElementById("outcomes").textContent = JSON.stringify(outcomes)
+  document.body.onclick = () => { location = "https://evil.example/?outcomes" }
 })()
 </script></body>"""
 
 
 @pytest.mark.browser
-def test_an_imported_page_draws_and_reaches_nothing(
+def test_imported_page_draws_and_cannot_reach_the_network_or_the_page(
     open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path
 ) -> None:
     suite = write_tiny_suite(tmp_path / "tiny", saes=[(3, 4000, 40)], dashboards=True)
@@ -300,11 +300,11 @@ def test_an_imported_page_draws_and_reaches_nothing(
     page.context.add_cookies([{"name": "secret", "value": "1", "url": page.url}])
     page.get_by_role("button", name="Show the original page").click()
     frame = part(page, "original").frame_locator("iframe")
-    expect(frame.locator("#told")).not_to_be_empty()
-    told = json.loads(frame.locator("#told").inner_text())
-    assert told == dict.fromkeys(told, "refused")
-    assert len(told) > 10
-    frame.locator("#told").click()
+    expect(frame.locator("#outcomes")).not_to_be_empty()
+    outcomes = json.loads(frame.locator("#outcomes").inner_text())
+    assert outcomes == dict.fromkeys(outcomes, "refused")
+    assert len(outcomes) > 10
+    frame.locator("#outcomes").click()
     wait_for(page, "() => document.violated")
     assert urlsplit(page.url).hostname == "localhost"
     assert [url for url in open_page.external if "evil.example" in url] == []

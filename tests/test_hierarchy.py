@@ -17,14 +17,14 @@ def judged(case: Case) -> tuple[float, dict[str, Score]]:
     return rates(tokens, "truth").mean(), {rule: score(tokens, rule) for rule in ("ablation", "full", "fraction")}
 
 
-def test_every_rule_finds_what_is_absorbed_and_nothing_else_where_nothing_is_in_the_way() -> None:
+def test_every_rule_is_exact_without_confounders() -> None:
     true, found = judged(SMALL)
     assert true > 0.1
     assert found["ablation"] == found["full"] == (1, 1, 1, 1, true)
     assert (found["fraction"].precision, found["fraction"].recall) == (1, 1)
 
 
-def test_what_two_latents_share_is_absorbed_by_projection_and_not_by_ablation() -> None:
+def test_absorption_shared_by_two_latents_is_found_by_projection_only() -> None:
     true, found = judged(replace(SMALL, together=True))
     assert (found["ablation"].recall, found["ablation"].rate) == (0, 0)
     assert (found["full"].recall, found["full"].rate) == (1, true)

@@ -1,4 +1,4 @@
-"""Results that mean harm: each bad file is one line in the report, nothing outside is read, the rest is imported.
+"""Malicious results: each bad file is one line in the report, nothing outside is read, the rest is imported.
 
 Every kind of file of every format is tried in place of itself, so that a new way to read one shows here.
 """
@@ -47,7 +47,7 @@ def write_published(root: Path) -> Path:
     return root
 
 
-#: By format, who writes it, and a file of each kind: all of them are spoilt at once, and something is left to import.
+#: By format, its writer and a file of each kind: all of them are damaged at once, and something is left to import.
 FORMATS: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
     "published": (
         write_published,
@@ -79,7 +79,7 @@ FORMATS: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
         tuple(getattr(own_tables, name) for name in ("LATENTS", "SAES", "K_SPARSE", "DESCRIPTION")),
     ),
 }
-#: A file of scores, by format: without latents, these are looked up in the file beside it.
+#: A file of scores, by format; if it lacks latents, these are read from the file beside it.
 SCORES = {"sae-spelling": sae_spelling_results.K_SPARSE, "saebench": saebench_results.METRICS}
 
 
@@ -193,7 +193,7 @@ def _corrupt(archive: bytes) -> bytes:
     return archive[:middle] + b"\xff" * 20 + archive[middle + 20 :]
 
 
-def test_arrays_cost_what_they_hold_and_not_what_they_say(tmp_path: Path) -> None:
+def test_arrays_are_limited_by_their_content_not_their_header(tmp_path: Path) -> None:
     root = published_results.write_published_results(tmp_path / "results")
     values = np.random.default_rng(0).uniform(-1, 1, 64).astype("<f4").tobytes()
     good = _npy("(64,)", values)
@@ -216,7 +216,7 @@ def test_arrays_cost_what_they_hold_and_not_what_they_say(tmp_path: Path) -> Non
     }
     for letter, content in bad.items():
         (root / ARRAY).with_name(f"letter_{letter}.npz").write_bytes(content)
-    for letter in LETTERS:  # all say the same, and it is not so
+    for letter in LETTERS:  # all contain the same wrong value
         (root / f"probe_sae_cos_sims/layer_4/width_64/l0_7/letter_{letter}.npz").write_bytes(_npz(_npy(f"({2**31},)")))
     manifest, report = import_results(root, tmp_path / "suite")
     assert sorted(Path(file).stem[-1] for file, _ in report.rejected if "layer_8" in file) == sorted(bad)
@@ -235,7 +235,7 @@ def test_arrays_cost_what_they_hold_and_not_what_they_say(tmp_path: Path) -> Non
         '{"model": "m", "corpus": [{"a": ' + "[" * 900 + "]" * 900 + "}]}",
     ],
 )
-def test_json_costs_itself_only(tmp_path: Path, content: str) -> None:
+def test_invalid_json_is_rejected_alone(tmp_path: Path, content: str) -> None:
     roots = (published_results.write_published_results(tmp_path / "published"), tmp_path / "saebench")
     saebench_results.write_results(roots[1])
     results, records = saebench_results.results_file(saebench_results.FULL), saebench_results.RECORDS
@@ -264,7 +264,7 @@ def test_json_costs_itself_only(tmp_path: Path, content: str) -> None:
         ("f1_jump_threshold", 1e300),
     ],
 )
-def test_numbers_that_no_suite_holds_cost_their_file_only(tmp_path: Path, place: str, value: object) -> None:
+def test_out_of_range_numbers_reject_their_file_only(tmp_path: Path, place: str, value: object) -> None:
     root = saebench_results.write_results(tmp_path / "results")
     file = root / saebench_results.results_file(saebench_results.FULL)
     results = json.loads(file.read_text("utf-8"))
@@ -281,9 +281,7 @@ def test_numbers_that_no_suite_holds_cost_their_file_only(tmp_path: Path, place:
 
 
 @pytest.mark.parametrize("kind", ["rows", "text", "texts", "list", "columns"])
-def test_tables_cost_no_more_than_memory_is_there_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
+def test_tables_are_limited_by_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(limits, "ROWS", 100_000)
     monkeypatch.setattr(limits, "TABLE", 4 * limits.MB)
     root = published_results.write_published_results(tmp_path / "results")
@@ -300,11 +298,11 @@ def test_tables_cost_no_more_than_memory_is_there_for(
     assert [file for file, _ in report.rejected] == ["english_tokens.parquet"]
 
 
-def test_tables_hold_the_same_however_they_lie_in_their_files(tmp_path: Path) -> None:
+def test_file_layout_does_not_change_imported_tables(tmp_path: Path) -> None:
     root = published_results.write_published_results(tmp_path / "results")
     import_results(root, tmp_path / "plain" / "suite")
     for file in root.glob("*.parquet"):
-        # Many row groups, and dictionaries that are given up within one.
+        # Many row groups, and dictionary encoding that ends within one.
         pq.write_table(pq.read_table(file), file, row_group_size=7, dictionary_pagesize_limit=1, data_page_size=100)
     _, report = import_results(root, tmp_path / "other" / "suite")
     assert report.rejected == []
@@ -325,7 +323,7 @@ def _archived(root: Path, folder: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["tar", "gztar", "bztar", "xztar", "zip"])
-def test_archives_are_whole_or_refused(small: Path, tmp_path: Path, kind: str) -> None:
+def test_incomplete_archives_are_refused(small: Path, tmp_path: Path, kind: str) -> None:
     archive = _archived(small, tmp_path, kind)
     whole = archive.read_bytes()
     manifest, _ = import_results(archive, tmp_path / "data" / "suite")
@@ -344,7 +342,7 @@ def _refused(archive: Path, folder: Path, reason: str = "cannot be unpacked") ->
 
 
 @pytest.mark.parametrize("spoil", [_encrypted, _deflate64])
-def test_archives_of_other_makes_are_refused(small: Path, tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
+def test_unsupported_archives_are_refused(small: Path, tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
     archive = _archived(small, tmp_path, "zip")
     archive.write_bytes(spoil(archive.read_bytes()))
     _refused(archive, tmp_path)
@@ -377,7 +375,7 @@ def _member(name: str, **fields: Any) -> tarfile.TarInfo:
     ],
     ids=lambda member: f"{member.type.decode()} {member.name[:9]}",
 )
-def test_archives_hold_files_and_folders(tmp_path: Path, member: tarfile.TarInfo) -> None:
+def test_archives_with_other_members_are_refused(tmp_path: Path, member: tarfile.TarInfo) -> None:
     _refused(_tar(tmp_path / "results.tar.gz", member), tmp_path, "cannot be unpacked: .*unpack it yourself")
     assert not list(tmp_path.rglob("outside"))
 
@@ -403,7 +401,7 @@ def test_archives_are_unpacked_within_limits(tmp_path: Path, monkeypatch: pytest
     _refused(tmp_path / "name.tar.gz", tmp_path, "too long")
 
 
-def test_what_is_no_archive_is_refused_at_once(tmp_path: Path) -> None:
+def test_pipes_and_devices_are_refused_as_archives(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.tar")
     for path in (tmp_path / "pipe.tar", Path("/dev/zero")):
         _refused(path, tmp_path, r"cannot be unpacked: is a \w+, not a file")
@@ -431,7 +429,7 @@ def _content(suite: Path) -> dict[str, bytes]:
     return {path.relative_to(suite).as_posix(): path.read_bytes() for path in suite.rglob("*") if path.is_file()}
 
 
-def test_a_killed_import_leaves_no_process_and_is_resumed(tmp_path: Path) -> None:
+def test_killed_import_leaves_no_process_and_is_resumed(tmp_path: Path) -> None:
     root = write_published(tmp_path / "results")
     import_results(root, tmp_path / "whole" / "suite")
     script = tmp_path / "killed.py"
@@ -441,7 +439,7 @@ def test_a_killed_import_leaves_no_process_and_is_resumed(tmp_path: Path) -> Non
     try:
         assert killed.wait() == -signal.SIGKILL
         import_results(root, target)
-        # Its workers have inherited the pipe, which ends with the last of them.
+        # Its workers have inherited the pipe, which closes with the last of them.
         assert killed.communicate(timeout=30)[0] == b""
     finally:
         with suppress(ProcessLookupError):
@@ -450,7 +448,7 @@ def test_a_killed_import_leaves_no_process_and_is_resumed(tmp_path: Path) -> Non
     assert [path.name for path in target.parent.iterdir()] == ["suite"]
 
 
-def test_an_import_waits_for_the_workers_of_one_that_was_killed(
+def test_import_waits_for_the_workers_of_a_killed_one(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / ".suite.partial"

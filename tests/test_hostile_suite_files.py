@@ -95,12 +95,12 @@ OUTSIDE: list[tuple[tuple[str | int, ...], Any]] = [
 
 
 @pytest.mark.parametrize(("place", "value"), OUTSIDE, ids=[f"{place[-1]!s:.20} {v!s:.20}" for place, v in OUTSIDE])
-def test_what_the_page_cannot_show_is_refused(own: Path, place: tuple[str | int, ...], value: Any) -> None:
+def test_undisplayable_manifest_values_are_refused(own: Path, place: tuple[str | int, ...], value: Any) -> None:
     _edit(own, *place, value=value)
     assert "fix the manifest" in _refused(own, "manifest.json")
 
 
-#: Of an SAE: its column, and what it must not hold.
+#: Columns of an SAE, with invalid values.
 OF_SAE: list[tuple[str, Any]] = [
     (name, value)
     for name, values in {
@@ -127,7 +127,7 @@ def _edit_sae(root: Path, **columns: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), OF_SAE, ids=[f"{name} {value!s:.20}" for name, value in OF_SAE])
-def test_sae_that_the_page_cannot_show_is_refused(own: Path, name: str, value: Any) -> None:
+def test_undisplayable_saes_are_refused(own: Path, name: str, value: Any) -> None:
     _edit_sae(own, **{name: value})
     with pytest.raises(SuiteError) as failure:
         Store(own)
@@ -139,7 +139,7 @@ def test_sae_that_the_page_cannot_show_is_refused(own: Path, name: str, value: A
 
 @pytest.mark.parametrize("name", THRESHOLD_BOUNDS)
 @pytest.mark.parametrize("end", [0, 1])
-def test_thresholds_up_to_the_bounds_can_be_shown(own: Path, name: str, end: int) -> None:
+def test_thresholds_at_the_bounds_are_accepted(own: Path, name: str, end: int) -> None:
     _edit(own, "method", name, value=THRESHOLD_BOUNDS[name][end])
     assert check_suite(own) == []
     with open_store(own) as store:
@@ -172,7 +172,7 @@ def _huge(file: Path) -> None:
 
 @pytest.mark.parametrize("name", ["manifest.json", "measurements.parquet", "cosines/l0-w1000-l0-10.parquet"])
 @pytest.mark.parametrize("spoil", [_endless, _pipe, _circle, _outside])
-def test_only_the_suites_own_files_are_opened(own: Path, name: str, spoil: Callable[[Path], None]) -> None:
+def test_only_plain_files_of_the_suite_are_opened(own: Path, name: str, spoil: Callable[[Path], None]) -> None:
     spoil(own / name)
     _refused(own, name)
 
@@ -190,7 +190,7 @@ def test_only_the_suites_own_files_are_opened(own: Path, name: str, spoil: Calla
     ],
     ids=["objects in objects", "lists in lists", "digits", "keys", "spaces", "surrogate", "no UTF-8"],
 )
-def test_manifest_of_any_bytes_ends_in_a_line(own: Path, content: bytes) -> None:
+def test_invalid_manifests_are_refused_in_one_line(own: Path, content: bytes) -> None:
     (own / "manifest.json").write_bytes(content)
     _refused(own, "manifest.json")
 
@@ -200,13 +200,13 @@ def test_manifest_is_not_read_beyond_its_limit(own: Path) -> None:
     assert f"more than {MAX_MANIFEST_BYTES:,} bytes" in _refused(own, "manifest.json")
 
 
-def test_byte_order_mark_is_passed_over(own: Path) -> None:
+def test_byte_order_mark_is_ignored(own: Path) -> None:
     file = own / "manifest.json"
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
     assert check_suite(own) == []
 
 
-def test_number_of_saes_is_limited_and_takes_seconds(own: Path) -> None:
+def test_number_of_saes_is_limited_and_the_maximum_opens_in_seconds(own: Path) -> None:
     schema = pq.read_schema(own / "saes.parquet")
     sae = {"layer": 0, "width": 1000, "num_latents": 1024}
     ids = ["l0-w1000-l0-10", "l0-w1000-l0-10-s1", *(f"x{number:05}" for number in range(MAX_SAES - 1))]
@@ -220,7 +220,7 @@ def test_number_of_saes_is_limited_and_takes_seconds(own: Path) -> None:
         assert len(store.fetch("saes")) == MAX_SAES
 
 
-def test_writer_writes_no_suite_that_cannot_be_opened(tmp_path: Path) -> None:
+def test_writer_refuses_suites_that_cannot_be_opened(tmp_path: Path) -> None:
     method = Method(metric="full").model_copy(update={"tau": 5.0})
     manifest = Manifest(format_version=2, name="x", model=Model(name="m"), method=method, saes=[], tables={})
     nothing = pa.table({name: pa.array([], "string") for name in ("sae", "concept")})
@@ -251,7 +251,7 @@ def _tokens(number: int, text: str = " the") -> dict[str, Any]:
     }
 
 
-def test_more_rows_than_a_table_may_have_are_refused(own: Path) -> None:
+def test_too_many_rows_of_a_table_are_refused(own: Path) -> None:
     most = TABLES["tokens"].max_rows
     _write(own, "tokens", pa.table(_tokens(most + 1)))
     assert (own / "tokens.parquet").stat().st_size < 20 * 2**20
@@ -260,7 +260,9 @@ def test_more_rows_than_a_table_may_have_are_refused(own: Path) -> None:
 
 
 @pytest.mark.parametrize(("table", "column"), [("measurements", "split_latents"), ("contexts", "activations")])
-def test_values_of_lists_count(own: Path, monkeypatch: pytest.MonkeyPatch, table: str, column: str) -> None:
+def test_values_of_lists_count_towards_the_limit(
+    own: Path, monkeypatch: pytest.MonkeyPatch, table: str, column: str
+) -> None:
     """Equal values take hardly any space in a file, but each takes memory."""
     rows = pq.read_table(own / f"{table}.parquet")
     kind = rows.schema.field(column).type
@@ -273,7 +275,7 @@ def test_values_of_lists_count(own: Path, monkeypatch: pytest.MonkeyPatch, table
     assert "in memory, 0 MB at most" in _refused(own, f"{table}.parquet")
 
 
-def test_long_text_that_a_file_holds_once_is_refused(own: Path) -> None:
+def test_long_text_stored_once_is_refused(own: Path) -> None:
     """DuckDB would expand it to thousands before its memory limit applies."""
     _write(own, "tokens", pa.table(_tokens(30_000, "x" * 10_000_000)))
     assert (own / "tokens.parquet").stat().st_size < 2**20
@@ -302,13 +304,13 @@ _MANY_GROUPS = b"\x15\x02\x19\x1c\x48\x01a\x15\x00\x00\x16\x02\x19\xfc" + b"\x80
     ],
     ids=["2**27 columns", "2**31 columns", "2**27 row groups", "nested", "longer than the file", "encrypted"],
 )
-def test_footers_that_ask_for_memory_are_refused(own: Path, content: bytes) -> None:
+def test_footers_that_allocate_memory_are_refused(own: Path, content: bytes) -> None:
     (own / "tokens.parquet").write_bytes(content)
     assert "not a readable parquet file" in _refused(own, "tokens.parquet")
 
 
 @pytest.mark.parametrize("way", ["columns", "structs"])
-def test_columns_without_number_are_refused(own: Path, way: str) -> None:
+def test_too_many_columns_are_refused(own: Path, way: str) -> None:
     more: dict[str, pa.Array] = {f"c{number}": pa.nulls(3, pa.int8()) for number in range(1000)}
     if way == "structs":
         kind = pa.int8()
@@ -352,7 +354,7 @@ def neighbours(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", NAMES[1:])
-def test_name_of_a_folder_is_no_pattern(neighbours: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_folder_name_is_not_used_as_a_pattern(neighbours: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Files in neighbouring folders that match the name as a pattern are never read."""
     assert check_suite(neighbours / name) == []
     with Store(neighbours / name) as store, Store(neighbours / "plain") as expected:
@@ -394,7 +396,7 @@ def test_all_databases_are_opened_in_one_place() -> None:
     assert calls == {"connection.py"}
 
 
-def test_database_of_no_suite_reads_no_file(suite: Path) -> None:
+def test_database_without_a_suite_reads_no_file(suite: Path) -> None:
     with connect() as connection, pytest.raises(duckdb.PermissionException):
         connection.execute("FROM read_parquet($file)", {"file": str(suite / "measurements.parquet")})
 
@@ -402,7 +404,7 @@ def test_database_of_no_suite_reads_no_file(suite: Path) -> None:
 # --- Snapshots -----------------------------------------------------------------------------------------------------
 
 
-def test_snapshot_of_latents_that_the_sae_does_not_have_is_refused(own: Path, tmp_path: Path) -> None:
+def test_snapshot_of_latents_out_of_range_is_refused(own: Path, tmp_path: Path) -> None:
     file = own / "cosines/l0-w1000-l0-10.parquet"
     rows = pq.read_table(file)
     latents = rows["latent"].to_numpy().copy()
@@ -414,7 +416,7 @@ def test_snapshot_of_latents_that_the_sae_does_not_have_is_refused(own: Path, tm
     assert not (tmp_path / "x.html").exists()
 
 
-def test_snapshot_of_more_latents_than_memory_holds_is_refused(own: Path, tmp_path: Path) -> None:
+def test_snapshot_of_too_many_latents_is_refused(own: Path, tmp_path: Path) -> None:
     _edit_sae(own, num_latents=MAX_LATENTS)
     with (
         open_store(own) as store,

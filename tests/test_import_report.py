@@ -56,7 +56,7 @@ def test_every_number_that_is_not_imported_is_named(tmp_path: Path, name: str) -
 
 
 def _with_a_number(content: Any) -> Any:
-    """Put a number into every object, at whatever depth."""
+    """Add a number to every object, at any depth."""
     if isinstance(content, dict):
         changed = {key: _with_a_number(value) for key, value in content.items()}
         return changed | ({UNHEARD_OF: 1.5} if content else {})
@@ -72,7 +72,7 @@ def test_numbers_that_are_imported_are_not_named(tmp_path: Path, name: str) -> N
         assert not taken.intersection(names) - {"num_split_features"}
 
 
-#: By the ending of a number's name in files, a value that no suite holds.
+#: Invalid values, by the ending of a column's name in files.
 BAD = {"feat": -1, "f1": 1.5, "recall": 7.0, "latent": -5, "cos": 3.0, "rank": -1, "density": -0.5, "accuracy": 2.0}
 
 
@@ -91,7 +91,7 @@ def spoilt(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_what_check_refuses_is_rejected(tmp_path: Path, name: str) -> None:
+def test_values_that_check_refuses_are_rejected(tmp_path: Path, name: str) -> None:
     """All columns of all tables have an invalid value, each in a different row."""
     root = FORMATS[name][0](tmp_path / "results")
     for file in root.rglob("*.parquet"):
@@ -104,7 +104,7 @@ def test_what_check_refuses_is_rejected(tmp_path: Path, name: str) -> None:
     assert pq.read_metadata(suite / "measurements.parquet").num_rows > 0
 
 
-def test_a_latent_that_no_sae_has_is_rejected(tmp_path: Path) -> None:
+def test_latents_out_of_range_are_rejected(tmp_path: Path) -> None:
     root = FORMATS["published"][0](tmp_path / "results")
     edit(root / "sae_split_feats.parquet", lambda frame: frame.assign(split_feats=[[-1]] * len(frame)))
     edit(
@@ -116,7 +116,7 @@ def test_a_latent_that_no_sae_has_is_rejected(tmp_path: Path) -> None:
     assert "less than the SAE's number of latents" in report.rejected[0][1]
 
 
-def test_whole_numbers_that_became_floats_are_integers(tmp_path: Path) -> None:
+def test_whole_floats_are_imported_as_integers(tmp_path: Path) -> None:
     root = FORMATS["published"][0](tmp_path / "results")
     _, before = import_results(root, tmp_path / "before", format="published")
     edit(

@@ -46,7 +46,7 @@ PAGES: tuple[dict[str, Any], ...] = (
     {"page": "explore", "latent": 47},
 )
 
-# --- What a message may be -------------------------------------------------------------------------------------------
+# --- Valid messages --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def document() -> Iterator[Document]:
         yield document
 
 
-def told(model: Model, value: Any = None, action: Any = "x") -> dict[str, Any]:
+def data_event(model: Model, value: Any = None, action: Any = "x") -> dict[str, Any]:
     return happened("data_event", model, data={"action": action, "value": value})
 
 
@@ -80,13 +80,13 @@ def take(document: Document, *events: Any) -> list[dict[str, Any]]:
     return [event for patch in patches for event in patch["events"]]
 
 
-def test_events_that_pages_ask_for_are_in_the_list(document: Document) -> None:
+def test_subscribed_events_are_in_the_list(document: Document) -> None:
     asked = {name for model in document.models for name in model.subscribed_events}
-    # Panel's components also offer events of the DOM; the explorer's report by data events alone.
+    # Panel's components also offer DOM events; those of the explorer use data events only.
     assert asked - {"dom_event"} == set(inbound.EVENTS) - {"document_ready", "client_reconnected"}
 
 
-def test_nothing_else_of_any_model_can_be_changed(document: Document) -> None:
+def test_other_properties_cannot_be_changed(document: Document) -> None:
     values = (0, "/etc/hostname", None, {"type": "object", "name": "Span", "id": "new"}, {"id": document.roots[0].id})
     refused = 0
     for model in document.models:
@@ -112,7 +112,7 @@ _NO_NUMBERS: tuple[Any, ...] = (
 )
 
 
-def test_values_have_the_form_that_pages_send(document: Document) -> None:
+def test_values_of_another_form_are_refused(document: Document) -> None:
     for of, name in inbound.PROPERTIES:
         model = one(document, of)
         for value in _NO_NUMBERS:
@@ -127,10 +127,15 @@ def test_values_have_the_form_that_pages_send(document: Document) -> None:
         if not (isinstance(value, int | float) and abs(value) < 1e100) or value is True:
             with pytest.raises(inbound.RefusedError):
                 take(document, happened("tap", plot, **place | {"x": value}))
-    assert take(document, told(component, {"words": "x" * 2_000}), told(component, ["concept", -1]), told(component))
+    assert take(
+        document,
+        data_event(component, {"words": "x" * 2_000}),
+        data_event(component, ["concept", -1]),
+        data_event(component),
+    )
     for value in ("x" * 10_000, [[1]], {"a": {"b": 1}}, [0] * 100, dict.fromkeys(map(str, range(100)), 1), {"id": "p"}):
         with pytest.raises(inbound.RefusedError):
-            take(document, told(component, value))
+            take(document, data_event(component, value))
     others: tuple[Any, ...] = (
         happened("tap", component, **place),
         happened("data_event", plot, data={"action": "x", "value": None}),
@@ -141,7 +146,7 @@ def test_values_have_the_form_that_pages_send(document: Document) -> None:
         happened("reset", plot),
         happened("dom_event", component, node="x", data={}),
         {**happened("document_ready", None), "msg_type": "other"},
-        {**told(component), "more": 1},
+        {**data_event(component), "more": 1},
         {"kind": "TitleChanged", "title": "x"},
         {"kind": "RootAdded", "model": {"id": plot.id}},
         {"kind": "RootRemoved", "model": {"id": document.roots[0].id}},
@@ -159,7 +164,7 @@ def test_values_have_the_form_that_pages_send(document: Document) -> None:
             take(document, event)
 
 
-def test_what_comes_to_nothing_is_omitted(document: Document) -> None:
+def test_ineffective_changes_are_omitted(document: Document) -> None:
     slider: Any = one(document, Slider)
     assert take(document, changed(slider, "value", slider.end))
     assert take(document, changed(slider, "value", slider.end + slider.step)) == []
@@ -175,12 +180,12 @@ def test_what_comes_to_nothing_is_omitted(document: Document) -> None:
         take(document, changed("p0", "inner_width", 5))
 
 
-def test_a_whole_model_stands_for_its_name(document: Document) -> None:
+def test_serialized_model_is_read_as_its_reference(document: Document) -> None:
     component = one(document, "ReactiveESM")
-    event = told(component)
+    event = data_event(component)
     whole = {"type": "object", "name": "panel.models.esm.ReactiveESM", "id": component.id, "attributes": {"esm": "x"}}
     event["msg_data"]["values"]["entries"][0][1] = whole
-    assert take(document, event) == [told(component)]
+    assert take(document, event) == [data_event(component)]
     whole["id"] = "new"
     with pytest.raises(inbound.RefusedError):
         take(document, event)
@@ -195,30 +200,30 @@ def test_a_whole_model_stands_for_its_name(document: Document) -> None:
     ],
     ids=lambda text: text[:20],
 )
-def test_no_other_json_is_read(document: Document, text: str) -> None:
+def test_other_json_is_refused(document: Document, text: str) -> None:
     with pytest.raises(inbound.RefusedError) as refused:
         inbound.read_patch(text, document)
     assert len(str(refused.value)) < 80
 
 
-def test_only_what_is_set_at_once_comes_together(document: Document) -> None:
+def test_only_simultaneous_changes_are_accepted_in_one_message(document: Document) -> None:
     """Otherwise one message could request many actions, and block all others."""
     plot, component = one(document, Plot), one(document, "ReactiveESM")
     sizes = [changed(plot, name, 100) for name in ("inner_width", "inner_height", "outer_width", "outer_height")]
     assert inbound.read_patch(json.dumps({"events": sizes}), document) == {"events": sizes}
-    for events in (2 * [sizes[0]], 2 * [told(component)], [sizes[0], told(component)], 20 * sizes, None):
+    for events in (2 * [sizes[0]], 2 * [data_event(component)], [sizes[0], data_event(component)], 20 * sizes, None):
         with pytest.raises(inbound.RefusedError):
             inbound.read_patch(json.dumps({"events": events}), document)
 
 
-def test_mutations_of_messages_are_refused_or_understood(document: Document) -> None:
+def test_mutated_messages_are_refused_or_handled(document: Document) -> None:
     random = Random(0)  # noqa: S311 - the same each time
     plot, component, slider = one(document, Plot), one(document, "ReactiveESM"), one(document, Slider)
     corners = dict.fromkeys(("sx0", "sx1", "sy0", "sy1", "x0", "x1", "y0", "y1"), 0.5)
     sent = [
         changed(slider, "value", slider.end),
         changed(plot, "inner_width", 100),
-        told(component, ["concept", -1]),
+        data_event(component, ["concept", -1]),
         happened("document_ready", None),
         happened("client_reconnected", None),
         happened("rangesupdate", plot, x0=0, x1=1, y0=0, y1=1.5),
@@ -259,7 +264,7 @@ def _written(document: Document) -> str:
 
 
 def _mutate(value: Any, random: Random, pool: list[Any]) -> None:
-    """Change something somewhere in it."""
+    """Change a random part of it."""
     places = list(value) if isinstance(value, dict) else list(range(len(value)))
     if not places:
         return
@@ -327,7 +332,7 @@ _ATTACKS: tuple[Callable[[Visitor], Any], ...] = (
 )
 
 
-def test_an_attack_ends_its_connection_and_nothing_else(either: Server) -> None:
+def test_attack_closes_only_its_own_connection(either: Server) -> None:
     async def endure(attack: Callable[[Visitor], Any], bystander: Visitor) -> None:
         async with visiting(either.url) as visitor:
             held = _memory(either, forget=True)
@@ -340,16 +345,16 @@ def test_an_attack_ends_its_connection_and_nothing_else(either: Server) -> None:
         async with visiting(either.url) as bystander:
             for attack in _ATTACKS:
                 await endure(attack, bystander)
-        # The command counts those of a second, and writes their number before what comes next.
+        # The command counts those of one second, and writes their number before the next record.
         deadline = monotonic() + SECONDS
         while _refusals(either.output[before:]) < len(_ATTACKS) and monotonic() < deadline:
             await AsyncHTTPClient().fetch(f"{either.url}/favicon.ico")
 
     before = len(either.output)
     asyncio.run(act())
-    told = either.output[before:]
-    assert _refusals(told) == len(_ATTACKS)
-    assert not [line for line in told.splitlines() if "Traceback" in line or "File " in line or "AAAA" in line]
+    output = either.output[before:]
+    assert _refusals(output) == len(_ATTACKS)
+    assert not [line for line in output.splitlines() if "Traceback" in line or "File " in line or "AAAA" in line]
 
 
 def _refusals(output: str) -> int:
@@ -361,14 +366,14 @@ def _refusals(output: str) -> int:
 def _memory(server: Server, *, forget: bool = False) -> int:
     """Return the server's peak memory in kB, optionally after resetting it."""
     process = Path(f"/proc/{server.process.pid}")
-    with suppress(OSError):  # not every kernel forgets
+    with suppress(OSError):  # not every kernel can reset it
         if forget:
             (process / "clear_refs").write_text("5")
     (line,) = re.findall(r"VmHWM:\s+(\d+)", (process / "status").read_text())
     return int(line)
 
 
-def test_a_long_token_is_not_read(either: Server) -> None:
+def test_long_token_is_refused(either: Server) -> None:
     async def act() -> None:
         request = HTTPRequest(f"{either.url.replace('http', 'ws', 1)}/dashboard/ws", headers={"Origin": either.url})
         with pytest.raises(HTTPClientError) as refused:
@@ -385,7 +390,7 @@ async def _ping(visitor: Visitor) -> Any:
     return await visitor.answer(await visitor.send("PATCH-DOC", {"events": [event]}))
 
 
-def test_a_flood_of_messages_lets_others_have_their_turn(either: Server) -> None:
+def test_flood_of_messages_does_not_block_others(either: Server) -> None:
     many = 20
 
     async def act() -> None:
@@ -403,7 +408,7 @@ def test_a_flood_of_messages_lets_others_have_their_turn(either: Server) -> None
     asyncio.run(act())
 
 
-def test_an_error_is_answered_without_a_word_of_it(here: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_responses_reveal_nothing(here: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError("/secret/place")
 
@@ -513,7 +518,7 @@ def wait_until_noted(page: Page, entries: Noted, name: str) -> None:
 
 
 @pytest.mark.browser
-def test_pages_send_what_is_in_the_list_and_all_of_it(
+def test_pages_send_exactly_the_listed_messages(
     here: str, noted: tuple[Noted, Noted], open_page: PageOpener, caplog: pytest.LogCaptureFixture
 ) -> None:
     page = open_page(f"{here}/dashboard?page=compare&sae=l8-w8192-l0-14&concept=first-letter.s")

@@ -88,7 +88,7 @@ def imported(tmp_path: Path) -> Iterator[Callable[..., Imported]]:
         suite.store.close()
 
 
-def test_two_models_are_two_suites(root: Path, imported: Callable[..., Imported]) -> None:
+def test_each_model_has_a_suite(root: Path, imported: Callable[..., Imported]) -> None:
     small, large = imported(root), imported(root, LARGE)
     assert [suite.manifest.model.name for suite in (small, large)] == [SMALL, LARGE]
     (sae,), (other,) = small.manifest.saes, large.manifest.saes
@@ -104,7 +104,7 @@ def test_letters_have_the_published_rates(root: Path, imported: Callable[..., Im
     suite = imported(root)
     assert suite.mean("first-letter")["absorption_rate"] == pytest.approx(0.125)
     assert suite.mean("last-letter")["absorption_rate"] == pytest.approx(0.2)
-    # Numbers of tokens only where none of an SAE's letters was scaled up.
+    # Numbers of tokens exist only if none of the SAE's letters was extrapolated.
     assert (suite.summary("first-letter.a")["num_absorbed"], suite.summary("first-letter.a")["absorption_rate"]) == (
         20,
         0.25,
@@ -116,7 +116,7 @@ def test_letters_have_the_published_rates(root: Path, imported: Callable[..., Im
     assert last[["label", "phrase", "family", "position"]].tolist() == ["D", "ends in D", "last-letter", 3]
 
 
-def test_the_earlier_run_stands_back(root: Path, imported: Callable[..., Imported]) -> None:
+def test_earlier_run_is_skipped(root: Path, imported: Callable[..., Imported]) -> None:
     suite = imported(root)
     assert suite.report.skipped == {EARLIER}
     assert f"{EARLIER} is an earlier run of the SAE of {GATE}, which was imported in its place." in suite.report.notes
@@ -126,7 +126,7 @@ def test_the_earlier_run_stands_back(root: Path, imported: Callable[..., Importe
     assert EARLIER in alone.report.read
 
 
-def test_concepts_have_counts_probes_and_tokens(root: Path, imported: Callable[..., Imported]) -> None:
+def test_concepts_have_counts_probe_scores_and_tokens(root: Path, imported: Callable[..., Imported]) -> None:
     suite = imported(root)
     concepts = suite.table("concepts").set_index("concept")
     shown = concepts.loc[["capital.initial", "suffix.ing"], ["label", "phrase", "num_tokens"]]
@@ -138,7 +138,7 @@ def test_concepts_have_counts_probes_and_tokens(root: Path, imported: Callable[.
     assert [*capital["split_latents"]] == SPLIT
     names = ["num_probe_true_positives", "num_candidates", "num_tested", "num_absorbed", "sample_portion", "main_f1"]
     assert [capital[name] for name in names] == [1000, 9, 4, 2, 0.5, 0.75]
-    assert capital["num_split_silent"] == 8  # of which a half was tested
+    assert capital["num_split_silent"] == 8  # half of them were tested
     assert capital["absorption_rate"] == pytest.approx(0.004)
     steps = suite.table("k_sparse").query("concept == 'capital.initial'")
     assert steps["k"].tolist() == [1, 2, 3, 50]
@@ -149,10 +149,10 @@ def test_concepts_have_counts_probes_and_tokens(root: Path, imported: Callable[.
     assert tokens["second_latent"].isna().all()
     (left,) = (reason for file, reason in suite.report.rejected if file == DETAIL)
     assert left.startswith("1 rows omitted: a split latent fires on them")
-    # Without tokens: as many as the rate tells.
+    # Without tokens, the number follows from the rate.
     suffix = suite.summary("suffix.ing")
     assert (suffix["num_absorbed"], suffix["absorption_rate"]) == (3, pytest.approx(0.06))
-    # A threshold decides again.
+    # A threshold recomputes the verdicts.
     (stricter,) = suite.ask(
         "summary", sae=SAE, family="capital", concept="capital.initial", metric="ig_ablation", effect_margin=1.75
     )
@@ -186,7 +186,7 @@ def test_thresholds_are_those_of_the_files(root: Path, imported: Callable[..., I
 
 
 @pytest.mark.parametrize(("name", "concepts"), [(GATE, 3), (CAPITAL, 1), (OTHER_MODEL, 1)])
-def test_one_file_is_a_source(root: Path, imported: Callable[..., Imported], name: str, concepts: int) -> None:
+def test_single_file_is_a_source(root: Path, imported: Callable[..., Imported], name: str, concepts: int) -> None:
     suite = imported(root / name)
     assert suite.manifest.model.name == (LARGE if name == OTHER_MODEL else SMALL)
     assert len(suite.table("concepts")) == concepts
@@ -199,7 +199,7 @@ def test_numbers_that_are_not_imported_are_named(root: Path, imported: Callable[
     assert unused == expected | {"main_silent", "top_cos_max"}
 
 
-def test_a_property_that_is_not_known_is_named_by_its_prompt(root: Path, imported: Callable[..., Imported]) -> None:
+def test_unknown_property_is_described_by_its_prompt(root: Path, imported: Callable[..., Imported]) -> None:
     new = {"property": "has_digit", "template": "{word} has a digit:"}
     edit_json(root / SUFFIX, lambda content: content.update(new))
     edit_json(root / LAST, lambda content: content.update(property="second_letter"))
@@ -209,7 +209,7 @@ def test_a_property_that_is_not_known_is_named_by_its_prompt(root: Path, importe
     assert any(file == LAST and "second_letter" in reason for file, reason in suite.report.rejected)
 
 
-#: What is changed in which file, and what is said of it.
+#: The file, the change to it, and the message of the report.
 HOSTILE: dict[str, tuple[str, Callable[[dict[str, Any]], Any], str]] = {
     "layer": (SUFFIX, lambda content: content.update(layer=2**70), "layer: Input should be"),
     "width": (SUFFIX, lambda content: content.update(width="16k"), "width: Input should be a valid integer"),
@@ -233,18 +233,18 @@ HOSTILE: dict[str, tuple[str, Callable[[dict[str, Any]], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_what_no_suite_holds_costs_itself_only(root: Path, imported: Callable[..., Imported], name: str) -> None:
+def test_invalid_values_are_rejected_alone(root: Path, imported: Callable[..., Imported], name: str) -> None:
     file, change, reason = HOSTILE[name]
     edit_json(root / file, change)
     suite = imported(root)
-    said = [reason for rejected, reason in suite.report.rejected if rejected == file]
-    assert len(said) >= 1
-    assert reason in said[0]
-    assert all("\n" not in each for each in said)
+    reasons = [reason for rejected, reason in suite.report.rejected if rejected == file]
+    assert len(reasons) >= 1
+    assert reason in reasons[0]
+    assert all("\n" not in each for each in reasons)
     assert suite.summary("capital.initial")["num_absorbed"] == 2
 
 
-def test_tokens_that_no_suite_holds_are_left_out(root: Path, imported: Callable[..., Imported]) -> None:
+def test_invalid_tokens_are_omitted(root: Path, imported: Callable[..., Imported]) -> None:
     bad = {"main_silent": True, "top_ablation": -3.0, "top_cos": 0.5, "second_ablation": 0.0}
     rows = [bad | {"token": " a", "top_feat": -1}, bad | {"token": " b", "top_feat": 2**30}]
     rows += [bad | {"token": " c", "top_feat": 99_999}, bad | {"token": " d", "top_feat": 7, "top_ablation": None}]
@@ -256,7 +256,7 @@ def test_tokens_that_no_suite_holds_are_left_out(root: Path, imported: Callable[
     assert any(file in (DETAIL, "table tested_tokens") for file, _ in suite.report.rejected)
 
 
-def test_a_summary_is_needed(root: Path, tmp_path: Path, imported: Callable[..., Imported]) -> None:
+def test_details_need_their_summary(root: Path, tmp_path: Path, imported: Callable[..., Imported]) -> None:
     (root / CAPITAL).unlink()
     suite = imported(root)
     assert [reason for file, reason in suite.report.rejected if file == DETAIL] == [
@@ -270,7 +270,7 @@ def test_a_summary_is_needed(root: Path, tmp_path: Path, imported: Callable[...,
 
 
 @pytest.mark.skipif(not PUBLIC.exists(), reason="the public results do not lie beside the checkout")
-def test_public_results_are_found_again(imported: Callable[..., Imported]) -> None:
+def test_public_results_are_reproduced(imported: Callable[..., Imported]) -> None:
     suite = imported(PUBLIC)
     assert [sae.l0 for sae in suite.manifest.saes] == [22, 41, 82, 176, 445]
     assert suite.mean("last-letter")["absorption_rate"] == pytest.approx(0.064, abs=5e-4)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _SAE = "'l' || layer || '-w' || sae_width || '-l0-' || sae_l0 AS sae"
 _CONCEPT = "'first-letter.' || letter AS concept"
 
-#: What each table must hold, asked of the results themselves.
+#: Expected contents of each table, queried from the results themselves.
 EXPECTED = {
     "measurements": f"SELECT {_SAE}, {_CONCEPT}, s.split_feats, num_probe_true_positives, num_true_positives,"
     " num_split_silent, num_false_negatives, num_tested, sample_portion,"
@@ -144,11 +144,11 @@ def case(results: Path, tmp_path: Path) -> Import:
     return Import(tmp_path / "source", tmp_path / "data" / "suite")
 
 
-# --- What comes through --------------------------------------------------------------------------------------------
+# --- Valid results -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_tables_hold_the_published_values(results: Path, converted: Path, name: str) -> None:
+def test_tables_contain_the_published_values(results: Path, converted: Path, name: str) -> None:
     paths = {path.stem: f"'{path}'" for path in results.glob("*.parquet")}
     expected = EXPECTED[name].format(**paths)
     with duckdb.connect() as connection:
@@ -156,7 +156,7 @@ def test_tables_hold_the_published_values(results: Path, converted: Path, name: 
         published = [row[0] for row in connection.execute(f"DESCRIBE {expected}").fetchall()]
         columns = [column.name for column in TABLES[name].columns if column.name not in NOT_PUBLISHED[name]]
         actual = f"SELECT {', '.join(columns)} FROM '{converted}/{name}.parquet'"
-        # The suite's column types are put on both sides; what was float32 must come out unchanged.
+        # Both sides are cast to the suite's column types; float32 values must be unchanged.
         connection.execute(f"CREATE TABLE expected AS {actual} LIMIT 0; INSERT INTO expected {expected}")
         wanted = connection.execute(f"FROM expected ORDER BY {key}").fetchall()
         assert connection.execute(actual).fetchall() == wanted
@@ -164,7 +164,7 @@ def test_tables_hold_the_published_values(results: Path, converted: Path, name: 
     assert wanted
 
 
-def test_cosines_hold_the_published_arrays(results: Path, converted: Path) -> None:
+def test_cosines_contain_the_published_arrays(results: Path, converted: Path) -> None:
     for layer, width, l0 in SAES:
         frame = pd.read_parquet(converted / f"cosines/l{layer}-w{width}-l0-{l0}.parquet")
         assert len(frame) == N_LATENTS * len(LETTERS)
@@ -175,7 +175,7 @@ def test_cosines_hold_the_published_arrays(results: Path, converted: Path) -> No
             np.testing.assert_array_equal(rows["cosine"], published["arr_0"])
 
 
-def test_manifest_says_what_was_published(results: Path, converted: Path) -> None:
+def test_manifest_has_the_published_values(results: Path, converted: Path) -> None:
     manifest = read_suite(converted).manifest
     assert (manifest.name, manifest.model.name, manifest.model.licence) == ("made-up", "m", "Apache-2.0")
     assert (manifest.method.tau, manifest.method.cosine_threshold, manifest.method.effect_margin) == (0.04, 0.03, 1.5)
@@ -193,7 +193,7 @@ def test_manifest_says_what_was_published(results: Path, converted: Path) -> Non
             assert found == [("ig_ablation",)]
 
 
-def test_results_without_a_manifest_are_gemma_scopes(case: Import) -> None:
+def test_results_without_a_manifest_are_read_as_gemma_scope(case: Import) -> None:
     (case.source / "manifest.json").unlink()
     for stem in ("sae_split_feats", "feature_absorption_results", "k_sparse_results", "top_feat_precision_recall"):
         # Layer 3 has a canonical SAE of nominal width 16000 and L0 59; other tables give the number of latents.
@@ -231,7 +231,7 @@ def test_versions_of_the_tested_tokens_give_the_same_verdicts(case: Import) -> N
     ranked = "SELECT latents, effects, activations, cosines FROM '{suite}/tested_tokens.parquet'"
     wanted, wanted_lists = case.run().rows(question), case.rows(ranked)
 
-    # Scalars under the names that are lists elsewhere.
+    # Scalars under the names of lists.
     scalars = whole.drop(columns=[*lists, "top_ablation_feat", "top_ablation_feat_probe_cos"]).assign(
         ablation_feat=whole["top_ablation_feat"],
         ablation_feat_act=1.5,
@@ -244,7 +244,7 @@ def test_versions_of_the_tested_tokens_give_the_same_verdicts(case: Import) -> N
     )
     assert set(map(str, first)) == {"(True, True, [1.5, None])"}
 
-    # A row for each ranked latent: only the first carries the verdict.
+    # One row per ranked latent: only the first has the verdict.
     case.rewrite("feature_absorption_results", lambda _: ranked_rows(whole).sample(frac=1, random_state=0))
     assert case.run(force=True).rows(question) == wanted
     assert "verdict is that of feat_order 0" in case.report.notes[0]
@@ -252,7 +252,7 @@ def test_versions_of_the_tested_tokens_give_the_same_verdicts(case: Import) -> N
     assert lengths == [len(row[0]) for row in wanted_lists]
 
 
-def test_verdict_stands_with_the_first_rank(case: Import) -> None:
+def test_verdict_is_read_from_the_first_rank(case: Import) -> None:
     def lose(tested: pd.DataFrame) -> pd.DataFrame:
         rows = ranked_rows(tested)
         first = rows["feat_order"] == 0
@@ -271,7 +271,7 @@ def test_verdict_stands_with_the_first_rank(case: Import) -> None:
     assert check_suite(case.target) == []
 
 
-def test_split_latents_are_derived_where_they_are_not_stored(case: Import) -> None:
+def test_split_latents_are_derived_if_not_stored(case: Import) -> None:
     for stem in ("sae_split_feats", "k_sparse_results"):
         case.rewrite(stem, lambda frame: frame.drop(columns="split_feats"))
     scores = {f"f1_sparse_sae_{k}": 0.5 + 0.05 * min(k, 3) for k in K_VALUES}  # rises for two more latents
@@ -286,7 +286,7 @@ def test_split_latents_are_derived_where_they_are_not_stored(case: Import) -> No
 
 
 @pytest.mark.parametrize("kept", ["top_feat_precision_recall", "english_tokens", "probe_sae_cos_sims"])
-def test_concepts_are_listed_whichever_file_names_them(case: Import, kept: str) -> None:
+def test_concepts_are_listed_from_any_file(case: Import, kept: str) -> None:
     for path in case.source.iterdir():
         if path.stem not in (kept, "manifest", "top_feat_precision_recall"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -296,7 +296,7 @@ def test_concepts_are_listed_whichever_file_names_them(case: Import, kept: str) 
     assert check_suite(case.target) == []
 
 
-def test_prompts_in_full_become_templates(case: Import) -> None:
+def test_full_prompts_become_templates(case: Import) -> None:
     (case.source / "prompts.parquet").unlink()
     case.rewrite(
         "feature_absorption_results",
@@ -310,7 +310,7 @@ def test_prompts_in_full_become_templates(case: Import) -> None:
     ]
 
 
-def test_pages_become_evidence_and_are_kept(case: Import, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dashboard_pages_become_evidence_and_are_kept(case: Import, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages_module, "PAGES", 2)
     folder = case.source / "non_canonical_dashboards" / "layer_8" / "width_64"
     folder.mkdir(parents=True)
@@ -343,7 +343,7 @@ def test_pages_become_evidence_and_are_kept(case: Import, monkeypatch: pytest.Mo
     assert check_suite(case.target) == []
 
 
-def test_archives_are_unpacked_and_not_trusted(case: Import, tmp_path: Path) -> None:
+def test_archives_are_unpacked_safely(case: Import, tmp_path: Path) -> None:
     archive = shutil.make_archive(str(tmp_path / "results"), "gztar", root_dir=case.source.parent, base_dir="source")
     manifest, _ = import_results(Path(archive), case.target)
     assert [sae.id for sae in manifest.saes] == IDS
@@ -368,7 +368,7 @@ def test_archives_are_unpacked_and_not_trusted(case: Import, tmp_path: Path) -> 
 # --- Bad input -----------------------------------------------------------------------------------------------------
 
 
-def test_bad_arrays_are_left_out_and_the_rest_is_imported(case: Import) -> None:
+def test_invalid_arrays_are_omitted_and_the_rest_is_imported(case: Import) -> None:
     folder = (case.source / COSINES).parent
     good = np.load(folder / "letter_a.npz")["arr_0"]
     (folder / "letter_b.npz").write_bytes((folder / "letter_b.npz").read_bytes()[:200])
@@ -392,7 +392,7 @@ def test_bad_arrays_are_left_out_and_the_rest_is_imported(case: Import) -> None:
     assert check_suite(case.target) == []
 
 
-def test_bad_rows_are_left_out_and_the_rest_is_imported(case: Import) -> None:
+def test_invalid_rows_are_omitted_and_the_rest_is_imported(case: Import) -> None:
     def spoil(frame: pd.DataFrame) -> pd.DataFrame:
         frame = pd.concat([frame, frame.iloc[[0]], frame.iloc[[1, 2, 3]]], ignore_index=True)
         number = len(frame)
@@ -416,12 +416,12 @@ def test_bad_rows_are_left_out_and_the_rest_is_imported(case: Import) -> None:
     assert check_suite(case.target) == []
 
 
-def test_tokens_are_kept_whatever_they_hold(case: Import) -> None:
+def test_unusual_tokens_are_kept(case: Import) -> None:
     path = case.source / "feature_absorption_results.parquet"
     table = pq.read_table(path)
     raw = [b"<script>alert(1)</script>", b"s\xff\xfe", b"_Short", "▁süß".encode(), "▁silk".encode()]
     tokens = raw + [token.encode() for token in table["token"].to_pylist()[len(raw) :]]
-    # A text column whose bytes are no text, as a writer without checks leaves it.
+    # A text column with undecodable bytes, as written without validation.
     spoilt = pa.StringArray.from_buffers(len(tokens), *pa.array(tokens, pa.binary()).buffers()[1:])
     pq.write_table(table.set_column(table.column_names.index("token"), "token", spoilt), path)
     case.run()
@@ -438,7 +438,7 @@ def test_tokens_are_kept_whatever_they_hold(case: Import) -> None:
         ("latent_logits", "raised_tokens", True),
     ],
 )
-def test_missing_columns(case: Import, stem: str, column: str, *, is_needed: bool) -> None:
+def test_missing_columns_are_reported(case: Import, stem: str, column: str, *, is_needed: bool) -> None:
     case.rewrite(stem, lambda frame: frame.drop(columns=column))
     case.run()
     reason = f"column {column!r} is missing; download the complete file"
@@ -450,7 +450,7 @@ def test_missing_columns(case: Import, stem: str, column: str, *, is_needed: boo
 @pytest.mark.parametrize(
     "stem", ["latent_logits", "feature_absorption_results", "top_feat_precision_recall", "manifest"]
 )
-def test_damaged_files_are_left_out_and_the_rest_is_imported(case: Import, stem: str) -> None:
+def test_damaged_files_are_omitted_and_the_rest_is_imported(case: Import, stem: str) -> None:
     (path,) = case.source.glob(f"{stem}.*")
     path.write_bytes(path.read_bytes()[:-20])
     case.run()
@@ -459,7 +459,7 @@ def test_damaged_files_are_left_out_and_the_rest_is_imported(case: Import, stem:
     assert check_suite(case.target) == []
 
 
-def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
+def test_folder_without_results_is_named(tmp_path: Path) -> None:
     for path, reason in ((tmp_path, "contains no results in a known format"), (tmp_path / "none", "no such folder")):
         with pytest.raises(IngestError, match=f"^{path}: {reason}"):
             import_results(path, tmp_path / "data" / "suite")
@@ -472,7 +472,7 @@ def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
 # --- All or nothing ------------------------------------------------------------------------------------------------
 
 
-def test_only_a_suite_is_replaced_and_only_by_force_and_by_a_whole_one(case: Import) -> None:
+def test_only_suites_are_replaced_with_force_and_by_a_complete_one(case: Import) -> None:
     case.target.mkdir()
     (case.target / "mine").touch()
     with pytest.raises(IngestError, match="--force"):
@@ -492,7 +492,7 @@ def test_only_a_suite_is_replaced_and_only_by_force_and_by_a_whole_one(case: Imp
     assert case.leftovers() == []
 
 
-def test_interrupted_import_goes_on_where_it_stopped(case: Import) -> None:
+def test_interrupted_import_is_resumed(case: Import) -> None:
     def interrupt(_: str, done: int, total: int) -> None:
         if total > 1 and done == 1:
             raise KeyboardInterrupt
@@ -503,7 +503,7 @@ def test_interrupted_import_goes_on_where_it_stopped(case: Import) -> None:
     partial = case.target.parent / ".suite.partial"
     finished = {path.stem: path for path in partial.glob("cosines/*.parquet")}
     assert finished
-    # One of the finished files is damaged meanwhile: it is written again, the others are kept.
+    # One of the finished files is damaged: it is written again, the others are kept.
     times = {name: path.stat().st_mtime_ns for name, path in finished.items()}
     damaged = min(finished)
     finished[damaged].write_bytes(b"damaged")
@@ -519,7 +519,7 @@ def test_interrupted_import_goes_on_where_it_stopped(case: Import) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
-def test_a_full_disk_leaves_nothing_behind(case: Import, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_full_disk_leaves_no_files(case: Import, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def fail(path: Path, *_: object) -> Path:
         raise OSError(number, os.strerror(number), str(path))
 
@@ -532,13 +532,13 @@ def test_a_full_disk_leaves_nothing_behind(case: Import, monkeypatch: pytest.Mon
     assert list(case.target.parent.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_is_named(case: Import) -> None:
+def test_unwritable_target_is_named(case: Import) -> None:
     (case.target.parent / "file").touch()
     with pytest.raises(IngestError, match="cannot be written"):
         import_results(case.source, case.target.parent / "file" / "suite")
 
 
-def test_two_imports_do_not_meet(case: Import) -> None:
+def test_simultaneous_imports_are_refused(case: Import) -> None:
     def again(*_: object) -> None:
         with pytest.raises(IngestError, match="another import is writing it"):
             import_results(case.source, case.target)
@@ -547,7 +547,7 @@ def test_two_imports_do_not_meet(case: Import) -> None:
     assert check_suite(case.target) == []
 
 
-def test_a_source_that_changes_while_it_is_read_is_refused(case: Import) -> None:
+def test_source_that_changes_during_the_import_is_refused(case: Import) -> None:
     def change(what: str, *_: object) -> None:
         if what == "Writing tables":
             os.utime(case.source / COSINES, ns=(0, 0))

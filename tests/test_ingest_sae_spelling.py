@@ -49,11 +49,11 @@ def imported(tmp_path: Path) -> Iterator[Callable[..., Suite]]:
 
 
 @pytest.mark.usefixtures("root")
-def test_rates_are_the_papers(imported: Callable[..., Suite]) -> None:
+def test_rates_match_the_paper(imported: Callable[..., Suite]) -> None:
     suite = imported()
-    # s: 2 of 4 sampled of 8 candidates are absorbed, the probe gets 40 right; a: 1 of 20.
+    # s: 2 of 4 sampled of 8 candidates are absorbed, with 40 true positives of the probe; a: 1 of 20.
     assert suite.rates() == {(3, "a"): 0.05, (3, "s"): 0.1, (3, "z"): None, (4, "s"): 0.0}
-    # " sun" misses by the margin only, " sea" by the cosine only.
+    # " sun" fails by the margin only, " sea" by the cosine only.
     assert suite.rates(effect_margin=0.3)[3, "s"] == pytest.approx(0.15)
     assert suite.rates(cosine_threshold=0.0)[3, "s"] == pytest.approx(0.15)
     means = {
@@ -67,7 +67,7 @@ def test_rates_are_the_papers(imported: Callable[..., Suite]) -> None:
 
 
 @pytest.mark.usefixtures("root")
-def test_letter_tells_its_counts(imported: Callable[..., Suite]) -> None:
+def test_letters_have_their_counts(imported: Callable[..., Suite]) -> None:
     (row,) = imported().ask("summary", **FIRST_SAE, letter="s", **THRESHOLDS)
     expected = {
         "main_latent": 6510,
@@ -118,7 +118,7 @@ def test_tokens_keep_effects_and_verdicts(imported: Callable[..., Suite]) -> Non
 
 
 @pytest.mark.usefixtures("root")
-def test_vocabulary_is_the_test_splits(imported: Callable[..., Suite]) -> None:
+def test_vocabulary_is_the_test_split(imported: Callable[..., Suite]) -> None:
     suite = imported()
     tokens = suite.table("tokens")
     assert tokens["token"].tolist() == [" ant", "apple", " saw", " sea", " short", " six", " snow", " sun"]
@@ -131,7 +131,7 @@ def test_vocabulary_is_the_test_splits(imported: Callable[..., Suite]) -> None:
 
 
 @pytest.mark.usefixtures("root")
-def test_encoder_top_has_its_own_letters_cosines(imported: Callable[..., Suite]) -> None:
+def test_encoder_top_has_the_cosines_of_its_letter(imported: Callable[..., Suite]) -> None:
     suite = imported()
     rows = suite.table("encoder_top")
     assert len(rows) == 3 * 5
@@ -159,7 +159,7 @@ def test_folder_may_name_the_model(root: Path, imported: Callable[..., Suite]) -
     assert [sae.neuronpedia and sae.neuronpedia.source for sae in manifest.saes] == ["3-gemmascope-res-16k", None]
 
 
-def test_latents_are_counted_where_the_width_is_not_known(root: Path, imported: Callable[..., Suite]) -> None:
+def test_latents_are_counted_if_the_width_is_unknown(root: Path, imported: Callable[..., Suite]) -> None:
     edit(root / SECOND, lambda frame: frame.assign(top_ablation_feat=70_000))
     (root / SECOND).rename((root / SECOND).with_name("layer_4_width_66000_l0_21.parquet"))
     assert [sae.n_latents for sae in imported().findings.manifest.saes] == [16_384, 70_001]
@@ -184,7 +184,7 @@ def test_one_experiment_is_enough(
     assert not suite.report.rejected
 
 
-def test_metadata_tells_latents_that_the_scores_lack(root: Path, imported: Callable[..., Suite]) -> None:
+def test_latents_missing_from_the_scores_come_from_metadata(root: Path, imported: Callable[..., Suite]) -> None:
     keep(root, K_SPARSE, METADATA)
     assert METADATA in imported().report.skipped
 
@@ -199,14 +199,14 @@ def test_metadata_tells_latents_that_the_scores_lack(root: Path, imported: Calla
     assert len(suite.table("k_sparse")) == 3 * 17
 
 
-def test_latent_of_a_step_is_the_one_that_its_list_adds(root: Path, imported: Callable[..., Suite]) -> None:
+def test_latent_of_a_step_is_the_one_added_to_its_list(root: Path, imported: Callable[..., Suite]) -> None:
     keep(root, K_SPARSE)
     edit(root / K_SPARSE, lambda frame: frame.assign(sparse_sae_k_2_feats=[[8, 12], [9, 6510], [4, 5]]))
     rows = imported().table("k_sparse")
     assert rows[rows["k"] == 2]["latent"].tolist() == [8, 9, 4]
 
 
-def test_rows_for_each_ranked_latent_count_once(root: Path, imported: Callable[..., Suite]) -> None:
+def test_rows_per_ranked_latent_count_once(root: Path, imported: Callable[..., Suite]) -> None:
     keep(root, TESTED)
     expected = imported()
     save(root / TESTED, ranked_rows())
@@ -221,7 +221,7 @@ def test_rows_for_each_ranked_latent_count_once(root: Path, imported: Callable[.
     assert any("feat_order" in note for note in suite.report.notes)
 
 
-def test_verdict_stands_with_the_first_rank(root: Path, imported: Callable[..., Suite]) -> None:
+def test_verdict_is_read_from_the_first_rank(root: Path, imported: Callable[..., Suite]) -> None:
     keep(root, TESTED)
     rows = ranked_rows()
     rows["is_absorption"] = rows["is_absorption"].astype(object).where(rows["feat_order"] == 0)
@@ -232,7 +232,7 @@ def test_verdict_stands_with_the_first_rank(root: Path, imported: Callable[..., 
 
 
 @pytest.mark.parametrize("name", [TESTED, K_SPARSE, ENCODER])
-def test_same_sae_twice_is_taken_once(root: Path, imported: Callable[..., Suite], name: str) -> None:
+def test_duplicate_sae_is_imported_once(root: Path, imported: Callable[..., Suite], name: str) -> None:
     again = name.replace("first_letter", "first_letter_again")
     save(root / again, pd.read_parquet(root / name))
     suite = imported()
@@ -249,20 +249,20 @@ def test_name_and_columns_must_agree(root: Path, imported: Callable[..., Suite],
     assert suite.rates()[3, "s"] == pytest.approx(0.1)
 
 
-def test_width_may_be_written_short(root: Path, imported: Callable[..., Suite]) -> None:
+def test_width_may_be_abbreviated(root: Path, imported: Callable[..., Suite]) -> None:
     edit(root / K_SPARSE, lambda frame: frame.assign(sae_width="16k"))
     assert not imported().report.rejected
 
 
 @pytest.mark.parametrize("name", [TESTED, K_SPARSE, METADATA, RAW, ENCODER])
 @pytest.mark.parametrize("damage", [truncated, emptied, rowless, columnless])
-def test_damaged_file_costs_itself_only(
+def test_damaged_file_is_rejected_alone(
     root: Path, imported: Callable[..., Suite], name: str, damage: Callable[[Path], None]
 ) -> None:
     damage(root / name)
     suite = imported()
     assert suite.rates()[4, "s"] == 0.0
-    if damage in (truncated, emptied) and name != METADATA:  # which is not needed beside the scores
+    if damage in (truncated, emptied) and name != METADATA:  # which is not needed with the scores
         (reason,) = suite.reasons(name)
         assert "download it again" in reason
 
@@ -293,16 +293,16 @@ def test_missing_optional_columns_are_unknown(root: Path, imported: Callable[...
     edit(root / TESTED, lambda frame: frame[required])
     suite = imported()
     assert suite.rates() == {(3, "a"): None, (3, "s"): None}
-    # Without effects the published verdict stands; without a portion every candidate was tested.
+    # Without effects the published verdict is used; without a portion every candidate was tested.
     (row,) = suite.ask("summary", **FIRST_SAE, letter="s", **THRESHOLDS)
     assert (row["num_absorbed"], row["num_candidates"], row["num_tested"]) == (2, 4, 4)
-    # The top latent is all that is known of the latents with the largest effects.
+    # Of the latents with the largest effects, only the top one is known.
     assert suite.table("tested_tokens").set_index("token").loc[" ant", "latents"].tolist() == [5]
     assert "prompts" not in suite.findings.tables
     assert not suite.report.rejected
 
 
-def test_numbers_that_are_none(root: Path, imported: Callable[..., Suite]) -> None:
+def test_non_finite_numbers_are_unknown(root: Path, imported: Callable[..., Suite]) -> None:
     keep(root, TESTED, K_SPARSE)
     edit(root / TESTED, lambda frame: frame.assign(top_ablation_score=[-2.0, math.nan, -math.inf, -3.0, -1.5]))
     edit(root / K_SPARSE, lambda frame: frame.assign(f1_sparse_sae_2=[0.91, math.nan, 0.8]))
@@ -310,12 +310,12 @@ def test_numbers_that_are_none(root: Path, imported: Callable[..., Suite]) -> No
     effects = suite.table("tested_tokens").set_index("token")["top_effect"]
     assert effects[[" sun", " sea"]].isna().all()
     assert "1 infinite values are left empty" in suite.reasons(TESTED)[0]
-    # An F1 that is unknown ends the list of split latents where it is derived.
+    # An unknown F1 ends a derived list of split latents.
     assert suite.splits("s", tau=0.029) == [6510]
     assert suite.splits("z", tau=0.029) == [5, 6, 7]
 
 
-def test_rows_that_cannot_stand_are_left_out(root: Path, imported: Callable[..., Suite]) -> None:
+def test_invalid_rows_are_omitted(root: Path, imported: Callable[..., Suite]) -> None:
     keep(root, TESTED, K_SPARSE)
     edit(root / K_SPARSE, lambda frame: pd.concat([frame, frame.iloc[[1]], frame.iloc[[0]].assign(letter="é")]))
     edit(root / TESTED, lambda frame: pd.concat([frame.assign(letter=frame["letter"].str.upper()), frame.head(1)]))
@@ -329,7 +329,7 @@ def test_rows_that_cannot_stand_are_left_out(root: Path, imported: Callable[...,
     assert "of a row before" in suite.reasons(TESTED)[0]
 
 
-def test_tokens_may_hold_anything(root: Path, imported: Callable[..., Suite]) -> None:
+def test_tokens_may_contain_any_text(root: Path, imported: Callable[..., Suite]) -> None:
     keep(root, TESTED)
     same = {"letter": "s", "sample_portion": 1.0, "num_probe_true_positives": 10, "split_feats": [1]}
     words = [' s"q', " s'x", " <script>", " s\nn", " s,c", "\u2581six", "s"]
@@ -342,7 +342,7 @@ def test_tokens_may_hold_anything(root: Path, imported: Callable[..., Suite]) ->
     assert set(rows.index) == {' s"q', " s'x", " <script>", " s\nn", " s,c", " six", "s"}
     templates = suite.table("prompts").set_index("prompt_id")["template"]
     usual = "\n tall has the first letter: T\n{token} has the first letter:"
-    # "s" stands in "has" and "first" too, and a space may be written otherwise in the prompt.
+    # "s" also occurs in "has" and "first", and the prompt may contain another form of the space.
     assert {templates[rows[word]] for word in rows.index.drop(" six")} == {usual}
     assert templates[rows[" six"]] == usual.replace("\n{token}", "\n\u2581{token}")
 
@@ -359,7 +359,7 @@ def test_prompt_without_its_token_is_no_template(root: Path, imported: Callable[
     assert templates[rows[" ant"]] == "\n{token} has the first letter:"
 
 
-def test_bytes_that_are_no_text_are_replaced(root: Path, imported: Callable[..., Suite]) -> None:
+def test_undecodable_bytes_are_replaced(root: Path, imported: Callable[..., Suite]) -> None:
     keep(root, TESTED)
     table = pq.read_table(root / TESTED)
     tokens = pa.array([b" sh\xff", *(token.encode() for token in table["token"].to_pylist()[1:])])
@@ -367,13 +367,13 @@ def test_bytes_that_are_no_text_are_replaced(root: Path, imported: Callable[...,
     assert " sh\ufffd" in set(imported().table("tested_tokens")["token"])
 
 
-def test_only_takes_the_saes_asked_for(root: Path, imported: Callable[..., Suite]) -> None:
+def test_only_imports_the_selected_saes(root: Path, imported: Callable[..., Suite]) -> None:
     assert [sae.layer for sae in imported(only="layer_4_*").findings.manifest.saes] == [4]
     with pytest.raises(IngestError, match=r"no SAE is called 'layer_9\*'; .* layer_3_16000_59"):
         sae_spelling.read(Source(root), only="layer_9*")
 
 
-def test_nothing_to_import_is_said_in_one_line(root: Path) -> None:
+def test_nothing_to_import_is_reported_in_one_line(root: Path) -> None:
     keep(root, ENCODER)
     emptied(root / ENCODER)
     with pytest.raises(IngestError, match="holds no letter") as error:
@@ -383,7 +383,7 @@ def test_nothing_to_import_is_said_in_one_line(root: Path) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_other_folders_are_not_taken(tmp_path: Path) -> None:
+def test_other_folders_are_not_detected(tmp_path: Path) -> None:
     save(tmp_path / "layer_3.parquet", k_sparse())
     save(tmp_path / "k_sparse_results.parquet", k_sparse())
     assert not sae_spelling.detects(Source(tmp_path))

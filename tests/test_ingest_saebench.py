@@ -59,11 +59,11 @@ def imported(tmp_path: Path) -> Iterator[Callable[..., Suite]]:
 
 
 @pytest.mark.usefixtures("root")
-def test_rates_are_the_published_ones(imported: Callable[..., Suite]) -> None:
+def test_rates_match_the_published_ones(imported: Callable[..., Suite]) -> None:
     suite = imported()
     expected = {(5, "a"): 0.25, (5, "q"): 0.5, (5, "s"): 0.4, (12, "s"): 0.3, (12, "t"): 0.0}
     assert suite.rates() == pytest.approx(expected)
-    # Nothing that is stored would allow another verdict.
+    # The stored values allow no other verdict.
     assert suite.rates(cosine_threshold=0.9, effect_margin=9.0) == pytest.approx(expected)
     means = suite.ask("sae_means", scope="suite", mean_policy="with_candidates", **THRESHOLDS)
     assert [row["absorption_rate"] for row in means] == pytest.approx([1.15 / 3, 0.15])
@@ -71,7 +71,7 @@ def test_rates_are_the_published_ones(imported: Callable[..., Suite]) -> None:
 
 
 @pytest.mark.usefixtures("root")
-def test_saes_say_what_they_are(imported: Callable[..., Suite]) -> None:
+def test_saes_have_their_attributes(imported: Callable[..., Suite]) -> None:
     suite = imported()
     full, old = suite.findings.manifest.saes
     assert (full.id, full.layer, full.width, full.l0_nominal) == ("l5-w16000-l0-34", 5, 16_000, 34)
@@ -79,7 +79,7 @@ def test_saes_say_what_they_are(imported: Callable[..., Suite]) -> None:
     assert (full.hook, full.architecture, full.attributes) == ("blocks.5.hook_resid_post", "jumprelu", {"d_in": "2304"})
     assert full.neuronpedia
     assert (full.neuronpedia.model, full.neuronpedia.source) == ("gemma-2-2b", "5-gemmascope-res-16k")
-    # Of the older one only its name tells layer, hook and width, and nothing L0 and architecture.
+    # Layer, hook and width of the older one are in its name only; L0 and architecture are unknown.
     assert (old.id, old.layer, old.width, old.l0_nominal) == ("l12-w4096", 12, 4096, None)
     assert (old.title, old.n_latents, old.l0, old.neuronpedia) == ("/".join(OLD), 4096, None, None)
     assert (old.hook, old.architecture, old.attributes) == ("blocks.12.hook_resid_post", None, {})
@@ -87,7 +87,7 @@ def test_saes_say_what_they_are(imported: Callable[..., Suite]) -> None:
     assert any("L0 of 1 of 2 SAEs is unknown" in note for note in suite.report.notes)
 
 
-def test_rows_say_what_was_measured(root: Path, imported: Callable[..., Suite]) -> None:
+def test_method_and_rows_describe_what_was_measured(root: Path, imported: Callable[..., Suite]) -> None:
     newer = {"min_GT_probe_f1": 0.6}
     edit_json(root / FULL_RESULTS, lambda results: results["eval_config"].update(newer))
     suite = imported()
@@ -147,7 +147,7 @@ def test_tokens_keep_projections_and_verdicts(imported: Callable[..., Suite]) ->
     assert (len(tokens), tokens["token"].iloc[-1], letters.iloc[-1]) == (12, " zoo", "z")
 
 
-def test_splits_come_from_whichever_file_has_them(root: Path, imported: Callable[..., Suite]) -> None:
+def test_splits_are_read_from_any_file(root: Path, imported: Callable[..., Suite]) -> None:
     assert [imported().splits(letter) for letter in "asq"] == [[3], [1, 2], [9]]
     assert imported().splits("s", tau=0.2) == [1]
     (root / TESTED).unlink()
@@ -161,7 +161,7 @@ def test_splits_come_from_whichever_file_has_them(root: Path, imported: Callable
     assert suite.rates()[5, "s"] == pytest.approx(0.4)
 
 
-def test_scores_come_from_either_file(root: Path, imported: Callable[..., Suite]) -> None:
+def test_scores_are_read_from_either_file(root: Path, imported: Callable[..., Suite]) -> None:
     expected = imported().table("k_sparse")
     assert len(expected) == 3 * 10
     assert METADATA in imported().report.skipped
@@ -171,7 +171,7 @@ def test_scores_come_from_either_file(root: Path, imported: Callable[..., Suite]
     assert "k_sparse" not in imported().findings.tables
 
 
-def test_metadata_tells_latents_that_the_scores_lack(root: Path, imported: Callable[..., Suite]) -> None:
+def test_latents_missing_from_the_scores_come_from_metadata(root: Path, imported: Callable[..., Suite]) -> None:
     (root / RECORDS).unlink()
     edit(root / METRICS, lambda frame: frame.drop(columns=[name for name in frame if name.endswith("_feats")]))
     suite = imported()
@@ -190,7 +190,7 @@ def test_tables_are_enough(root: Path, imported: Callable[..., Suite], missing: 
     assert rates == pytest.approx({(5, "a"): 0.25, (5, "q"): 0.5, (5, "s"): 0.4})
 
 
-def test_latents_are_counted_where_nothing_says_how_many(root: Path, imported: Callable[..., Suite]) -> None:
+def test_latents_are_counted_if_their_number_is_unknown(root: Path, imported: Callable[..., Suite]) -> None:
     keep(root, TESTED)
     path = root / TESTED
     named = root / "feature_absorption/own/layer_5_own.parquet"
@@ -206,7 +206,7 @@ def test_latents_are_counted_where_nothing_says_how_many(root: Path, imported: C
     assert suite.findings.manifest.model.name == "unknown"
 
 
-def test_newer_configurations_keep_facts_under_metadata(root: Path, imported: Callable[..., Suite]) -> None:
+def test_newer_configurations_have_metadata(root: Path, imported: Callable[..., Suite]) -> None:
     def move(results: dict[str, Any]) -> None:
         config = results["sae_cfg_dict"]
         config["metadata"] = {name: config.pop(name) for name in ("model_name", "hook_name", "neuronpedia_id")}
@@ -226,12 +226,12 @@ def test_neuronpedia_source_is_never_guessed(root: Path, imported: Callable[...,
 
 
 @pytest.mark.parametrize("l0", [-1.0, math.nan, math.inf, None])
-def test_l0_that_was_not_measured_is_unknown(root: Path, imported: Callable[..., Suite], l0: float | None) -> None:
+def test_unmeasured_l0_is_unknown(root: Path, imported: Callable[..., Suite], l0: float | None) -> None:
     write_json(root / "core_eval_results.json", core(OLD, l0))
     assert {sae.id: sae.l0 for sae in imported().findings.manifest.saes}["l12-w4096"] is None
 
 
-def test_core_results_count_wherever_they_are(root: Path, imported: Callable[..., Suite]) -> None:
+def test_core_results_are_found_anywhere(root: Path, imported: Callable[..., Suite]) -> None:
     (root / "elsewhere").mkdir()
     (root / FULL_CORE).rename(root / "elsewhere" / "renamed_eval_results.json")
     write_json(root / "elsewhere/other_eval_results.json", core(("other", "sae"), 7))
@@ -240,7 +240,7 @@ def test_core_results_count_wherever_they_are(root: Path, imported: Callable[...
     assert suite.report.skipped == {METADATA, "elsewhere/other_eval_results.json"}
 
 
-def test_saes_of_unknown_l0_are_named_by_what_differs(root: Path, imported: Callable[..., Suite]) -> None:
+def test_saes_of_unknown_l0_are_named_by_their_differences(root: Path, imported: Callable[..., Suite]) -> None:
     keep(root)
     for name in ("b", "a"):
         write_json(root / f"{name}_eval_results.json", absorption((name, "sae"), [detail("s", 10, 3, 2, 0.2)]))
@@ -261,7 +261,7 @@ def test_saes_of_the_same_layer_width_and_l0_are_imported(root: Path, imported: 
     rates = suite.table("measurements").query("letter == 's'").set_index("sae")["num_absorbed"].to_dict()
     assert rates == {"l5-w16000-jumprelu-l0-34": 2, "l5-w16000-topk-l0-34": 5, "l12-w4096": 3}
     assert check_suite(suite.folder) == []
-    # Alone, it is called by layer, width and L0 again.
+    # Alone, its id contains only layer, width and L0.
     assert imported(only="twin/sae").saes == {"l5-w16000-l0-34": "twin/sae"}
 
 
@@ -270,11 +270,11 @@ def test_each_language_model_has_a_suite(root: Path, tmp_path: Path) -> None:
         results = absorption((name, "sae"), [detail("s", 5, 5, 1, 1.0)], model_name=model)
         write_json(root / results_file((name, "sae")), results)
     target = tmp_path / "suites"
-    told, report = import_results(root, target)
+    manifest, report = import_results(root, target)
     assert sorted(folder.name for folder in target.iterdir()) == [
         *("EleutherAI-pythia-70m", "gemma-2-2b", "pythia-160m")
     ]
-    assert (told.name, len(told.saes), told.tables["measurements"].rows) == ("suites", 5, 3 + 2 + 3)
+    assert (manifest.name, len(manifest.saes), manifest.tables["measurements"].rows) == ("suites", 5, 3 + 2 + 3)
     assert not report.rejected
     assert f"{target}/pythia-160m: the SAEs of pythia-160m, 2 in number" in report.notes
     with Store(*target.iterdir()) as store:
@@ -283,7 +283,7 @@ def test_each_language_model_has_a_suite(root: Path, tmp_path: Path) -> None:
         assert len(store.fetch("saes")) == 5
     for folder in target.iterdir():
         assert check_suite(folder) == []
-    # All of them are replaced together, and by nothing less than a whole.
+    # All of them are replaced together, and only by complete ones.
     with pytest.raises(IngestError, match="exists already"):
         import_results(root, target)
     import_results(root, target, force=True, only="a/*")
@@ -293,7 +293,7 @@ def test_each_language_model_has_a_suite(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("root")
-def test_only_takes_the_saes_asked_for(imported: Callable[..., Suite], root: Path) -> None:
+def test_only_imports_the_selected_saes(imported: Callable[..., Suite], root: Path) -> None:
     suite = imported(only="*trainer_1")
     assert list(suite.saes.values()) == ["/".join(OLD)]
     assert TESTED in suite.report.skipped
@@ -301,7 +301,7 @@ def test_only_takes_the_saes_asked_for(imported: Callable[..., Suite], root: Pat
         saebench.read(Source(root), only="none")
 
 
-def test_same_sae_twice_is_taken_once(root: Path, imported: Callable[..., Suite]) -> None:
+def test_duplicate_sae_is_imported_once(root: Path, imported: Callable[..., Suite]) -> None:
     again = "eval_results/again/again_eval_results.json"
     write_json(root / again, absorption(FULL, [detail("s", 5, 5, 1, 1.0)]))
     suite = imported()
@@ -310,7 +310,7 @@ def test_same_sae_twice_is_taken_once(root: Path, imported: Callable[..., Suite]
     assert suite.table("measurements").set_index(["layer", "letter"]).loc[(5, "s"), "num_absorbed"] == 2
 
 
-def test_names_lead_nowhere(root: Path, imported: Callable[..., Suite]) -> None:
+def test_names_with_paths_reach_no_files(root: Path, imported: Callable[..., Suite]) -> None:
     outside = root.parent / "outside"
     outside.mkdir()
     save(outside / "layer_5_outside.parquet", pd.DataFrame({"letter": ["s"]}))
@@ -322,7 +322,7 @@ def test_names_lead_nowhere(root: Path, imported: Callable[..., Suite]) -> None:
     assert suite.report.read == {"x_eval_results.json"}
 
 
-def test_most_saes_set_tau(root: Path, imported: Callable[..., Suite]) -> None:
+def test_tau_is_that_of_most_saes(root: Path, imported: Callable[..., Suite]) -> None:
     edit_json(root / OLD_RESULTS, lambda results: results["eval_config"].pop("f1_jump_threshold") and None)
     edit_json(root / FULL_RESULTS, lambda results: results["eval_config"].update(f1_jump_threshold=0.01))
     suite = imported()
@@ -337,7 +337,7 @@ def test_most_saes_set_tau(root: Path, imported: Callable[..., Suite]) -> None:
     assert any("tau 0.01" in note for note in suite.report.notes)
 
 
-def test_other_files_are_passed_over(root: Path, imported: Callable[..., Suite]) -> None:
+def test_other_files_are_skipped(root: Path, imported: Callable[..., Suite]) -> None:
     write_json(root / "list_eval_results.json", [1, 2])
     write_json(root / "scr_eval_results.json", {"eval_type_id": "scr", "eval_result_details": "whatever"})
     suite = imported()
@@ -352,7 +352,7 @@ def garbled(path: Path) -> None:
 
 @pytest.mark.parametrize("name", [FULL_RESULTS, FULL_CORE, RECORDS])
 @pytest.mark.parametrize("damage", [truncated, emptied, garbled])
-def test_damaged_json_costs_itself_only(
+def test_damaged_json_is_rejected_alone(
     root: Path, imported: Callable[..., Suite], name: str, damage: Callable[[Path], None]
 ) -> None:
     damage(root / name)
@@ -365,7 +365,7 @@ def test_damaged_json_costs_itself_only(
 
 @pytest.mark.parametrize("name", [TESTED, METRICS, RAW])
 @pytest.mark.parametrize("damage", [truncated, emptied, rowless, columnless])
-def test_damaged_table_costs_itself_only(
+def test_damaged_table_is_rejected_alone(
     root: Path, imported: Callable[..., Suite], name: str, damage: Callable[[Path], None]
 ) -> None:
     damage(root / name)
@@ -378,12 +378,12 @@ def test_damaged_table_costs_itself_only(
 
 
 @pytest.mark.parametrize("without", [("hook_layer", "hook_name"), ("d_sae",)])
-def test_what_nothing_tells_of_an_sae_is_unknown(
+def test_attributes_without_a_source_are_unknown(
     root: Path, imported: Callable[..., Suite], without: tuple[str, ...]
 ) -> None:
     bare = ("bare", "sae")
-    said = dict.fromkeys(without)
-    write_json(root / results_file(bare), absorption(bare, [detail("s", 5, 5, 1, 1.0)], **said))
+    missing = dict.fromkeys(without)
+    write_json(root / results_file(bare), absorption(bare, [detail("s", 5, 5, 1, 1.0)], **missing))
     suite = imported()
     assert not suite.report.rejected
     (sae,) = (sae for sae in suite.findings.manifest.saes if sae.title == "bare/sae")
@@ -397,7 +397,7 @@ def test_what_nothing_tells_of_an_sae_is_unknown(
         assert pd.isna(listed.loc[sae.id, "n_latents" if "d_sae" in without else "layer"])
 
 
-def test_rows_that_cannot_stand_are_left_out(root: Path, imported: Callable[..., Suite]) -> None:
+def test_invalid_rows_are_omitted(root: Path, imported: Callable[..., Suite]) -> None:
     details = [
         detail("S", 10, 3, 2, 0.2),
         detail("s", 10, 9, 2, 0.2),
@@ -422,7 +422,7 @@ def test_rows_that_cannot_stand_are_left_out(root: Path, imported: Callable[...,
     )
 
 
-def test_values_of_another_type_are_left_empty(root: Path, imported: Callable[..., Suite]) -> None:
+def test_values_of_another_type_are_empty(root: Path, imported: Callable[..., Suite]) -> None:
     details = [detail("s", 10, 3, 2, 0.2), detail("t", 8, 2, 1, 0.1) | {"num_split_features": "many"}]
     edit_json(root / OLD_RESULTS, lambda results: results.update(eval_result_details=details))
     suite = imported()
@@ -431,7 +431,7 @@ def test_values_of_another_type_are_left_empty(root: Path, imported: Callable[..
     assert suite.rates()[12, "t"] == pytest.approx(0.25)
 
 
-def test_tokens_may_hold_anything(root: Path, imported: Callable[..., Suite]) -> None:
+def test_tokens_may_contain_any_text(root: Path, imported: Callable[..., Suite]) -> None:
     words = [' s"q', " s'x", " <script>", " s\nn", " s,c", "s"]
     same = {"letter": "s", "num_probe_true_positives": 6, "split_feats": [1, 2]}
     rows = [same | token_row(word, silent=True, absorbed=True, fraction=0.0) for word in words]
@@ -441,7 +441,7 @@ def test_tokens_may_hold_anything(root: Path, imported: Callable[..., Suite]) ->
     assert len(suite.table("prompts")) == 1
 
 
-def test_nothing_to_import_is_said_in_one_line(root: Path) -> None:
+def test_nothing_to_import_is_reported_in_one_line(root: Path) -> None:
     keep(root, OLD_RESULTS)
     assert saebench.detects(Source(root))
     truncated(root / OLD_RESULTS)
@@ -452,28 +452,28 @@ def test_nothing_to_import_is_said_in_one_line(root: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [FULL_RESULTS, TESTED, METRICS, RECORDS])
-def test_any_file_of_the_evaluation_is_known(root: Path, kept: str) -> None:
+def test_any_file_of_the_evaluation_is_detected(root: Path, kept: str) -> None:
     keep(root, kept)
     assert saebench.detects(Source(root))
 
 
-def test_other_folders_are_not_taken(root: Path) -> None:
+def test_other_folders_are_not_detected(root: Path) -> None:
     keep(root, FULL_CORE)
     (root / "notes.json").write_text(json.dumps({"eval_type_id": "absorption_first_letter"}), encoding="utf-8")
     assert not saebench.detects(Source(root))
 
 
-# --- All forms of its results ----------------------------------------------------------------------------------------
+# --- All formats of its results --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_of_results_is_read(tmp_path: Path, imported: Callable[..., Suite], form: str) -> None:
+def test_every_format_of_results_is_read(tmp_path: Path, imported: Callable[..., Suite], form: str) -> None:
     name, content = FORMS[form]
     write_json(tmp_path / "results" / name, content)
     assert saebench.detects(Source(tmp_path / "results"))
     suite = imported()
     (sae,) = suite.findings.manifest.saes
-    layer = 5 if "sae_cfg_dict" in content else 3  # which says more than the name
+    layer = 5 if "sae_cfg_dict" in content else 3  # which takes precedence over the name
     assert (sae.id, sae.title, sae.n_latents) == (f"l{layer}-w16000-l0-59", f"{RELEASE}/{ID}", 16_384)
     assert suite.findings.manifest.method.tau == 0.02
     letters = suite.table("measurements").set_index("letter")
@@ -487,14 +487,14 @@ def test_every_form_of_results_is_read(tmp_path: Path, imported: Callable[..., S
     }
 
 
-def test_letters_without_words_are_listed_without_their_number(tmp_path: Path, imported: Callable[..., Suite]) -> None:
+def test_letters_without_words_have_no_token_count(tmp_path: Path, imported: Callable[..., Suite]) -> None:
     write_json(tmp_path / "results/x_eval_results.json", absorption(FULL, [detail("s", 10, 3, 2, 0.2)]))
     concepts = imported().table("concepts")
     assert concepts["label"].tolist() == ["S"]
     assert concepts["num_tokens"].isna().all()
 
 
-def test_a_rate_without_a_count_is_counted(tmp_path: Path, imported: Callable[..., Suite]) -> None:
+def test_counts_are_derived_from_rates(tmp_path: Path, imported: Callable[..., Suite]) -> None:
     details = [{"first_letter": "a", "absorption_rate": 0.25, "num_probe_true_positives": 100}]
     write_json(tmp_path / "results/x_eval_results.json", absorption(FULL, details))
     assert imported().table("measurements")["num_absorbed"].tolist() == [25]
@@ -511,7 +511,7 @@ def test_tables_of_2024_are_read(root: Path, imported: Callable[..., Suite]) -> 
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
-def test_a_json_file_is_a_source_in_any_encoding(tmp_path: Path, encoding: str) -> None:
+def test_json_file_of_any_encoding_is_a_source(tmp_path: Path, encoding: str) -> None:
     name, content = FORMS["one SAE"]
     file = tmp_path / "results" / name
     file.parent.mkdir()
@@ -523,13 +523,13 @@ def test_a_json_file_is_a_source_in_any_encoding(tmp_path: Path, encoding: str) 
     assert not report.rejected
 
 
-def test_another_evaluation_is_named(tmp_path: Path) -> None:
+def test_other_evaluations_are_named(tmp_path: Path) -> None:
     write_json(tmp_path / "scr.json", {"eval_type_id": "scr", "eval_result_metrics": {}})
     with pytest.raises(IngestError, match=r"scr\.json has results of SAEBench's evaluation 'scr'"):
         import_results(tmp_path / "scr.json", tmp_path / "suite")
 
 
-# --- What its results say of an SAE ----------------------------------------------------------------------------------
+# --- Attributes of SAEs ----------------------------------------------------------------------------------------------
 
 
 def test_quality_comes_from_core(root: Path, imported: Callable[..., Suite]) -> None:
@@ -574,9 +574,7 @@ def test_quality_comes_from_core(root: Path, imported: Callable[..., Suite]) -> 
 
 
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf, 1e9, None])
-def test_quality_that_was_not_measured_is_unknown(
-    root: Path, imported: Callable[..., Suite], value: float | None
-) -> None:
+def test_unmeasured_quality_is_unknown(root: Path, imported: Callable[..., Suite], value: float | None) -> None:
     def measure(results: dict[str, Any]) -> None:
         results["eval_result_metrics"] |= {
             "reconstruction_quality": {"explained_variance": value},
@@ -589,7 +587,7 @@ def test_quality_that_was_not_measured_is_unknown(
     assert (sae.variance_explained, sae.loss_recovered, sae.dead_fraction) == (None, None, None)
 
 
-def test_the_commit_of_somebodys_folder_is_no_version(tmp_path: Path, imported: Callable[..., Suite]) -> None:
+def test_unrelated_commit_is_not_used_as_version(tmp_path: Path, imported: Callable[..., Suite]) -> None:
     for name, commit, layer in (("a", COMMIT, 1), ("b", "Unknown", 2)):
         results = absorption((name, "sae"), [detail("s", 10, 3, 2, 0.2)], hook_layer=layer)
         write_json(tmp_path / f"results/{name}_eval_results.json", results | {"sae_bench_commit_hash": commit})
@@ -609,7 +607,7 @@ def test_the_commit_of_somebodys_folder_is_no_version(tmp_path: Path, imported: 
         (("mine", ID), (3, 16_000, None), None),
     ],
 )
-def test_gemma_scope_is_known_by_its_names(
+def test_gemma_scope_is_recognized_by_name(
     tmp_path: Path,
     imported: Callable[..., Suite],
     sae: tuple[str, str],
@@ -624,7 +622,7 @@ def test_gemma_scope_is_known_by_its_names(
     assert (found.neuronpedia and found.neuronpedia.source) == source
 
 
-def test_a_model_is_one_with_its_organisation_and_without(tmp_path: Path, imported: Callable[..., Suite]) -> None:
+def test_model_names_match_with_and_without_organisation(tmp_path: Path, imported: Callable[..., Suite]) -> None:
     for layer, model in enumerate(("google/gemma-2-2b", "gemma-2-2b", "google/gemma-2-2b")):
         results = absorption((f"sae{layer}", "x"), [detail("s", 10, 3, 2, 0.2)], hook_layer=layer, model_name=model)
         write_json(tmp_path / f"results/{layer}_eval_results.json", results)
@@ -638,7 +636,7 @@ def test_a_model_is_one_with_its_organisation_and_without(tmp_path: Path, import
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "expected"),
     [
         (("gemma-scope-2b-pt-res", "layer_3/width_16k/average_l0_59"), ("blocks.3.hook_resid_post", "jumprelu")),
         (("gemma-scope-9b-it-mlp", "layer_3/width_16k/average_l0_59"), ("blocks.3.hook_mlp_out", "jumprelu")),
@@ -651,18 +649,18 @@ def test_a_model_is_one_with_its_organisation_and_without(tmp_path: Path, import
         (("pythia_stopkeys", "layer_3/trainer_0"), (None, None)),
     ],
 )
-def test_hook_and_architecture_are_in_names(
-    tmp_path: Path, imported: Callable[..., Suite], name: tuple[str, str], told: tuple[str | None, str | None]
+def test_hook_and_architecture_are_read_from_names(
+    tmp_path: Path, imported: Callable[..., Suite], name: tuple[str, str], expected: tuple[str | None, str | None]
 ) -> None:
     results = absorption(name, [detail("s", 10, 3, 2, 0.2)])
     results["sae_cfg_dict"] = None
     write_json(tmp_path / "results/x_eval_results.json", results)
     (sae,) = imported().findings.manifest.saes
-    assert (sae.hook, sae.architecture, sae.layer) == (*told, 3)
+    assert (sae.hook, sae.architecture, sae.layer) == (*expected, 3)
 
 
-def test_what_else_an_sae_says_of_itself_is_kept(tmp_path: Path, imported: Callable[..., Suite]) -> None:
-    said = {
+def test_other_attributes_of_saes_are_kept(tmp_path: Path, imported: Callable[..., Suite]) -> None:
+    config = {
         "training_tokens": 4_000_000_000,
         "seed": 3,
         "dtype": "bfloat16",
@@ -675,12 +673,12 @@ def test_what_else_an_sae_says_of_itself_is_kept(tmp_path: Path, imported: Calla
         "no_number": math.nan,
         "metadata": {"group_fractions": [0.5, 0.5], "trainer": "TopKTrainer"},
     }
-    write_json(tmp_path / "results/x_eval_results.json", absorption(FULL, [detail("s", 10, 3, 2, 0.2)], **said))
+    write_json(tmp_path / "results/x_eval_results.json", absorption(FULL, [detail("s", 10, 3, 2, 0.2)], **config))
     suite = imported()
     (sae,) = suite.findings.manifest.saes
     assert (sae.tokens_seen, sae.seed) == (4_000_000_000, 3)
-    told = {"d_in": "2304", "dtype": "bfloat16", "k": "20", "prepend_bos": "True", "scale": "0.5"}
-    assert sae.attributes == told | {"trainer": "TopKTrainer"}
+    expected = {"d_in": "2304", "dtype": "bfloat16", "k": "20", "prepend_bos": "True", "scale": "0.5"}
+    assert sae.attributes == expected | {"trainer": "TopKTrainer"}
     with Store(suite.folder) as store:
         assert store.fetch("saes")["attributes"].iloc[0] == sae.attributes
     unknown = absorption(FULL, [detail("s", 10, 3, 2, 0.2)], training_tokens=-1)
@@ -688,7 +686,7 @@ def test_what_else_an_sae_says_of_itself_is_kept(tmp_path: Path, imported: Calla
     assert imported().findings.manifest.saes[0].tokens_seen is None
 
 
-def test_names_do_not_depend_on_where_files_lie(tmp_path: Path) -> None:
+def test_names_do_not_depend_on_file_locations(tmp_path: Path) -> None:
     def names(order: str) -> dict[str | None, str]:
         folder = tmp_path / order
         for place, name in enumerate(order):
@@ -711,7 +709,7 @@ def test_names_do_not_depend_on_where_files_lie(tmp_path: Path) -> None:
     )
 
 
-def test_the_layer_is_in_the_records_of_k_sparse_probing(root: Path, imported: Callable[..., Suite]) -> None:
+def test_layer_is_read_from_k_sparse_records(root: Path, imported: Callable[..., Suite]) -> None:
     keep(root, RECORDS)
     (root / RECORDS).rename(root / "own_k_sparse_probing.json")
     suite = imported()
@@ -732,7 +730,9 @@ def test_whole_floats_are_counts(root: Path, imported: Callable[..., Suite]) -> 
     assert (sae.id, sae.layer, sae.width) == ("l5-w16000", 5, 16_000)
 
 
-def test_no_more_can_be_absorbed_than_the_probe_finds(tmp_path: Path, imported: Callable[..., Suite]) -> None:
+def test_absorbed_counts_above_probe_true_positives_are_rejected(
+    tmp_path: Path, imported: Callable[..., Suite]
+) -> None:
     """Otherwise a page would show a rate above 100%."""
     details = [detail("a", 10, 25, 1, 0.3), detail("b", 10, 10, 1, 0.3)]
     write_json(tmp_path / "results/x_eval_results.json", absorption(FULL, details))

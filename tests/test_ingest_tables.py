@@ -60,7 +60,7 @@ def rates(suite: Path, family: str, metric: str = "ig_ablation") -> dict[str, fl
     return rows.set_index("concept")["absorption_rate"].to_dict()
 
 
-def test_the_example_of_the_document_makes_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_documented_example_becomes_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("weekdays").mkdir()
     files = re.findall(r"`(weekdays/[\w.]+)`:\n\n```\w+\n(.*?)```", DOCUMENT, re.DOTALL)
@@ -94,7 +94,7 @@ def test_tested_tokens_are_enough(tmp_path: Path) -> None:
     assert not report.rejected
 
 
-def test_parquet_says_the_same(tmp_path: Path) -> None:
+def test_parquet_tables_are_equivalent_to_csv(tmp_path: Path) -> None:
     root = write(tmp_path / "own", tested_tokens=TOKENS)
     suite, _ = imported(root)
     expected = table(suite, "tested_tokens")
@@ -105,7 +105,7 @@ def test_parquet_says_the_same(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(table(both, "tested_tokens"), expected)
 
 
-def test_one_file_is_a_source(tmp_path: Path) -> None:
+def test_single_file_is_a_source(tmp_path: Path) -> None:
     root = write(tmp_path / "own", tested_tokens=TOKENS, saes="sae,layer\nmine,8\n")
     suite, _ = imported(root / "tested_tokens.csv")
     assert [sae.layer for sae in read_suite(suite).manifest.saes] == [None]
@@ -119,19 +119,19 @@ def test_measurements_are_enough(tmp_path: Path) -> None:
     assert not (suite / "tested_tokens.parquet").exists()
 
 
-def test_a_published_verdict_stands(tmp_path: Path) -> None:
+def test_published_verdicts_are_kept(tmp_path: Path) -> None:
     lines = TOKENS.splitlines()
     text = "\n".join([f"{lines[0]},is_absorption", f"{lines[1]},false", f"{lines[2]},true", f"{lines[3]},"])
     suite, _ = imported(write(tmp_path / "own", tested_tokens=text))
     assert verdicts(suite) == {" run": False, " walk": True, " dog": False}
 
 
-def test_the_rule_looks_at_split_latents_and_thresholds(tmp_path: Path) -> None:
+def test_rule_uses_split_latents_and_thresholds(tmp_path: Path) -> None:
     k_sparse = "sae,concept,k,latent,f1\nmine,pos.verb,1,9,0.5\nmine,pos.verb,2,3,0.75\nmine,pos.noun,1,8,0.5\n"
     toml = "[method]\nmetric = 'ig_ablation'\neffect_margin = 0.25\ncosine_threshold = 0.005\n"
     root = write(tmp_path / "own", tested_tokens=TOKENS, k_sparse=k_sparse, **{"suite.toml": toml})
     suite, _ = imported(root)
-    # Latent 3 is a split latent, so that it fires on " run" says that this is no candidate.
+    # Latent 3 is a split latent that fires on " run", which is therefore no candidate.
     assert verdicts(suite) == {" run": False, " walk": True, " dog": True}
     splits = table(suite, "measurements").set_index("concept")["split_latents"]
     assert {concept: [*latents] for concept, latents in splits.items()} == {"pos.noun": [8], "pos.verb": [9, 3]}
@@ -162,7 +162,7 @@ def test_all_tables_are_read(tmp_path: Path) -> None:
     assert not report.rejected
 
 
-def test_first_letters_are_called_as_everywhere(tmp_path: Path) -> None:
+def test_first_letters_have_their_usual_labels(tmp_path: Path) -> None:
     suite, _ = imported(write(tmp_path / "own", tested_tokens=TOKENS.replace("pos.verb", "first-letter.s")))
     concept = table(suite, "concepts").set_index("concept").loc["first-letter.s"]
     assert concept[["label", "phrase"]].tolist() == ["S", "starts with S"]
@@ -176,7 +176,7 @@ def test_columns_that_are_not_imported_are_named(tmp_path: Path) -> None:
 
 
 HEADER = TOKENS.splitlines()[0]
-#: A further row, and what is said of it.
+#: A further row, and the message about it.
 ROWS = {
     "latent below 0": ("mine,pos.verb, a,-1,-2,0.5,0", "1 row (row 3) omitted: top_latent must be 0 or more"),
     "huge latent": (f"mine,pos.verb, a,{2**70},-2,0.5,0", "no integer such as 17, as in row 3: '1180591"),
@@ -195,16 +195,16 @@ ROWS = {
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_a_row_that_no_suite_holds_costs_itself_only(tmp_path: Path, name: str) -> None:
+def test_invalid_row_is_rejected_alone(tmp_path: Path, name: str) -> None:
     row, reason = ROWS[name]
     suite, report = imported(write(tmp_path / "own", tested_tokens=f"{TOKENS}{row}\n"))
-    said = [text for file, text in report.rejected if file == "tested_tokens.csv"]
-    assert any(reason in text for text in said), said
-    assert all("\n" not in text for text in said)
+    reasons = [text for file, text in report.rejected if file == "tested_tokens.csv"]
+    assert any(reason in text for text in reasons), reasons
+    assert all("\n" not in text for text in reasons)
     assert verdicts(suite)[" run"]
 
 
-#: A file beside the tested tokens, and what is said of it.
+#: A file beside the tested tokens, and the message about it.
 FILES = {
     "lists": (
         "measurements.csv",
@@ -231,14 +231,14 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_that_no_suite_holds_costs_itself_only(tmp_path: Path, name: str) -> None:
+def test_invalid_file_is_rejected_alone(tmp_path: Path, name: str) -> None:
     file, text, reason = FILES[name]
     root = write(tmp_path / "own", tested_tokens=TOKENS, **{file: text})
     if name == "latents of an SAE":  # without it, nothing is left
         write(root, tested_tokens=f"{TOKENS}other,pos.verb, run,3,-2.5,0.5,-0.5\n")
     suite, report = imported(root)
-    said = [text for rejected, text in report.rejected if rejected == file]
-    assert any(reason in text for text in said), report.rejected
+    reasons = [text for rejected, text in report.rejected if rejected == file]
+    assert any(reason in text for text in reasons), report.rejected
     assert verdicts(suite)[" run"]
 
 
@@ -249,7 +249,7 @@ def test_other_metrics_need_verdicts(tmp_path: Path) -> None:
         imported(root)
 
 
-def test_a_suite_is_no_source(tmp_path: Path) -> None:
+def test_suite_is_not_a_source(tmp_path: Path) -> None:
     suite, _ = imported(write(tmp_path / "own", tested_tokens=TOKENS))
     with pytest.raises(IngestError, match=r"or tested_tokens\.csv \(tables\)"):
         import_results(suite, tmp_path / "again")

@@ -1,4 +1,4 @@
-"""Texts that try to be more than text, sent along every way from a suite or a visitor to a page, a file or a terminal.
+"""Texts that could be interpreted as code, in every way from a suite or a visitor to a page, a file or a terminal.
 
 In the browser the page's content security policy is ignored, so that what holds is the escaping alone.
 """
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 #: The last SAE, which has imported pages.
 SAE = {"layer": "3", "width": "1000", "l0": "40"}
 
-# All that a page, or a part, holds, through its shadow roots: its texts, and what injected markup would leave behind.
+# The contents of a page or part, including shadow roots: its texts, and traces of injected markup.
 _READ = """(part) => {
   const texts = [], found = []
   const walk = (root) => {
@@ -93,7 +93,7 @@ def store(suite: tuple[Path, list[str]]) -> Iterator[Store]:
 # --- Pages -----------------------------------------------------------------------------------------------------------
 
 
-#: What the browser says of an imported page that tries everything.
+#: Messages of the browser about an imported page that tries everything.
 _FROM_FRAMES = ["Content Security Policy", "cross-origin subframe", 'with origin "null"']
 
 
@@ -122,7 +122,7 @@ def test_tokens_stay_text_on_every_page(
         if number:
             table.get_by_role("button", name="Next").click()
             wait_query(page, {"evidence_page": str(number)})
-        # The opened row stays open until the next ones are there.
+        # The opened row stays open until the next rows arrive.
         expect(table.locator("tr.opened")).to_have_count(0)
         table.locator("tbody button").first.click()
         expect(table.locator("tr.opened")).to_be_visible()
@@ -141,7 +141,7 @@ def test_tokens_stay_text_on_every_page(
     page.get_by_role("button", name="Help").click()
     expect(part(page, "help").locator("dialog")).to_be_visible()
     walk.look(page)
-    # What a manifest says of its suite stands there as it is, but for what no browser keeps.
+    # Texts of the manifest are shown unchanged, except characters that no browser keeps.
     assert re.sub(r"[\r\0]", "", " ".join(TEXTS))[:500] in walk.read
     latent = store.fetch("absorbing_latents", **keys(suite="tiny", layer=3, width=1000, l0=40, letter="s", **DECIDING))
     page = visit(SAE | {"letter": "s", "latent": str(latent["latent"].iloc[0])})
@@ -150,7 +150,7 @@ def test_tokens_stay_text_on_every_page(
     page.get_by_role("button", name="Show the original page").click()
     expect(part(page, "original").locator("iframe")).to_be_visible()
     part(page, "evidence").locator("tbody button").first.click()
-    # What runs in an imported page's frame is its own affair, tested for what it can reach; here is the page around it.
+    # The frame of an imported page may run its scripts, whose access another test checks.
     text, found = page.evaluate(_READ)
     assert found == []
     assert not page.evaluate(f"window.{FLAG}")
@@ -158,9 +158,7 @@ def test_tokens_stay_text_on_every_page(
 
 
 @pytest.mark.browser
-def test_tooltips_and_figures_take_no_token_for_markup_or_placeholder(
-    visit: Callable[[dict[str, str]], Page], tmp_path: Path
-) -> None:
+def test_tooltips_and_figures_show_tokens_as_text(visit: Callable[[dict[str, str]], Page], tmp_path: Path) -> None:
     name = "split-absorb-graph"
     walk = Walk()
     page = visit({"letter": "a", "effect_margin": "0.25"})
@@ -222,14 +220,14 @@ def test_addresses_and_searches_stay_text(visit: Callable[[dict[str, str]], Page
     walk.look(page)
 
 
-#: Whether the list of what was found is of what was typed: it quotes it, begins with a token that begins so, or with a
-#: concept whose name has it.
+#: Whether the list of results belongs to the typed text: it quotes it, or begins with a token with this prefix, or
+#: with a concept whose name contains it.
 _FOUND = """([search, typed, visible]) => {
   const bare = (text) => text.replace(/\\s/g, "").toLowerCase()
-  const said = bare(search.querySelector("[role=status]").textContent)
+  const status = bare(search.querySelector("[role=status]").textContent)
   const option = bare(search.querySelector("[role=option] code")?.textContent ?? "")
   const concept = bare(search.querySelector("[role=option][data-action=concept]")?.textContent ?? "")
-  return said.includes(`“${bare(typed)}”`) || concept.includes(bare(typed))
+  return status.includes(`“${bare(typed)}”`) || concept.includes(bare(typed))
     || option.startsWith(bare(visible)) || option.startsWith("␣" + bare(visible))
 }"""
 
@@ -237,7 +235,7 @@ _FOUND = """([search, typed, visible]) => {
 # --- Files, notebooks, terminals -------------------------------------------------------------------------------------
 
 
-def test_files_hold_the_texts_as_they_are() -> None:
+def test_exported_files_contain_texts_unchanged() -> None:
     frame = pd.DataFrame({"token": [text for text in TEXTS if "\0" not in text and "\r" not in text]})
     texts = frame["token"].tolist()
     table, parquet = (io.BytesIO(b"".join(write(frame))) for write in (as_csv, as_parquet))
@@ -245,7 +243,7 @@ def test_files_hold_the_texts_as_they_are() -> None:
     assert pd.read_parquet(parquet)["token"].tolist() == texts
 
 
-def test_files_for_spreadsheets_hold_no_formula() -> None:
+def test_files_for_spreadsheets_contain_no_formulas() -> None:
     signs = ("=", "+", "-", "@", "\t", "\r", "\n")
     texts = [*TEXTS, *(f"{sign}1+1" for sign in signs), *signs, "", "'=1", " =1"]
     cells = np.array([None, *texts[1:]], object)
@@ -281,7 +279,7 @@ def test_snapshot_keeps_texts_as_text(open_page: PageOpener, store: Store, tmp_p
     assert open_page.external == []
 
 
-def test_cells_of_a_notebook_keep_texts_as_text(store: Store) -> None:
+def test_notebook_cells_keep_texts_as_text(store: Store) -> None:
     explorer = Explorer(store, letter="s")
     explorer.state.latent = int(explorer.model.absorbing_latents["latent"].iloc[0])
     for view in (explorer.layout, explorer.evidence, explorer.card):
@@ -290,7 +288,7 @@ def test_cells_of_a_notebook_keep_texts_as_text(store: Store) -> None:
         assert not re.search(r"<(script|img|svg on|object|base|style)", written)
 
 
-def test_messages_of_any_text_are_answered(store: Store) -> None:
+def test_messages_with_any_text_are_answered(store: Store) -> None:
     explorer = Explorer(store)
     search: Any = Search(explorer.model)
     for text in (*TEXTS, "\ud800", "x" * 100_000):
@@ -300,7 +298,7 @@ def test_messages_of_any_text_are_answered(store: Store) -> None:
         assert explorer.model.whole("suite_evidence") is not None
 
 
-def test_lines_for_terminals_and_logs_stay_lines(tmp_path: Path) -> None:
+def test_terminal_and_log_lines_stay_single_lines(tmp_path: Path) -> None:
     for text in TEXTS:
         assert len(printable(text).splitlines()) <= 1
         assert "\x1b" not in printable(text)
@@ -311,7 +309,7 @@ def test_lines_for_terminals_and_logs_stay_lines(tmp_path: Path) -> None:
     assert "\x1b" not in shown.stderr
 
 
-def test_what_a_suite_says_of_itself_is_no_markup_of_the_terminal(suite: tuple[Path, list[str]]) -> None:
+def test_suite_texts_are_not_terminal_markup(suite: tuple[Path, list[str]]) -> None:
     shown = CliRunner().invoke(app, ["info", str(suite[0])])
     assert shown.exit_code == 0
     assert "\x1b" not in shown.stdout

@@ -23,7 +23,7 @@ def version_of(folder: Path) -> str:
     return ProjectMetadata(str(folder), PluginManager()).version
 
 
-def test_a_version_is_a_tag_and_unknown_without_git(tmp_path: Path) -> None:
+def test_version_is_the_git_tag_or_unknown(tmp_path: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     assert version_of(tmp_path) == "0.0+unknown"
     git = ["git", "-c", "user.name=name", "-c", "user.email=name@example.org", "-C", str(tmp_path)]
@@ -33,9 +33,7 @@ def test_a_version_is_a_tag_and_unknown_without_git(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", absorption_explorer.PACKAGES)
-def test_a_package_of_another_project_is_named_in_one_line(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_foreign_package_is_named_in_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert absorption_explorer.foreign_package() is None
     foreign = tmp_path / name / "__init__.py"
     foreign.parent.mkdir()
@@ -45,7 +43,7 @@ def test_a_package_of_another_project_is_named_in_one_line(
         absorption_explorer.main()
 
 
-def test_an_image_is_built_from_what_a_wheel_is_made_of() -> None:
+def test_image_is_built_from_the_files_of_a_wheel() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     project, wheel = settings["project"], settings["tool"]["hatch"]["build"]["targets"]["wheel"]
     made_of = {*wheel["only-include"], project["readme"], "pyproject.toml"}

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 OF_CONCEPT = {"suite": "related", "concept": CONCEPT, **DECIDING}
 OF_TREE = OF_CONCEPT | {"family": FAMILY}
-#: Latents of an SAE that the tree has at least, where there are so many.
+#: Minimum number of latents of an SAE in the tree, if it has as many.
 LEAST = 8
 
 
@@ -65,7 +65,7 @@ def words(places: Sequence[int]) -> list[str]:
 
 
 @pytest.mark.parametrize("pieces", [1, 7, 10**6])
-def test_nearest_latents_are_those_of_all_in_whatever_pieces(pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nearest_latents_do_not_depend_on_the_chunk_size(pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     directions, others = rng.normal(size=(9, 6)).astype(np.float32), rng.normal(size=(40, 6)).astype(np.float32)
     others[3] = 0  # a dead latent may have no direction
@@ -79,7 +79,7 @@ def test_nearest_latents_are_those_of_all_in_whatever_pieces(pieces: int, monkey
     assert few.shape == (9, 2)
 
 
-def test_overlap_is_the_share_of_the_words_on_which_either_fires() -> None:
+def test_overlap_is_the_jaccard_index_of_the_words() -> None:
     def overlap(words: list[int], others: list[int]) -> tuple[float | None, int, list[int]]:
         strengths = np.array(others) % 4 + 1.0
         share, number, strongest = kin.overlap_of(np.array(words), np.array(others), strengths)
@@ -117,7 +117,7 @@ class Drawn(kin._Layer):
         return {(0, letter): letter + 2 + place for letter in self.letters}
 
 
-def test_kin_reach_as_far_as_the_tree_of_five_widths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_kin_suffice_for_trees_of_five_widths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tree from stored kin equals that from all kin, for all choices of one SAE per width."""
     layer = Drawn()
     monkeypatch.setattr(kin, "_Layer", Drawn)
@@ -157,10 +157,10 @@ def test_kin_reach_as_far_as_the_tree_of_five_widths(tmp_path: Path, monkeypatch
             assert tree(from_stored, places, main) == expected
 
 
-# --- Questions, a second way ---------------------------------------------------------------------------------------
+# --- Queries -------------------------------------------------------------------------------------------------------
 
 
-def test_kin_of_a_latent_with_what_they_are_for_the_concept(related: Store) -> None:
+def test_kin_of_a_latent_have_roles_for_the_concept(related: Store) -> None:
     rows = pd.DataFrame(kin_of(draw()))
     for latent in (3, 1, 7):  # split, silent, absorbing
         found = related.fetch("latent_kin", sae="w16", latent=latent, **OF_CONCEPT)
@@ -197,17 +197,17 @@ def tree_of(rows: pd.DataFrame, saes: Sequence[str]) -> dict[tuple[str, int], tu
     return tree
 
 
-def test_a_tree_by_a_metric_that_names_no_absorbing_latents_does_not_say_that_there_are_none(related: Store) -> None:
+def test_tree_without_known_absorbing_latents_does_not_claim_none(related: Store) -> None:
     model = Explorer(related, concept=CONCEPT, page="compare", compare_by="splitting").model
-    for metric, said in (("ig_ablation", "of its 2 absorbing latents"), ("fraction", "absorb is unknown")):
+    for metric, expected in (("ig_ablation", "of its 2 absorbing latents"), ("fraction", "absorb is unknown")):
         found = related.fetch("splitting_tree", tree_saes=[*SAES], **OF_TREE | {"metric": metric})
         html = tree_html(model, arrange_tree(found, model.state.saes), opens=False)
-        assert said in html
+        assert expected in html
         assert "no absorbing latent" not in html
 
 
 @pytest.mark.parametrize("saes", [["w16", "w64", "w200"], ["w16", "w200"], ["w200", "w64"], ["w64"]])
-def test_the_splitting_tree_follows_from_the_kin(related: Store, saes: list[str]) -> None:
+def test_splitting_tree_follows_from_the_kin(related: Store, saes: list[str]) -> None:
     found = related.fetch("splitting_tree", tree_saes=saes, **OF_TREE)
     rows = pd.DataFrame(kin_of(draw()))
     expected = tree_of(rows, saes)
@@ -230,12 +230,12 @@ def test_the_splitting_tree_follows_from_the_kin(related: Store, saes: list[str]
             assert list(row.shared_words) == words(near["shared_words"])
 
 
-def test_a_tree_ends_where_no_kin_are_stored(tmp_path: Path) -> None:
+def test_tree_ends_where_no_kin_are_stored(tmp_path: Path) -> None:
     some = [row for row in kin_of(draw()) if row["other_sae"] != "w200"]
     with Store(write_related_saes(tmp_path / "related", kin=some)) as store:
         found = store.fetch("splitting_tree", tree_saes=[*SAES], **OF_TREE)
         wide = found[found["sae"] == "w200"]
-        # Its split latent stands there alone, so that it is not taken for one that nothing splits into.
+        # Its split latent is listed alone, and not shown as one without further splitting.
         assert wide["latent"].tolist() == [150]
         assert wide["parent"].isna().all()
         assert wide["has_kin"].tolist() == [False]
@@ -261,7 +261,7 @@ def parts(view: SplittingTree) -> tuple[Any, Any, Any]:
     return head, plot, table
 
 
-def test_every_latent_has_its_place_beside_its_parent(related: Store) -> None:
+def test_latents_are_placed_beside_their_parent(related: Store) -> None:
     model = shown(related, SplittingTree, sae="w16")
     tree = arrange_tree(model.splitting_tree, model.state.saes)
     nodes = tree.nodes
@@ -279,14 +279,14 @@ def test_every_latent_has_its_place_beside_its_parent(related: Store) -> None:
     assert len(tree.edges) == nodes["parent"].notna().sum()
     for node in nodes.itertuples():
         assert tree.tapped(node.x, node.y + 0.2) == (node.sae, node.latent)
-    # What is written beside the last column means its latents.
+    # Labels beside the last column refer to its latents.
     last = nodes[nodes["x"] == 1].iloc[0]
     assert tree.tapped(1.4, last["y"]) == (last["sae"], last["latent"])
     assert tree.tapped(0, 3) is None
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
-def test_edges_grow_with_the_cosine_and_roles_have_their_marks(related: Store, theme: Theme) -> None:
+def test_edges_widen_with_the_cosine_and_roles_have_marks(related: Store, theme: Theme) -> None:
     model = shown(related, SplittingTree, sae="w64", latent=11)
     tree = arrange_tree(model.splitting_tree, model.state.saes)
     plot = splitting_tree_plot(tree, selected=("w64", 11), chosen="w64", theme=theme)
@@ -305,7 +305,7 @@ def test_edges_grow_with_the_cosine_and_roles_have_their_marks(related: Store, t
     assert sorted(numbers, key=int) == [*map(str, sorted(tree.nodes["latent"]))]
 
 
-def test_the_page_says_which_are_kin_and_leads_to_them(related: Store) -> None:
+def test_page_lists_and_links_the_kin(related: Store) -> None:
     model = shown(related, Pages, page="compare", compare_by="splitting", sae="w200")
     view = SplittingTree(model)
     head, plot, table = parts(view)
@@ -315,9 +315,9 @@ def test_the_page_says_which_are_kin_and_leads_to_them(related: Store) -> None:
     for sae, (_, split, absorbing) in list(SAES.items())[1:]:
         kin = rows[(rows["sae"] == sae) & rows["parent"].notna()]["latent"]
         numbers = [int(kin.isin(some).sum()) for some in (split, absorbing)]
-        said = f"{len(kin)} kin: {numbers[0]} of its {count(len(split), 'split latent')} {numbers[1]} of its"
-        said += f" {count(len(absorbing), 'absorbing latent')} {len(kin) - sum(numbers)} neither"
-        assert f"L0 5 {said}" in words
+        counts = f"{len(kin)} kin: {numbers[0]} of its {count(len(split), 'split latent')} {numbers[1]} of its"
+        counts += f" {count(len(absorbing), 'absorbing latent')} {len(kin) - sum(numbers)} neither"
+        assert f"L0 5 {counts}" in words
     table._handle_msg({"action": "unfold", "value": None})
     listed = re.findall(r"<tr>(<td>.*?)</tr>", table.html)
     assert len(listed) == len(rows)
@@ -329,8 +329,8 @@ def test_the_page_says_which_are_kin_and_leads_to_them(related: Store) -> None:
     assert model.state.concept == CONCEPT
 
 
-def test_a_tree_that_cannot_be_drawn_is_explained(tmp_path: Path) -> None:
-    def said(store: Store, **values: Any) -> str:
+def test_missing_tree_is_explained(tmp_path: Path) -> None:
+    def message(store: Store, **values: Any) -> str:
         head, plot, _ = parts(SplittingTree(shown(store, SplittingTree, **values)))
         assert not plot.visible
         return shown_text(head.html)
@@ -340,19 +340,19 @@ def test_a_tree_that_cannot_be_drawn_is_explained(tmp_path: Path) -> None:
     some = [row for row in kin_of(draw()) if row["other_sae"] != "w64"]
     cut = write_related_saes(tmp_path / "related", kin=some)
     with Store(bare, narrow) as store:
-        assert "Kin of latents were not measured in this suite" in said(store, suite="bare")
-        assert "The SAEs of this layer have no more than one known width" in said(store, suite="narrow")
+        assert "Kin of latents were not measured in this suite" in message(store, suite="bare")
+        assert "The SAEs of this layer have no more than one known width" in message(store, suite="narrow")
         model = shown(store, Pages, page="compare", suite="bare")
         assert "splitting" not in parts_of(model.shown)
         model.state.apply({"suite": "narrow"})
         assert "splitting" in parts_of(model.shown)
-        # Without kin, a card says nothing of them.
+        # Without kin, a card does not mention them.
         model.state.apply({"suite": "bare", "page": "explore", "latent": 5})
         assert "Kin on" not in LatentCard(model)._card.html
         with pytest.raises(ValueError, match="needs a suite that stores kin"):
             Explorer(store, suite="bare", latent=5).to_dataframe("latent_kin")
     with Store(cut) as store:
-        assert "No kin of latent 3, the main latent of S on layer 2, 16 latents, L0 5, are stored for" in said(store)
+        assert "No kin of latent 3, the main latent of S on layer 2, 16 latents, L0 5, are stored for" in message(store)
     half = [row for row in kin_of(draw()) if row["sae"] == "w16"]
     (tmp_path / "half").mkdir()
     with Store(write_related_saes(tmp_path / "half" / "related", kin=half)) as store:
@@ -362,7 +362,7 @@ def test_a_tree_that_cannot_be_drawn_is_explained(tmp_path: Path) -> None:
         assert unknown in shown_text(head.html)
 
 
-def test_the_tree_takes_the_sae_of_each_width_that_is_most_alike() -> None:
+def test_tree_uses_the_most_similar_sae_of_each_width() -> None:
     def sae(name: str, **attributes: Any) -> Sae:
         values: dict[str, Any] = {"layer": 2, "hook": "resid_post", "architecture": "TopK", "l0": 10.0}
         return Sae(name, **values | attributes)
@@ -378,7 +378,7 @@ def test_the_tree_takes_the_sae_of_each_width_that_is_most_alike() -> None:
     assert by_width(saes, saes[5]) == []
 
 
-def test_a_card_lists_kin_that_a_click_leads_to(related: Store) -> None:
+def test_card_lists_and_links_the_kin(related: Store) -> None:
     model = shown(related, Pages, page="explore", sae="w16", latent=3)
     card = LatentCard(model)._card
     rows = model.latent_kin
@@ -398,14 +398,14 @@ def test_a_card_lists_kin_that_a_click_leads_to(related: Store) -> None:
     card._handle_msg({"action": "kin", "value": names[7]})
     where = (model.state.sae, model.state.latent, model.state.concept, model.state.page)
     assert where == (rows["other_sae"].iloc[7], rows["other_latent"].iloc[7], CONCEPT, "explore")
-    # The second click of two: the card of the latent before is still on the reader's screen.
+    # The second of two clicks: the card of the former latent is still displayed.
     card._handle_msg({"action": "kin", "value": names[7]})
     card._handle_msg({"action": "kin", "value": f"{10**6} w64"})
     assert (model.state.sae, model.state.latent, model.state.concept, model.state.page) == where
 
 
 @pytest.mark.browser
-def test_the_tree_is_a_figure_and_part_of_a_snapshot(related: Store, chromium: Browser, tmp_path: Path) -> None:
+def test_tree_is_a_figure_and_part_of_snapshots(related: Store, chromium: Browser, tmp_path: Path) -> None:
     explorer = Explorer(related, sae="w64")
     explorer.save_figure("splitting-tree", tmp_path / "tree.svg", size=(6, 5), font="serif")
     drawn = (tmp_path / "tree.svg").read_text("utf-8")
@@ -423,7 +423,7 @@ def test_the_tree_is_a_figure_and_part_of_a_snapshot(related: Store, chromium: B
     placed = "() => Bokeh.documents.flatMap((one) => one.roots()).find(({ name }) => name === 'splitting-tree')"
     targets = page.evaluate(f"{placed}.renderers.find(({{ name }}) => name === 'targets').data_source.data.latent")
     assert [*targets] == tree.nodes["latent"].tolist()
-    # What is written beside the last column has its room.
+    # Labels beside the last column are not clipped.
     left, right = page.evaluate(f"() => {{ const {{ x_range }} = ({placed})(); return [x_range.start, x_range.end] }}")
     assert -left == pytest.approx(40 / (1000 - 64 - 196), abs=0.02)
     assert right - 1 == pytest.approx(156 / (1000 - 64 - 196), abs=0.05)
@@ -434,7 +434,7 @@ def test_the_tree_is_a_figure_and_part_of_a_snapshot(related: Store, chromium: B
 
 
 @pytest.mark.browser
-def test_a_tap_leads_from_the_tree_to_the_latent_and_its_kin(
+def test_tap_on_the_tree_opens_the_latent_and_its_kin(
     open_page: PageOpener, serve: Callable[..., Server], related: Store
 ) -> None:
     server = serve(related.suites["related"].root)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tests.browser import PageOpener
 
 SAES = ((0, 1000, 10), (0, 1000, 40), (0, 4000, 40), (3, 1000, 10), (3, 4000, 40))
-#: What shows the choice itself, at once.
+#: Components that show the choice itself, at once.
 CHOOSERS = {
     *(
         *ATTRIBUTES,
@@ -130,9 +130,9 @@ class Held:
         self.explorer.model.runner = self._hold
         self._out: list[tuple[Callable[[], Any], Callable[[Any], None]]] = []
 
-    def _hold(self, ask: Callable[[], Any], take: Callable[[Any], None], say_so: Callable[[], None]) -> None:
+    def _hold(self, ask: Callable[[], Any], take: Callable[[Any], None], on_delay: Callable[[], None]) -> None:
         self._out.append((ask, take))
-        say_so()
+        on_delay()
 
     def act(self, act: Callable[[], object]) -> None:
         with set_curdoc(self.document), one_act():
@@ -172,7 +172,7 @@ def _written(figure: Any) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_what_is_drawn_belongs_to_one_state(page: str, store: AsideStore) -> None:
+def test_displayed_contents_belong_to_one_state(page: str, store: AsideStore) -> None:
     held = Held(store, **PAGES[page])
     store.page = threading.current_thread()
     for change in (*WALK, PAGES[page]):
@@ -189,7 +189,7 @@ def test_what_is_drawn_belongs_to_one_state(page: str, store: AsideStore) -> Non
     assert [*(at_once.drawn() - held.drawn())] == []
 
 
-def test_a_view_that_fails_leaves_no_page_waiting(store: AsideStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_view_does_not_leave_the_page_waiting(store: AsideStore, monkeypatch: pytest.MonkeyPatch) -> None:
     held = Held(store)
 
     def fail(_: Headline) -> None:
@@ -203,7 +203,7 @@ def test_a_view_that_fails_leaves_no_page_waiting(store: AsideStore, monkeypatch
     assert not held.explorer.model.waiting
 
 
-def test_what_a_view_asks_when_it_is_used_is_asked_aside(store: AsideStore) -> None:
+def test_queries_of_used_views_run_in_the_background(store: AsideStore) -> None:
     sae = sae_id(*SAES[-1])  # the one with dashboards
     evident = store.fetch("cosines", suite="tiny", sae=sae, concept=concept_id("s")).nlargest(1, "cosine")
     held = Held(store, sae=sae, latent=int(evident["latent"].iloc[0]))
@@ -224,12 +224,12 @@ def test_what_a_view_asks_when_it_is_used_is_asked_aside(store: AsideStore) -> N
     assert 'class="results"' in act("tester", "pack", "concept")
     assert "short" in act("tester", "test", {"words": "short nowhere"})
     assert "<iframe" in act("original", "original", "")
-    # Only what was asked last is shown.
+    # Only the result of the last query is shown.
     for nth, text in enumerate(("a", "sh"), start=2):
         held.act(lambda: part["search"]._handle_msg({"action": "search", "value": [nth, text]}))  # noqa: B023 - done at once
     held.answer()
     assert 'data-answers="3"' in part["search"].html
-    # What is drawn leads to no latent of another concept.
+    # Outdated plots do not link to latents of another concept.
     held.change(concept=concept_id("t"))
     lists, graph = held.markups("latents")[0], held.explorer.state
     held.act(lambda: lists._handle_msg({"action": "latent", "value": "65"}))
@@ -238,11 +238,11 @@ def test_what_a_view_asks_when_it_is_used_is_asked_aside(store: AsideStore) -> N
     assert store.asked_here == []
 
 
-def test_a_tour_is_told_aside(store: AsideStore) -> None:
+def test_tours_are_rendered_in_the_background(store: AsideStore) -> None:
     held = Held(store)
     card = TourCard(held.explorer.model, lambda _: None).__panel__()
     assert isinstance(card, Markup)
-    (tour, *_) = [told.name for told in rendered_tours(store, "tiny") if told.steps]
+    (tour, *_) = [rendered.name for rendered in rendered_tours(store, "tiny") if rendered.steps]
     _RENDERED.clear()
     store.asked_here, store.page = [], threading.current_thread()
     held.change(tour=tour)
@@ -252,14 +252,14 @@ def test_a_tour_is_told_aside(store: AsideStore) -> None:
     held.act(lambda: card._handle_msg({"action": "tour-next", "value": None}))
     held.answer()
     assert "2 of" in card.html
-    # Another suite in the middle of it tells its own.
+    # Another suite during the tour renders its own tour.
     held.change(suite="twin")
     held.answer()
     assert not held.explorer.model.waiting
     assert store.asked_here == []
 
 
-def test_plots_that_have_left_the_page_are_not_drawn(store: AsideStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_removed_plots_are_not_drawn(store: AsideStore, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: Counter[str] = Counter()
 
     def noted(*frames: Any, **how: Any) -> Any:
@@ -278,7 +278,7 @@ def test_plots_that_have_left_the_page_are_not_drawn(store: AsideStore, monkeypa
 
 
 @pytest.mark.browser
-def test_nothing_remains_of_what_was_drawn(
+def test_removed_models_do_not_accumulate(
     open_page: PageOpener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After any number of changes, server and browser have as many models as after the first one."""
@@ -302,7 +302,7 @@ def test_nothing_remains_of_what_was_drawn(
             for shown in PAGES.values():
                 for here in (S | {"latent": 65}, {"layer": 3}, {"layer": 0, "concept": concept_id("t")}):
                     served.run(_change(session.document, partial(explorer.state.apply, shown | here)))
-            # A reader's own act, which the browser sees answered.
+            # An action of the visitor, whose response the browser receives.
             page.locator("html").press("ArrowLeft")
             wait_query(page, {"letter": "s"})
             wait_for(page, _ARE_FIGURES_UNIQUE)
@@ -312,12 +312,12 @@ def test_nothing_remains_of_what_was_drawn(
         page.goto("about:blank")
 
 
-#: BokehJS itself clears away what has left the page, 30 s after the last change; a reader's next change comes sooner.
+#: BokehJS itself removes old models 30 s after the last change; a visitor's next change comes sooner.
 _NO_LATE_TIMERS = """() => {
   const own = window.setTimeout
   window.setTimeout = (act, delay, ...rest) => delay < 30000 ? own(act, delay, ...rest) : 0
 }"""
-#: In the browser, no name belongs to two figures, one of which would have left the page.
+#: Whether figure names are unique in the browser; otherwise one of them was removed from the page.
 _ARE_FIGURES_UNIQUE = """() => {
   const figures = [...Bokeh.documents[0].all_models].filter((model) => model.type === "Figure")
   return new Set(figures.map((figure) => figure.name)).size === figures.length

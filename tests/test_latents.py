@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 # --- Words and numbers ---------------------------------------------------------------------------------------------
 
 
-def test_tokens_show_their_white_space_and_nothing_else() -> None:
+def test_tokens_show_white_space_and_are_escaped() -> None:
     assert visible(" a\nb\tc\r") == "␣a⏎b⇥c␍"
     assert chip(' <b>"x"') == '<code class="token">␣&lt;b&gt;&#34;x&#34;</code>'
 
@@ -61,7 +61,7 @@ def test_tokens_show_their_white_space_and_nothing_else() -> None:
         (-math.inf, 3, "–"),
     ],
 )
-def test_numbers_are_written_for_readers(value: float | None, decimals: int, written: str) -> None:
+def test_numbers_are_formatted_for_display(value: float | None, decimals: int, written: str) -> None:
     assert number(value, decimals) == written
 
 
@@ -82,7 +82,7 @@ def test_shares_are_percentages() -> None:
         (512, "512"),
     ],
 )
-def test_widths_are_written_as_the_field_does(width: int, label: str) -> None:
+def test_widths_are_formatted_as_in_the_literature(width: int, label: str) -> None:
     assert width_label(width) == label
 
 
@@ -106,7 +106,7 @@ def _context(length: int, position: int, **values: Any) -> dict[str, Any]:
     ("length", "position", "before", "after"),
     [(40, 20, 10, 8), (40, 0, 0, 8), (40, 39, 10, 0), (3, 1, 1, 1), (1, 0, 0, 0)],
 )
-def test_context_is_cut_around_its_peak(length: int, position: int, before: int, after: int) -> None:
+def test_context_is_truncated_around_its_peak(length: int, position: int, before: int, after: int) -> None:
     cut = shade(_context(length, position))
     assert [part["text"] for part in cut["peak"]] == [f" {position}"]
     assert [part["text"] for part in cut["before"]] == [f" {place}" for place in range(position - before, position)]
@@ -139,7 +139,7 @@ def test_histogram_of_a_silent_latent_is_flat() -> None:
     assert histogram_bars({"low": 0.0, "high": 1.0, "counts": []}) == []
 
 
-def test_roles_are_put_into_words() -> None:
+def test_roles_are_described_in_words() -> None:
     roles = pd.DataFrame(
         [("a", 1, 0, True), ("b", 3, 0, False), ("c", 0, 1, False), ("d", 0, 12, True)],
         columns=["concept", "split_rank", "num_absorbed", "is_encoder_top"],
@@ -165,7 +165,7 @@ def test_roles_are_put_into_words() -> None:
 # --- Neuronpedia ---------------------------------------------------------------------------------------------------
 
 
-def test_embed_address_carries_switches_and_words() -> None:
+def test_embed_address_contains_switches_and_words() -> None:
     words = [" short", 's"<&', "\n", "%2f#?=+", "😀"]
     address = urlsplit(embed_url("gemma-2-2b", "3-gemmascope-res-16k", 6510, shown={"plots", "test"}, words=words))
     assert (address.scheme, address.netloc) == ("https", "neuronpedia.org")
@@ -179,13 +179,13 @@ def test_embed_address_carries_switches_and_words() -> None:
     assert "+" not in address.query, "a plus would be shown as one"
 
 
-def test_embed_address_stays_within_its_length() -> None:
+def test_embed_address_is_limited_in_length() -> None:
     address = embed_url("m", "s", 1, shown=(), words=[" word"] * 1000)
     assert len(parse_qs(urlsplit(address).query)["defaulttesttext"][0]) == 1000
     assert "defaulttesttext" not in embed_url("m", "s", 1, shown=(), words=[])
 
 
-def test_names_from_a_manifest_cannot_leave_their_place() -> None:
+def test_names_from_a_manifest_are_quoted_in_addresses() -> None:
     page = urlsplit(feature_page("../a?b#c", "x/y z@evil.example", 7))
     assert page.netloc == "neuronpedia.org"
     assert page.path == "/..%2Fa%3Fb%23c/x%2Fy%20z%40evil.example/7"
@@ -270,7 +270,7 @@ def _read_help(shown: Shown, explorer: Explorer) -> None:
 def _open_another(shown: Shown) -> None:
     opener = OpenAnother(Served((), MayOpen.ANYTHING))
     opener.ask()
-    # The name of what was opened, and why something was not.
+    # The name of an opened suite, and the reason for a failure.
     opener._finish(EVIL, f"{EVIL}: has no manifest.json")
     shown.look()
 
@@ -326,7 +326,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
         shown.send("export", "show", {"answers": wanted, "figures": "cosine <script>alert(1)</script>"})
         _cite_each_view(shown, model)
         _open_another(shown)
-        # What is missing is said in words as well.
+        # Missing contents are also named in the text.
         state.apply({"concept": concept_id("x")})
         shown.look()
         state.apply({"concept": concept_id("s"), "latent": 0})
@@ -336,7 +336,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
     assert len(shown.pages) > 50
     offences = {(found, html[:200]) for html in shown.pages for found in Reader(html).found}
     assert offences == set()
-    # It was not omitted either: all of it stands there, as text.
+    # Nor was it omitted: all of it is contained, as text.
     texts = "\n".join(text for html in shown.pages for text in Reader(html).texts)
     for hostile in (*HOSTILE.values(), "<script>alert(1)</script>"):
         assert hostile in texts or visible(hostile) in texts, hostile
@@ -344,8 +344,8 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
     assert "{{ 7 * 191 }}" in texts.replace("␣", " ")
     assert "1337" not in texts
     untouched = {file.name.removesuffix(".html") for file in files("explorer").joinpath("templates").iterdir()}
-    untouched -= shown.templates | {"page", "bare"}  # which carry no text of a suite
-    # Those of snapshots and sites are read where these are tested.
+    untouched -= shown.templates | {"page", "bare"}  # which contain no text of a suite
+    # Templates of snapshots and sites are checked by the tests of these.
     apart = ("snapshot", "reader", "site", "slider", "search_")
     untouched = {name for name in untouched if not name.startswith(apart)}
     assert untouched == set(), "templates that this walk does not reach"
@@ -367,13 +367,13 @@ def test_frames_are_sandboxed(tmp_path: Path, shown: Shown) -> None:
     assert remote
     assert imported
     assert all(frame["referrerpolicy"] == "no-referrer" and frame["title"] for frame in frames)
-    # An imported page runs its scripts as nobody: it shares no origin with the explorer.
+    # An imported page runs its scripts with an opaque origin, which differs from the explorer's.
     assert {frame["sandbox"] for frame in imported} == {"allow-scripts"}
     assert all((frame["data-document"] or "").endswith(EVIL) for frame in imported)
     assert all("allow-top-navigation" not in (frame["sandbox"] or "") for frame in remote)
 
 
-def test_notices_quote_what_was_refused() -> None:
+def test_notices_quote_refused_values() -> None:
     html = render("notices", refused=[f"tau = {EVIL!r} is not a number"], error=EVIL)
     assert Reader(html).found == []
     assert EVIL in "".join(Reader(html).texts).replace("\\'", "'")

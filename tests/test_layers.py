@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     from explorer.plots.layers import Plot
 
-#: By plot, the view that draws it and what its drawing takes.
+#: By plot, its view and the arguments of its drawing.
 VIEWS: dict[str, tuple[Any, tuple[str, ...]]] = {
     **{name: (each.view, each.panel) for name, each in FIGURES.items()},
     "split-absorb-graph": (ConceptGraphView, ()),
     "pair-rates": (PairView, ()),
 }
-#: Plots of one view are drawn by the same code: each is changed less often, all together at least as often.
+#: Plots of one view share their code: each is changed less often, but all together at least as often.
 NUM_CHANGES, NUM_OF_MANY = 8, 3
 CHANGES: list[dict[str, Any]] = [
     *({"concept": concept_id(letter)} for letter in "stlxb"),
@@ -65,7 +65,7 @@ def drawn_by_holoviews(plot: Plot, monkeypatch: pytest.MonkeyPatch) -> Any:
         return hv.render(plot.draw())
 
 
-def told(figure: Any) -> dict[str, Any]:
+def visible_properties(figure: Any) -> dict[str, Any]:
     """Return the visible properties of a figure, except its data."""
     seen: dict[str, Any] = {name: getattr(figure, name) for name in ("name", "height", "min_border_left")}
     for name in ("x_range", "y_range"):
@@ -89,7 +89,7 @@ def told(figure: Any) -> dict[str, Any]:
 
 
 def expect_same(patched: Any, drawn: Any) -> None:
-    seen, expected = told(patched), told(drawn)
+    seen, expected = visible_properties(patched), visible_properties(drawn)
     for name, value in expected.items():
         np.testing.assert_equal(seen[name], value, err_msg=name)
     sources = {each.name: each.data_source.data for each in patched.renderers if isinstance(each, GlyphRenderer)}
@@ -116,9 +116,7 @@ def drawing_of(view: Any, panel: tuple[str, ...]) -> Plot:
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_a_patched_figure_is_the_one_that_would_be_drawn(
-    store: Store, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_patched_figure_equals_a_newly_drawn_one(store: Store, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     kind, panel = VIEWS[name]
     model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s"), kind)
     view = kind(model)
@@ -127,7 +125,7 @@ def test_a_patched_figure_is_the_one_that_would_be_drawn(
     expect_known_fields(figure)
     alike = [name for name, (view_of, _) in VIEWS.items() if view_of is kind]
     number = NUM_OF_MANY if len(alike) > NUM_OF_MANY else NUM_CHANGES
-    # Each takes up the walk where the one before left off.
+    # Each plot continues the walk where the former one ended.
     walk, num_patched = np.random.default_rng(0).permutation(np.array(CHANGES, dtype=object)), 0
     for change in np.roll(walk, -number * alike.index(name))[:number]:
         model.state.apply(change)
@@ -142,7 +140,7 @@ def test_a_patched_figure_is_the_one_that_would_be_drawn(
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_an_empty_plot_has_no_numbers_for_colours(store: Store, name: str) -> None:
+def test_empty_plots_have_no_numeric_colour_columns(store: Store, name: str) -> None:
     """BokehJS rejects an empty column of numbers where colours are expected."""
     kind, panel = VIEWS[name]
     model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s"), kind)

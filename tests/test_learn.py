@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from queries import Store
 
-#: The child implies the parent, and otherwise; independent features, and features that avoid each other.
+#: The child implies the parent or not; independent features, and features that exclude each other.
 IMPLIED = [Toy(), Toy(0.2, 0.02), Toy(0.5, 0.9), Toy(0.3, 0.2, 0.0, 0.5)]
 LOOSE = [Toy(0.5, 0.3, 0.1), Toy(0.5, 0.3, 0.3), Toy(0.5, 0.1, 0.6), Toy(0.2, 0.5, 0.05, 0.3)]
 PLACES = np.linspace(0.0, 1.0, 11)
@@ -63,7 +63,7 @@ def stores() -> Iterator[dict[str, Store]]:
 
 
 @pytest.mark.parametrize("toy", [*IMPLIED, *LOOSE], ids=str)
-def test_closed_forms_are_what_the_sae_does(toy: Toy) -> None:
+def test_closed_forms_match_the_sae(toy: Toy) -> None:
     for place in PLACES:
         assert absorption_loss(toy, place) == pytest.approx(expected_loss(toy, absorbing_sae(place)))
         hedging = 2 * place - 1
@@ -72,7 +72,7 @@ def test_closed_forms_are_what_the_sae_does(toy: Toy) -> None:
 
 
 @pytest.mark.parametrize("toy", [IMPLIED[0], LOOSE[0]], ids=str)
-def test_closed_forms_are_means_over_drawn_inputs(toy: Toy) -> None:
+def test_closed_forms_match_means_over_sampled_inputs(toy: Toy) -> None:
     rng = np.random.default_rng(0)
     number = 200_000
     has_parent = rng.random(number) < toy.parent
@@ -87,13 +87,13 @@ def test_closed_forms_are_means_over_drawn_inputs(toy: Toy) -> None:
         error = ((active @ sae.decoder + sae.decoder_bias - inputs) ** 2).sum(axis=1).mean()
         sparsity = (active @ np.linalg.norm(sae.decoder, axis=1)).mean()
         assert (error, sparsity) == pytest.approx((loss.error, loss.sparsity), abs=0.005)
-    # What a latent that fires on the parent should write of the child is the slope of a regression.
+    # The best weight of the child for a latent that fires on the parent is the slope of a regression.
     slope, _ = np.linalg.lstsq(np.column_stack([has_parent, np.ones(number)]), has_child.astype(float))[0]
     assert best_hedging(toy._replace(sparsity=0.0)) == pytest.approx(slope, abs=0.01)
 
 
 @pytest.mark.parametrize("toy", IMPLIED, ids=str)
-def test_absorption_costs_nothing_and_saves_sparsity(toy: Toy) -> None:
+def test_absorption_adds_no_error_and_reduces_the_sparsity_loss(toy: Toy) -> None:
     loss = absorption_loss(toy, PLACES)
     assert np.allclose(loss.error, 0)
     assert (np.diff(loss.total) < 0).all()
@@ -103,7 +103,7 @@ def test_absorption_costs_nothing_and_saves_sparsity(toy: Toy) -> None:
 
 
 @pytest.mark.parametrize("toy", [*IMPLIED, *LOOSE], ids=str)
-def test_no_other_place_has_less_loss(toy: Toy) -> None:
+def test_best_values_minimize_the_loss(toy: Toy) -> None:
     grid = np.linspace(0, 1, 1001)
     assert best_absorption(toy) == pytest.approx(grid[absorption_loss(toy, grid).total.argmin()], abs=0.001)
     grid = 2 * grid - 1
@@ -113,12 +113,12 @@ def test_no_other_place_has_less_loss(toy: Toy) -> None:
 
 
 @pytest.mark.parametrize("toy", [*IMPLIED, *LOOSE], ids=str)
-def test_training_ends_where_theory_says_from_every_start(toy: Toy) -> None:
+def test_training_converges_to_the_theoretical_optimum(toy: Toy) -> None:
     for seed in (0, 1):
         training = train(toy, seed)
         assert training.absorption.shape[1] == STARTS
         assert training.absorption[-1] == pytest.approx(best_absorption(toy), abs=0.03)
-        # The sliders' SAEs do not shrink activations; those that are trained may, and are better by that alone.
+        # The sliders' SAEs do not shrink activations; trained ones may, and only therefore have a lower loss.
         least = absorption_loss(toy, best_absorption(toy)).total
         assert (training.loss[-1] <= least + 1e-4).all()
         for sae, loss in zip(training.ends, training.loss[-1], strict=True):
@@ -128,19 +128,19 @@ def test_training_ends_where_theory_says_from_every_start(toy: Toy) -> None:
 
 
 @pytest.mark.parametrize(("absorption", "names"), [(0.0, ["d1, e1", "d2, e2"]), (0.6, ["d1", "e1", "d2", "e2"])])
-def test_arrows_that_end_together_have_one_name(absorption: float, names: list[str]) -> None:
+def test_coinciding_arrows_share_a_label(absorption: float, names: list[str]) -> None:
     (layer,) = (layer for layer in vectors_plot(absorbing_sae(absorption), theme=LIGHT).layers if layer.name == "names")
     assert isinstance(layer, Layer)
     assert list(layer.data["label"]) == names
 
 
-def test_training_is_the_same_for_the_same_seed() -> None:
+def test_training_is_reproducible_for_a_seed() -> None:
     first = train(Toy(), 3)
     train.cache_clear()
     assert np.array_equal(train(Toy(), 3).loss, first.loss)
 
 
-def test_the_probe_finds_the_parent_wherever_the_latent_is_silent() -> None:
+def test_probe_finds_the_parent_where_the_latent_is_silent() -> None:
     for parent, child, alone in product((0.05, 0.5, 0.95), (0.01, 0.3, 0.95), (0.0, 0.1, 0.95)):
         toy = Toy(parent, child, alone)
         probe = fit_probe(toy)
@@ -152,7 +152,7 @@ def test_the_probe_finds_the_parent_wherever_the_latent_is_silent() -> None:
 
 
 @pytest.mark.parametrize("child", [0.01, 0.05, 0.06, 0.3])
-def test_a_rare_child_is_absorbed_and_a_frequent_one_splits(child: float) -> None:
+def test_rare_child_is_absorbed_and_frequent_one_splits(child: float) -> None:
     toy = Toy(child=child)
     probes = k_sparse(toy, absorbing_sae(1.0))
     assert [probe.f1 for probe in probes] == pytest.approx([2 * (1 - child) / (2 - child), 1.0])
@@ -164,7 +164,7 @@ def test_a_rare_child_is_absorbed_and_a_frequent_one_splits(child: float) -> Non
 
 
 @pytest.mark.parametrize("suite", ["sweeps", "architectures"])
-def test_conditions_are_those_of_the_verdict(suite: str, stores: dict[str, Store]) -> None:
+def test_first_failing_condition_is_the_reason_of_the_query(suite: str, stores: dict[str, Store]) -> None:
     """The first condition that fails is the reason that the queries give, under moved thresholds too."""
     failing = {
         "split latent fires": "silent",
@@ -198,7 +198,7 @@ def test_conditions_are_those_of_the_verdict(suite: str, stores: dict[str, Store
 
 
 @pytest.mark.parametrize("suite", ["sweeps", "architectures"])
-def test_each_step_ends_at_a_real_case(suite: str, stores: dict[str, Store]) -> None:
+def test_every_step_links_a_real_case(suite: str, stores: dict[str, Store]) -> None:
     store = stores[suite]
     state = ExplorerState(choices_of(store), page="learn")
     model = ExplorerModel(store, state, Learn)
@@ -243,7 +243,7 @@ def test_each_step_ends_at_a_real_case(suite: str, stores: dict[str, Store]) -> 
             assert token in led.suite_evidence["token"].tolist()
 
 
-def test_suites_of_any_concepts_and_data_have_every_step(tmp_path: Path) -> None:
+def test_every_step_is_shown_for_suites_with_other_data(tmp_path: Path) -> None:
     """Suites without k-sparse probes, with several metrics, and without tested tokens."""
     own = tmp_path / "suite"
     import_results(write_results(tmp_path / "own"), own)
@@ -271,7 +271,7 @@ def _html(explorer: Explorer, name: str) -> str:
     return "".join(part.html for part in parts if isinstance(part, Markup) and part.css_name == name)
 
 
-def test_the_address_carries_the_toy(stores: dict[str, Store]) -> None:
+def test_address_contains_the_toy(stores: dict[str, Store]) -> None:
     values = {"learn_step": 1, "absorption": 0.6, "toy_parent": 0.2, "toy_child": 0.05, "toy_alone": 0.1, "toy_seed": 7}
     state = ExplorerState(choices_of(stores["sweeps"]), page="learn", **values)
     again = ExplorerState(choices_of(stores["sweeps"]))
@@ -283,7 +283,7 @@ def test_the_address_carries_the_toy(stores: dict[str, Store]) -> None:
     assert (again.learn_step, again.absorption, again.toy_sparsity) == (1, 0.0, 0.1)
 
 
-def test_the_font_of_formulas_is_small_and_licensed() -> None:
+def test_font_of_formulas_is_small_and_licensed() -> None:
     font = (STATIC / "math.woff2").read_bytes()
     assert font[:4] == b"wOF2"
     assert len(font) < 30_000

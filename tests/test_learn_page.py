@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 
-def test_the_steps_can_be_played_with_and_lead_to_real_cases(open_page: PageOpener) -> None:
+def test_steps_are_interactive_and_link_real_cases(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=learn&letter=l&absorption=0.98")
     wait_ready(page)
     wait_figure(page, "toy-loss")
@@ -63,7 +63,7 @@ def test_the_steps_can_be_played_with_and_lead_to_real_cases(open_page: PageOpen
     wait_query(page, {"page": "learn", "learn_step": "5"})
 
 
-def test_learn_and_help_lead_to_each_other(open_page: PageOpener) -> None:
+def test_learn_and_help_link_to_each_other(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=learn")
     wait_ready(page)
     page.get_by_role("button", name="Tours of this suite").click()
@@ -78,7 +78,7 @@ def test_learn_and_help_lead_to_each_other(open_page: PageOpener) -> None:
     expect(help_).to_have_count(0)
 
 
-def test_no_two_figures_of_a_session_have_one_name(open_page: PageOpener) -> None:
+def test_figure_names_are_unique_in_a_session(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=explore&learn_step=4")
     wait_ready(page)
     unfold(page, "splitting")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 ATLAS = ("absorption-vs-l0", "absorption-vs-layer", "splits-vs-l0", "absorption-heatmap")
-#: Alphas of the points of a panel, as the browser has them.
+#: Alphas of the points of a panel in the browser.
 SHOWN = """(name) => {
   const model = Bokeh.documents.map((doc) => doc.get_model_by_name(name)).find((found) => found);
   const points = model.renderers.find((renderer) => renderer.glyph.type === "Scatter");
@@ -42,7 +42,7 @@ def rows(page: Page) -> int:
     return part(page, "atlas-table").locator("tbody tr").count()
 
 
-def test_brushing_one_plot_filters_the_others_and_the_table(open_page: PageOpener) -> None:
+def test_selection_in_one_plot_filters_the_others_and_the_table(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=atlas", height=1300)
     wait_ready(page)
     for name in ATLAS:
@@ -57,7 +57,7 @@ def test_brushing_one_plot_filters_the_others_and_the_table(open_page: PageOpene
     expect(part(page, "page-head")).to_contain_text(f"{len(sparse)} brushed")
     for name in ATLAS[:3]:
         wait_for(page, f"(name) => ({SHOWN})(name).filter((alpha) => alpha === 1).length === {len(sparse)}", name)
-    # The heat map shows the brushed SAEs only, and brushing its columns narrows further.
+    # The heat map shows the selected SAEs only, and a selection of its columns narrows further.
     wait_for(
         page, f"(name) => Bokeh.documents[0].get_model_by_name(name).x_range.end === {len(sparse) - 0.5}", ATLAS[3]
     )
@@ -67,7 +67,7 @@ def test_brushing_one_plot_filters_the_others_and_the_table(open_page: PageOpene
     expect(part(page, "atlas-table").locator("tbody tr")).to_have_count(len(means))
 
 
-def test_a_tap_on_a_point_opens_its_sae_in_explore(open_page: PageOpener) -> None:
+def test_tap_on_a_point_opens_its_sae_in_explore(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=atlas&letter=s")
     wait_ready(page)
     means = open_store(SWEEPS).fetch(
@@ -79,11 +79,11 @@ def test_a_tap_on_a_point_opens_its_sae_in_explore(open_page: PageOpener) -> Non
     wait_query(page, {"page": "explore", "letter": "s"})
 
 
-def test_a_tap_in_the_heat_map_opens_the_cell_in_explore(open_page: PageOpener) -> None:
+def test_tap_in_the_heat_map_opens_the_cell_in_explore(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=atlas&cell_order=l0", height=1300)
     wait_ready(page)
     saes = open_store(SWEEPS).fetch("saes").sort_values("l0_nominal", kind="stable")
-    tap(page, "absorption-heatmap", 5, 25 - 2)  # concepts run from the top down
+    tap(page, "absorption-heatmap", 5, 25 - 2)  # concepts are listed from top to bottom
     wait_sae(page, saes["sae"].iloc[5])
     wait_query(page, {"page": "explore", "letter": "c"})
     wait_figure(page, "cosine")
@@ -92,7 +92,7 @@ def test_a_tap_in_the_heat_map_opens_the_cell_in_explore(open_page: PageOpener) 
     wait_figure(page, "absorption-heatmap")
 
 
-def test_means_and_cells_can_be_switched_and_the_url_keeps_them(open_page: PageOpener) -> None:
+def test_means_and_cells_are_switched_and_kept_in_the_url(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=atlas&letter=s&l0=13")
     wait_ready(page)
     wait_figure(page, "absorption-vs-l0")
@@ -134,7 +134,7 @@ def test_compare_opens_with_every_plot_drawn(open_page: PageOpener) -> None:
     wait_figure(page, "cosine")
 
 
-def test_two_saes_side_by_side(open_page: PageOpener) -> None:
+def test_two_saes_are_compared(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=compare&compare_by=pair&layer=4&width=8192&l0=7&letter=l")
     wait_ready(page)
     pair, other = part(page, "pair"), page.locator("#other")
@@ -151,7 +151,7 @@ def test_two_saes_side_by_side(open_page: PageOpener) -> None:
     wait_query(page, {"layer": "12", "other_layer": "4"})
 
 
-def test_all_concepts_of_one_sae(open_page: PageOpener) -> None:
+def test_all_concepts_of_one_sae_are_compared(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=compare&compare_by=concept&layer=4&width=8192&l0=7")
     wait_ready(page)
     expect(part(page, "cell-head")).to_have_count(26)
@@ -161,7 +161,7 @@ def test_all_concepts_of_one_sae(open_page: PageOpener) -> None:
     wait_figure(page, "cosine-first-letter.z")
 
 
-def test_metrics_are_never_mixed_in_silence(
+def test_metrics_are_not_mixed_without_notice(
     open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path
 ) -> None:
     one = write_tiny_suite(tmp_path / "one", name="one")
@@ -173,11 +173,13 @@ def test_metrics_are_never_mixed_in_silence(
     expect(part(page, "page-head").get_by_role("alert")).to_have_count(0)
     page.get_by_role("radio", name="all suites").click()
     expect(part(page, "atlas-table").locator("tbody tr")).to_have_count(16)
-    said = part(page, "page-head").get_by_role("alert")
-    expect(said).to_contain_text("Other: not measured by this metric, and therefore omitted")
+    alert = part(page, "page-head").get_by_role("alert")
+    expect(alert).to_contain_text("Other: not measured by this metric, and therefore omitted")
 
 
-def test_a_single_sae_without_cosines(open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path) -> None:
+def test_single_sae_without_cosines_is_explained(
+    open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path
+) -> None:
     lone = write_tiny_suite(tmp_path / "lone", name="lone", saes=[(0, 1000, 10)], cosines=False)
     page = open_page(f"{serve(lone).url}/dashboard?page=compare")
     wait_ready(page)
@@ -185,7 +187,7 @@ def test_a_single_sae_without_cosines(open_page: PageOpener, serve: Callable[...
     page.get_by_role("radio", name="two SAEs").click()
     expect(part(page, "pair").first).to_contain_text("Nothing to compare with")
     page.get_by_role("link", name="Atlas").click()
-    # There is nothing but L0 against which a second panel could draw it.
+    # A second panel could only have L0 on its x-axis.
     for name in ("absorption-vs-l0", "splits-vs-l0", "absorption-heatmap"):
         wait_figure(page, name)
     expect(part(page, "panel-head")).to_have_count(3)

@@ -156,7 +156,7 @@ def _measure_given(folder: Path, name: str, weights: Path, work: str = "work", r
     assert trained in text
     text = text.replace(trained, f'path = "{weights}"\nname = "mine"\n')
     if recipe:
-        # A prompt for each word takes time: fewer words.
+        # One prompt per word takes time, so fewer words are used.
         text = f'recipe = "{recipe}"' + text.replace("limit = 1500", "limit = 250")
     (folder / f"{name}.toml").write_text(text, "utf-8")
     result = run(folder / f"{name}.toml", "--to", folder / name, "--work", folder / work, "--force")
@@ -165,7 +165,7 @@ def _measure_given(folder: Path, name: str, weights: Path, work: str = "work", r
 
 
 @pytest.mark.timeout(600)
-def test_a_suite_is_measured_from_weights(suite: Path) -> None:
+def test_suite_is_measured_from_weights(suite: Path) -> None:
     assert check_suite(suite) == []
     manifest = read_manifest(suite)
     sae, again = sorted(manifest.saes, key=lambda sae: sae.seed or 0)
@@ -177,7 +177,7 @@ def test_a_suite_is_measured_from_weights(suite: Path) -> None:
     assert 0 < (sae.loss_recovered or 0) < 1
     assert 0 <= (sae.dead_fraction or 0) < 1
     assert manifest.method.metric == "ig_ablation"
-    # The configuration departs from the recipe in this.
+    # The configuration differs from the recipe here.
     assert manifest.method.notes[0] == "Recipe: calibrated (this project's own), but for num_examples = [4]."
     assert "1,500 alphabetic tokens" in manifest.method.notes[1]
     checks = manifest.provenance.checks
@@ -191,7 +191,7 @@ def test_a_suite_is_measured_from_weights(suite: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_its_figures_follow_from_each_other(suite: Path) -> None:
+def test_stored_numbers_are_consistent(suite: Path) -> None:
     with open_store(suite) as store:
         rates = store.fetch("concept_rates", scope="suite", **OF_SUITE, **_thresholds())
         (own,) = (sae.id for sae in read_manifest(suite).saes if sae.repeat_of is None)
@@ -223,7 +223,7 @@ def test_its_figures_follow_from_each_other(suite: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_kin_are_the_nearest_directions_on_the_other_sae_of_the_layer(suite: Path, given: Path, folder: Path) -> None:
+def test_kin_are_the_nearest_directions_of_the_other_sae(suite: Path, given: Path, folder: Path) -> None:
     ids = [sae.id for sae in sorted(read_manifest(suite).saes, key=lambda sae: sae.seed or 0)]
     files = (folder / "work" / "train").glob("*/*.safetensors")
     trained = [load_trained(file, torch.device("cpu")) for file in files]
@@ -233,17 +233,17 @@ def test_kin_are_the_nearest_directions_on_the_other_sae_of_the_layer(suite: Pat
     for sae, other in (ids, ids[::-1]):
         rows = kin.get_group(sae)
         assert set(rows["other_sae"]) == {other}
-        # Of each latent with evidence, and of each that may be split at another tau.
+        # For each latent with evidence, and each that may be split at another tau.
         ranked = of_saes["k_sparse"].get_group(sae).query("k <= 15")["latent"]
         assert {*words.get_group(sae)["latent"], *ranked} <= {*rows["latent"]}
-        # One of the two trainings is this one: of each latent, the kin are those that numpy finds.
+        # The kin of each latent equal those found with numpy for one of the two trainings.
         found = rows.pivot_table(index="latent", columns="rank", values="cosine").to_numpy()
         cosines = []
         for one, two in permutations(trained, 2):
             unit = [functional.normalize(each.W_dec, dim=1).numpy() for each in (one, two)]
             cosines.append(-np.sort(-(unit[0] @ unit[1].T), axis=1)[np.unique(rows["latent"]), :5])
         assert min(np.abs(each - found).max() for each in cosines) < 1e-5
-        # What is said of the words is what is stored of each latent.
+        # Values of words equal the stored activations of each latent.
         own, theirs = (
             dict(zip(listed["latent"], map(list, listed["token_ids"]), strict=True))
             for listed in (words.get_group(name) for name in (sae, other))
@@ -255,14 +255,14 @@ def test_kin_are_the_nearest_directions_on_the_other_sae_of_the_layer(suite: Pat
             both = [word for word in also if word in set(fires)]
             assert row.num_shared_words == len(both)
             assert row.overlap == pytest.approx(len(both) / len({*fires, *also}))
-            # Stored activations are rounded, so that the strongest come in another order.
+            # Stored activations are rounded, so the order of the strongest may differ.
             assert set(row.shared_words) <= set(both)
             assert len(row.shared_words) == min(len(both), 5)
     assert not (given / "kin.parquet").exists()
 
 
 @pytest.mark.timeout(600)
-def test_the_same_weights_given_give_the_same_rows(suite: Path, given: Path) -> None:
+def test_given_weights_produce_the_same_rows(suite: Path, given: Path) -> None:
     assert check_suite(given) == []
     (sae,) = read_manifest(given).saes
     assert (sae.title, sae.n_latents, sae.tokens_seen, sae.seed) == ("mine", 256, None, None)
@@ -312,7 +312,7 @@ def test_every_true_positive_is_measured_by_projection(suite: Path) -> None:
 
 
 def _assert_projections_agree(rows: pd.DataFrame) -> None:
-    """Hold each row's totals to what its latents carry; all active ones are stored where there are few."""
+    """Compare each row's totals with the projections of its latents; if there are few, all active ones are stored."""
     for row in rows.itertuples():
         assert len(row.latents) == len(row.projections) == len(row.cosines)
         assert row.top_projection == pytest.approx(max(row.projections), abs=1e-5)
@@ -322,7 +322,7 @@ def _assert_projections_agree(rows: pd.DataFrame) -> None:
         assert fires.sum() <= len(row.latents)
         if not fires.any():
             assert row.main_projection == 0
-        # What decides on fractions at any tau, from the latents that are stored.
+        # The values that determine fractions at any tau, recomputed from the stored latents.
         split = set(row.split_latents)
         carried = [*zip(row.latents, row.projections, row.cosines, strict=True)]
         assert sum(pi for latent, pi, _ in carried if latent in split) == pytest.approx(row.main_projection, abs=1e-4)
@@ -347,12 +347,12 @@ def _fully_absorbed(rows: pd.DataFrame) -> pd.Series:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("recipe", ["paper", "saebench"])
-def test_a_suite_by_the_recipe_of_a_reference_program(folder: Path, weights: Path, recipe: str) -> None:
+def test_suite_is_measured_by_the_recipe_of_a_reference_program(folder: Path, weights: Path, recipe: str) -> None:
     measured = _measure_given(folder, recipe, weights, recipe=recipe)
     assert check_suite(measured) == []
     manifest = read_manifest(measured)
     assert manifest.method.metric == {"paper": "ig_ablation", "saebench": "full"}[recipe]
-    # The configuration states its own number of examples.
+    # The configuration sets its own number of examples.
     assert manifest.method.notes[0].startswith(f"Recipe: {recipe} (")
     assert "but for num_examples = [4]" in manifest.method.notes[0]
     assert manifest.provenance.checks["Verdicts that differ when recomputed from the stored scores"] == 0
@@ -360,7 +360,7 @@ def test_a_suite_by_the_recipe_of_a_reference_program(folder: Path, weights: Pat
     prompts = pd.read_parquet(measured / "prompts.parquet").set_index("prompt_id")["template"]
     assert tested["prompt_id"].isin(prompts.index).all()
     assert (prompts.str.count("\n") == {"paper": 4, "saebench": 5}[recipe]).all()
-    # No two words share a prompt; the model was asked for the letters of a sample.
+    # No two words share a prompt; the model was prompted for the letters of a sample.
     assert tested.groupby("prompt_id")["token"].nunique().max() == 1
     assert pd.read_parquet(measured / "tokens.parquet")["model_answer"].notna().sum() == 32
     measurements = pd.read_parquet(measured / "measurements.parquet")
@@ -372,7 +372,7 @@ def test_a_suite_by_the_recipe_of_a_reference_program(folder: Path, weights: Pat
 
 
 @pytest.mark.timeout(600)
-def test_a_checkpoint_of_sae_lens_is_measured_alike(folder: Path, weights: Path, given: Path) -> None:
+def test_sae_lens_checkpoint_gives_the_same_results(folder: Path, weights: Path, given: Path) -> None:
     _save_by_sae_lens(load_trained(weights, torch.device("cpu")), folder / "checkpoint")
     measured = _measure_given(folder, "lens", folder / "checkpoint")
     assert check_suite(measured) == []
@@ -382,14 +382,14 @@ def test_a_checkpoint_of_sae_lens_is_measured_alike(folder: Path, weights: Path,
 
 
 def _assert_alike(suite: Path, other: Path) -> None:
-    """Compare what two measurements of an SAE found: the same but for rounding."""
+    """Compare the results of two measurements of an SAE, which may differ by rounding only."""
     found, expected = _frames(suite), _frames(other)
     for table, exactly in (
         ("measurements", ["letter", "num_split_silent", "num_candidates", "num_tested"]),
         ("tested_tokens", ["letter", "token_id", "top_latent", "is_absorption"]),
     ):
         pd.testing.assert_frame_equal(found[table][exactly], expected[table][exactly])
-    # Rounding decides which of two latents whose probes give them nearly the same weight comes first.
+    # The order of two latents with nearly equal weights depends on rounding.
     assert _split_latents(found) == _split_latents(expected)
     assert expected["tested_tokens"]["is_absorption"].any()
     for effects in zip(found["tested_tokens"]["effects"], expected["tested_tokens"]["effects"], strict=True):
@@ -415,7 +415,7 @@ def _save_by_sae_lens(sae: TrainedSae, folder: Path) -> None:
 
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendGpu]:
-    """A device beside the CPU, which everything that can lies on."""
+    """A device beside the CPU, on which everything is placed that can be."""
     for file in (ROOT / "measure").rglob("*.py"):
         module = import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
         if hasattr(module, "best_device"):
@@ -427,14 +427,16 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendGpu]:
 
 
 @pytest.mark.timeout(600)
-def test_on_another_device_the_same_is_measured(folder: Path, weights: Path, given: Path, device: PretendGpu) -> None:
+def test_measurement_is_the_same_on_another_device(
+    folder: Path, weights: Path, given: Path, device: PretendGpu
+) -> None:
     measured = _measure_given(folder, "there", weights, work="work-there")
     assert device.num_operations > 10_000
     _assert_alike(measured, given)
 
 
 @pytest.mark.timeout(600)
-def test_on_another_device_the_same_is_trained(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_training_is_the_same_on_another_device(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     (task,) = _training(tmp_path, 0)
     here = load_trained(perform(task, tmp_path) / "weights.safetensors", torch.device("cpu"))
     shutil.rmtree(task.folder(tmp_path))
@@ -442,12 +444,12 @@ def test_on_another_device_the_same_is_trained(tmp_path: Path, request: pytest.F
     there = load_trained(perform(task, tmp_path) / "weights.safetensors", torch.device("cpu"))
     assert device.num_operations > 1_000
     torch.testing.assert_close(there.threshold, here.threshold, rtol=0.02, atol=0)
-    # Rounding adds up over the steps, but the latents are the same.
+    # Rounding errors accumulate over the steps, but the latents are the same.
     assert functional.cosine_similarity(there.W_dec, here.W_dec).median() > 0.99
 
 
 @pytest.mark.timeout(600)
-def test_further_seeds_are_saes_with_all_that_was_measured(suite: Path) -> None:
+def test_further_seeds_are_saes_with_all_measurements(suite: Path) -> None:
     own, again = (sae.id for sae in sorted(read_manifest(suite).saes, key=lambda sae: sae.seed or 0))
     for name in ("measurements", "k_sparse", "encoder_top", "latents", "contexts", "token_activations"):
         numbers = pd.read_parquet(suite / f"{name}.parquet")["sae"].value_counts()
@@ -463,7 +465,7 @@ def test_further_seeds_are_saes_with_all_that_was_measured(suite: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_a_slim_suite_has_the_same_rates_and_says_nothing_of_what_it_left_out(suite: Path, folder: Path) -> None:
+def test_slim_suite_has_the_same_rates_and_omitted_values_are_unknown(suite: Path, folder: Path) -> None:
     (folder / "slim.toml").write_text(f"slim = true\n{(folder / 'small.toml').read_text('utf-8')}", "utf-8")
     result = run(folder / "slim.toml", "--to", folder / "slim", "--work", folder / "work")
     assert result.exit_code == 0, result.output
@@ -483,21 +485,21 @@ def test_a_slim_suite_has_the_same_rates_and_says_nothing_of_what_it_left_out(su
             )
             kept = ["sae", "concept", "absorption_rate", "rate_low", "rate_high", "num_split_latents"]
             pd.testing.assert_frame_equal(rates[kept], same[kept], check_exact=False)
-            # At other thresholds, a seed of which there are counts alone is unknown, and the other one is not.
+            # At other thresholds, a seed with counts only is unknown, and the other one is known.
             moved = slim.fetch("concept_rates", suite="slim", **asked | {"tau": 0.1})
             known = moved.assign(repeated=moved["sae"].map(seeds)).groupby("repeated", dropna=False)
             assert known["absorption_rate"].count().gt(0).tolist() == [False, True]
 
 
 @pytest.mark.timeout(600)
-def test_nothing_is_done_twice_and_nothing_is_lost(suite: Path, folder: Path) -> None:
+def test_finished_tasks_are_kept_and_not_repeated(suite: Path, folder: Path) -> None:
     again = run(folder / "small.toml", "--to", suite, "--work", folder / "work", "--dry-run")
     assert again.exit_code == 0
     assert again.stdout.startswith("0 of ")
     refused = run(folder / "small.toml", "--to", suite, "--work", folder / "work")
     assert refused.exit_code == 2
     assert "exists already" in refused.stderr
-    # What was cut off is done again, from what lies before it.
+    # An interrupted task is repeated, from the results of former tasks.
     before = (suite / "measurements.parquet").read_bytes()
     shutil.rmtree(folder / "work" / "splits")
     assert run(folder / "small.toml", "--to", suite, "--work", folder / "work", "--force").exit_code == 0
@@ -541,7 +543,7 @@ def _training(work: Path, *seeds: int) -> list[Task]:
 
 @contextmanager
 def _a_worker_killed(trainings: Path) -> Iterator[list[int]]:
-    """Kill the worker that first begins to write; the folder that it writes to is named after it."""
+    """Kill the first worker that begins to write, which is identified by the name of its folder."""
     killed: list[int] = []
     done = threading.Event()
 
@@ -562,16 +564,16 @@ def _a_worker_killed(trainings: Path) -> Iterator[list[int]]:
 
 
 @pytest.mark.timeout(600)
-def test_a_worker_that_is_killed_changes_nothing(tmp_path: Path) -> None:
+def test_killed_worker_does_not_change_the_results(tmp_path: Path) -> None:
     alone, together = tmp_path / "alone", tmp_path / "together"
     for task in _training(alone, 0, 1):
         perform(task, alone)
     tasks = _training(together, 0, 1)
-    told: list[Task] = []
+    performed: list[Task] = []
     with _a_worker_killed(together / "train") as killed:
-        perform_all(tasks, together, workers=2, progress=lambda task, _: told.append(task))
+        perform_all(tasks, together, workers=2, progress=lambda task, _: performed.append(task))
     assert killed
-    assert {task.digest for task in told} == {task.digest for task in tasks}
+    assert {task.digest for task in performed} == {task.digest for task in tasks}
     for task in tasks:
         weights = [(task.folder(work) / "weights.safetensors").read_bytes() for work in (alone, together)]
         assert weights[0] == weights[1]
@@ -579,7 +581,7 @@ def test_a_worker_that_is_killed_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_a_task_that_loses_each_worker_is_named(tmp_path: Path) -> None:
+def test_task_that_kills_every_worker_is_named(tmp_path: Path) -> None:
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         _a_worker_killed(tmp_path / "train"),
@@ -596,7 +598,7 @@ def cluster() -> Iterator[LocalCluster]:
 
 
 @pytest.mark.timeout(600)
-def test_workers_of_a_cluster_give_the_same_rows(
+def test_workers_of_a_cluster_produce_the_same_rows(
     suite: Path, folder: Path, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = (suite / "measurements.parquet").read_bytes()
@@ -622,7 +624,7 @@ def test_workers_without_this_version_are_refused(cluster: LocalCluster, tmp_pat
             client.run(exec, "import sys; del sys.modules['measure.tasks']")
 
 
-def test_workers_that_see_another_folder_are_told(
+def test_workers_with_another_folder_are_reported(
     cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "_perform", lambda *_: "done elsewhere")
@@ -630,7 +632,7 @@ def test_workers_that_see_another_folder_are_told(
         perform_all([Task("splits", label="splits")], tmp_path, address=cluster.scheduler_address)
 
 
-def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
+def test_unreachable_cluster_is_named(tmp_path: Path) -> None:
     address = f"tcp://127.0.0.1:{free_port()}"
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "200ms"}),
@@ -641,7 +643,7 @@ def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
         perform_all([Task("splits")], tmp_path, address="smoke://signals")
 
 
-def test_a_task_is_named_by_all_that_decides_on_it() -> None:
+def test_task_digest_depends_on_stage_settings_and_needs() -> None:
     first = Task("vocabulary", {"seed": 1})
     assert Task("vocabulary", {"seed": 1}, label="shown").digest == first.digest
     others = [
@@ -665,7 +667,7 @@ def test_a_task_is_named_by_all_that_decides_on_it() -> None:
     ],
     ids=["disk full", "interrupted"],
 )
-def test_what_is_cut_off_leaves_nothing_and_is_done_anew(
+def test_interrupted_task_leaves_no_files_and_is_repeated(
     failure: BaseException, raised: type[BaseException], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_settings: object, _needs: object, out: Path, _progress: object) -> None:
@@ -681,7 +683,7 @@ def test_what_is_cut_off_leaves_nothing_and_is_done_anew(
     assert perform(task, tmp_path) == task.folder(tmp_path)
 
 
-def test_a_probe_that_fails_is_named() -> None:
+def test_failed_probes_are_named() -> None:
     measured = {"concept": [*map(concept_id, "axz")], "metric": ["ig_ablation"] * 3, "probe_f1": [0.9, 0.2, 0.5]}
     k_sparse = {"k": [1, 1, 2, 2], "f1": [0.5, 0.7, 0.6, 0.5]}
     tables = {name: pa.table(columns) for name, columns in (("measurements", measured), ("k_sparse", k_sparse))}
@@ -709,7 +711,7 @@ def test_a_probe_that_fails_is_named() -> None:
         (("summary = ", "summary "), "no TOML"),
     ],
 )
-def test_bad_input_gets_one_clear_line(
+def test_invalid_input_is_reported_in_one_line(
     folder: Path, tmp_path: Path, changed: tuple[str, str], why: str, model_file: Path
 ) -> None:
     shutil.copytree(folder / "text", tmp_path / "text")
@@ -725,7 +727,7 @@ def test_bad_input_gets_one_clear_line(
     assert not (tmp_path / "suite").exists()
 
 
-def test_without_the_extra_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_extra_error_names_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise ModuleNotFoundError(name, name="torch")
 
@@ -736,7 +738,7 @@ def test_without_the_extra_the_command_says_what_to_install(monkeypatch: pytest.
     assert result.stderr == expected
 
 
-def test_no_configuration_no_measurement(tmp_path: Path) -> None:
+def test_missing_configuration_is_reported(tmp_path: Path) -> None:
     result = run(tmp_path / "none.toml", "--to", tmp_path / "suite")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert "none.toml: No such file" in result.stderr

@@ -1,4 +1,4 @@
-"""Measuring whatever comes: nothing computed is lost, and what will not do is said before anything is computed."""
+"""Measuring any models and SAEs: results are not lost, and unsuitable input is reported before computing."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ SIZE: dict[str, int] = {"d_in": D_MODEL, "d_sae": NUM_LATENTS}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A model and SAEs: one of few active latents, one of which all are active always, and some that will not do."""
+    """A model and SAEs: one with few active latents, one whose latents are always active, and unsuitable ones."""
     place = tmp_path_factory.mktemp("anything")
     write_model(place / "model")
     few = TopKSAE(TopKSAEConfig(**SIZE, k=3))
@@ -74,14 +74,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def measured(
     folder: Path, saes: dict[str, str], *arguments: object, work: Path, changes: Mapping[str, str] | None = None
 ) -> Result:
-    """Measure SAEs by their paths, each with what else the configuration says of it."""
+    """Measure SAEs by their paths, each with further settings."""
     file = write_config(folder, saes, changes or {})
     return run(file, "--to", work / "tiny", "--work", work / "work", *arguments)
 
 
 @pytest.fixture(scope="module")
 def suite(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A suite of an SAE without candidates beside one that has some, with no text that may be passed on."""
+    """A suite of an SAE without candidates and one with candidates, without redistributable text."""
     place = tmp_path_factory.mktemp("measured")
     result = measured(folder, {"few": 'name = "few"', "every": 'name = "every"'}, work=place)
     assert result.exit_code == 0, result.output
@@ -89,7 +89,7 @@ def suite(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "tiny"
 
 
-def test_an_sae_without_candidates_stands_beside_one_that_has_some(suite: Path) -> None:
+def test_sae_without_candidates_is_measured_beside_one_with_candidates(suite: Path) -> None:
     assert check_suite(suite) == []
     names = {sae.title: sae.id for sae in read_manifest(suite).saes}
     measurements, tested = (
@@ -102,7 +102,7 @@ def test_an_sae_without_candidates_stands_beside_one_that_has_some(suite: Path) 
     assert set(tested["sae"]) == {names["few"]}
 
 
-def test_numbers_are_of_text_that_is_not_passed_on(suite: Path) -> None:
+def test_unshipped_text_contributes_to_the_numbers(suite: Path) -> None:
     facts = pd.read_parquet(suite / "latents.parquet")
     assert facts["density"].sum() > 0
     contexts = suite / "contexts.parquet"
@@ -111,24 +111,24 @@ def test_numbers_are_of_text_that_is_not_passed_on(suite: Path) -> None:
     assert read_manifest(suite).provenance.corpus[0]["evidence_tokens"] > 0
 
 
-def test_the_page_of_neuronpedia_that_an_sae_names_is_told(suite: Path) -> None:
-    told = {sae.title: sae.neuronpedia for sae in read_manifest(suite).saes}
-    assert told["every"] is None
-    assert told["few"] is not None
-    assert (told["few"].model, told["few"].source) == ("tiny-model", "1-few")
+def test_neuronpedia_source_of_an_sae_is_stored(suite: Path) -> None:
+    sources = {sae.title: sae.neuronpedia for sae in read_manifest(suite).saes}
+    assert sources["every"] is None
+    assert sources["few"] is not None
+    assert (sources["few"].model, sources["few"].source) == ("tiny-model", "1-few")
 
 
-def test_nothing_is_made_for_training_where_nothing_is_trained(suite: Path) -> None:
+def test_without_training_no_training_data_is_computed(suite: Path) -> None:
     made = {file.name for file in (suite.parent / "work" / "activations").rglob("*.npy")}
     assert made == {"words-1.npy", "words-rows.npy"}
-    # There are more windows of text than are held out and used for evidence.
+    # There are more windows of text than those held out and those used as evidence.
     (text,) = (suite.parent / "work" / "text").iterdir()
     windows = load_windows(text)
     assert (windows.num_held_out, len(windows.evidence), len(windows.ids)) == (10, 20, 30)
     assert read_manifest(suite).provenance.corpus[0]["train_tokens"] == 0
 
 
-def test_a_layer_has_words_to_train_on_where_an_sae_is_trained_at_it(folder: Path) -> None:
+def test_training_data_is_planned_for_trained_layers_only(folder: Path) -> None:
     trained = "[[saes]]\nlayers = [0]\nwidths = [32]\nk = [2]\n\n[[saes]]\nlayers = [1]"
     plan = make_plan(read_config(write_config(folder, {"few": ""}, {"[[saes]]\nlayers = [1]": trained})), folder)
     parts_of = plan.shared["activations"].needs.values()
@@ -137,9 +137,7 @@ def test_a_layer_has_words_to_train_on_where_an_sae_is_trained_at_it(folder: Pat
 
 
 @pytest.mark.parametrize("dry", [["--dry-run"], []], ids=["dry run", "run"])
-def test_saes_that_will_not_do_are_named_before_anything_is_computed(
-    folder: Path, tmp_path: Path, dry: list[str]
-) -> None:
+def test_unsuitable_saes_are_named_before_computing(folder: Path, tmp_path: Path, dry: list[str]) -> None:
     result = measured(folder, {"few": "", "narrow": "", "weights.npz": ""}, *dry, work=tmp_path)
     assert result.exit_code == 2
     narrow, weights = result.stderr.splitlines()[-2:]
@@ -159,10 +157,10 @@ def cluster() -> Iterator[LocalCluster]:
 
 
 @pytest.mark.parametrize("place", ["here", "on a cluster"])
-def test_an_sae_that_fails_later_is_reported_and_the_others_are_measured(
+def test_sae_that_fails_later_is_reported_and_the_others_are_measured(
     folder: Path, tmp_path: Path, cluster: LocalCluster, place: str
 ) -> None:
-    """It can be opened and fits, and gives back something that has nothing to do with the stream."""
+    """It can be opened and fits, but its reconstruction is unrelated to the stream."""
     write_sae(folder / "broken", StandardSAE(StandardSAEConfig(**SIZE)), seed=1, b_enc=1e5)
     where = ["--address", cluster.scheduler_address] if place != "here" else []
     write_sae(folder / "other", StandardSAE(StandardSAEConfig(**SIZE)), seed=2)
@@ -181,7 +179,7 @@ def test_an_sae_that_fails_later_is_reported_and_the_others_are_measured(
     assert len(read_manifest(tmp_path / "tiny").saes) == 2
 
 
-def test_a_failure_of_what_all_need_ends_the_measurement(
+def test_failure_of_a_shared_task_ends_the_measurement(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -194,7 +192,7 @@ def test_a_failure_of_what_all_need_ends_the_measurement(
     assert not (tmp_path / "tiny").exists()
 
 
-def test_a_full_disk_ends_the_measurement_whatever_it_was_at(
+def test_full_disk_ends_the_measurement_in_any_task(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -208,20 +206,20 @@ def test_a_full_disk_ends_the_measurement_whatever_it_was_at(
     assert measured(folder, {"few": ""}, work=tmp_path).exit_code == 0
 
 
-def test_two_measurements_do_not_share_a_work_folder(folder: Path, tmp_path: Path) -> None:
+def test_simultaneous_measurements_cannot_share_a_work_folder(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     with alone(tmp_path / "work"):
         result = measured(folder, {"few": ""}, work=tmp_path)
         assert result.exit_code == 2
         assert "work: another measurement is at work there; wait for it" in result.stderr
         assert list((tmp_path / "work").iterdir()) == []
-        # What computes nothing needs not wait.
+        # A dry run does not have to wait.
         assert measured(folder, {"few": ""}, "--dry-run", work=tmp_path).exit_code == 0
     with alone(tmp_path / "work"):
         pass
 
 
-def test_workers_of_several_threads_are_told_how_to_start(folder: Path, tmp_path: Path) -> None:
+def test_workers_with_several_threads_are_refused_with_a_hint(folder: Path, tmp_path: Path) -> None:
     with LocalCluster(
         n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0", silence_logs="ERROR"
     ) as cluster:
@@ -257,7 +255,7 @@ def test_workers_of_several_threads_are_told_how_to_start(folder: Path, tmp_path
         ("layers = [1]", "layers = [3]", "layer 3 does not exist, the model has 0 to 2"),
     ],
 )
-def test_what_is_configured_wrongly_is_said_before_anything_is_computed(
+def test_configuration_errors_are_reported_before_computing(
     folder: Path, tmp_path: Path, old: str, new: str, why: str
 ) -> None:
     for dry in ([], ["--dry-run"]):
@@ -269,7 +267,7 @@ def test_what_is_configured_wrongly_is_said_before_anything_is_computed(
         assert not any(tmp_path.glob("work/*"))
 
 
-def test_a_notice_that_a_package_does_not_hold_is_named_and_nothing_is_lost(
+def test_missing_notice_of_a_package_is_named_and_results_are_kept(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured(folder, {"few": ""}, "--dry-run", work=tmp_path)
@@ -287,7 +285,7 @@ def test_a_notice_that_a_package_does_not_hold_is_named_and_nothing_is_lost(
     assert pd.read_parquet(tmp_path / "tiny" / "contexts.parquet")["source"].eq("help").all()
 
 
-def test_a_model_without_a_tokenizer_is_said_to_have_none(tmp_path: Path) -> None:
+def test_missing_tokenizer_is_reported(tmp_path: Path) -> None:
     write_model(tmp_path / "model")
     for file in tmp_path.glob("model/tokenizer*"):
         file.unlink()
@@ -321,9 +319,7 @@ def test_other_architectures_are_measured_from_their_folders(architecture: str, 
         ("kept = 2", 'templates = ["' + 260 * "a " + '{token} is:"]', "the template 'a a "),
     ],
 )
-def test_what_is_longer_than_the_model_can_read_is_named_before_anything_is_computed(
-    tmp_path: Path, old: str, new: str, what: str
-) -> None:
+def test_too_long_inputs_are_named_before_computing(tmp_path: Path, old: str, new: str, what: str) -> None:
     """OPT's positions are learned, here 256."""
     write_model(tmp_path / "model", architecture="opt")
     write_sae(tmp_path / "few", TopKSAE(TopKSAEConfig(**SIZE, k=3)))
@@ -335,7 +331,7 @@ def test_what_is_longer_than_the_model_can_read_is_named_before_anything_is_comp
 
 @pytest.mark.parametrize("broken", ["model", "few"])
 @pytest.mark.parametrize(("file", "content"), [("safetensors", b"cut off"), ("json", b"{"), ("json", b"[]")])
-def test_files_that_are_damaged_are_named(folder: Path, tmp_path: Path, broken: str, file: str, content: bytes) -> None:
+def test_damaged_files_are_named(folder: Path, tmp_path: Path, broken: str, file: str, content: bytes) -> None:
     for name in ("model", "few"):
         shutil.copytree(folder / name, tmp_path / name)
     for damaged in (tmp_path / broken).glob(f"[cms]*.{file}"):
@@ -346,7 +342,7 @@ def test_files_that_are_damaged_are_named(folder: Path, tmp_path: Path, broken: 
     open_model.cache_clear()
 
 
-def test_a_centred_sae_is_of_a_model_that_takes_off_the_mean(folder: Path) -> None:
+def test_centred_sae_needs_a_model_that_subtracts_the_mean(folder: Path) -> None:
     sae = StandardSAE(StandardSAEConfig(**SIZE))
     sae.cfg.metadata.model_from_pretrained_kwargs = {"center_writing_weights": True}
     write_sae(folder / "centred", sae)
@@ -359,7 +355,7 @@ def test_a_centred_sae_is_of_a_model_that_takes_off_the_mean(folder: Path) -> No
     open_model.cache_clear()
 
 
-def test_a_tokenizer_that_prepends_a_space_is_asked_for_text_as_it_goes_on() -> None:
+def test_tokenizer_with_prefix_space_encodes_continuations() -> None:
     tokenizer = Tokenizer(backend(prefixed=True), start=0)
     assert tokenizer.texts(answer_tokens(tokenizer)) == [*ascii_uppercase]
     words = {text: number for number, text in tokenizer.words()}
@@ -367,12 +363,12 @@ def test_a_tokenizer_that_prepends_a_space_is_asked_for_text_as_it_goes_on() -> 
     prompt = to_prompt("the: T\n{token} has it:", tokenizer)
     whole = [*prompt.prefix, words["is"], *prompt.suffix]
     assert whole[1:] == tokenizer.encode("the: T\nis has it:")
-    # A tokenizer that prepends nothing is asked as before.
+    # A tokenizer that prepends nothing encodes the text as it is.
     plain = Tokenizer(backend(), start=0)
     assert plain.encode_on(" has it:") == plain.encode(" has it:")
 
 
-def test_answers_that_begin_with_the_same_token_are_refused(tmp_path: Path) -> None:
+def test_answers_with_the_same_first_token_are_refused(tmp_path: Path) -> None:
     folding = Backend.from_str(backend().to_str())
     folding.normalizer = normalizers.Replace("Q", "K")
     write_model(tmp_path / "model", folding)
@@ -386,7 +382,7 @@ def test_answers_that_begin_with_the_same_token_are_refused(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("shuffled", ["in order", "shuffled"])
 @pytest.mark.parametrize("number", [3, 50])
-def test_streams_that_lie_in_parts_are_read_as_one(tmp_path: Path, number: int, shuffled: str) -> None:
+def test_streams_stored_in_parts_are_read_as_one(tmp_path: Path, number: int, shuffled: str) -> None:
     """There may be fewer rows than parts."""
     rng = np.random.RandomState(0)
     whole = rng.randn(number, 4).astype(np.float16)
@@ -409,7 +405,7 @@ def test_streams_that_lie_in_parts_are_read_as_one(tmp_path: Path, number: int, 
         assert np.array_equal(streams[rows_asked], whole[rows_asked])
 
 
-def test_words_have_the_streams_of_their_prompts_whatever_the_order(folder: Path, suite: Path) -> None:
+def test_words_have_the_streams_of_their_prompts_in_any_order(folder: Path, suite: Path) -> None:
     plan = make_plan(read_config(suite.parent / "tiny.toml"), folder)
     done = {name: task.folder(suite.parent / "work") for name, task in plan.shared.items()}
     vocabulary, chosen = load_vocabulary(done["vocabulary"]), load_prompts(done["prompts"])
@@ -420,7 +416,7 @@ def test_words_have_the_streams_of_their_prompts_whatever_the_order(folder: Path
 
 
 @pytest.mark.parametrize("mix", [False, True], ids=["given", "trained"])
-def test_words_in_prompts_of_their_own_are_read_in_parts(
+def test_words_with_their_own_prompts_are_read_in_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, mix: bool
 ) -> None:
     model = HuggingFace(small_model("gpt-2"), toy_tokenizer(), "gpt-2")
@@ -453,7 +449,7 @@ def test_words_in_prompts_of_their_own_are_read_in_parts(
         np.testing.assert_allclose(parts.load_streams(tmp_path, "mix-1")[:], words[~is_test], atol=0.01)
 
 
-def test_large_streams_are_written_down_as_the_largest_number() -> None:
+def test_large_streams_are_clipped_to_the_largest_number() -> None:
     model = HuggingFace(small_model("gpt-2"), toy_tokenizer(), "gpt-2")
     with torch.no_grad():
         model._model.transformer.wte.weight[7] *= 1e6
@@ -463,8 +459,8 @@ def test_large_streams_are_written_down_as_the_largest_number() -> None:
     assert np.abs(stream).max(1).tolist()[1] == 65504
 
 
-def test_no_more_words_are_run_at_once_than_there_is_memory_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind a cached prefix each word takes a copy of it; without one, the whole prompt is run."""
+def test_batches_of_words_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a cached prefix, each word needs a copy of it; without one, the complete prompt is run."""
     for name in ("gpt-2", "mamba"):
         model = HuggingFace(small_model(name), toy_tokenizer(), name)
 
@@ -485,7 +481,7 @@ def test_no_more_words_are_run_at_once_than_there_is_memory_for(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("norm", ["none", "layer_norm"])
-def test_without_latents_the_bias_is_left(norm: str) -> None:
+def test_reconstruction_without_latents_is_the_bias(norm: str) -> None:
     sae = StandardSAE(StandardSAEConfig(**SIZE, normalize_activations=norm))
     sae.b_dec.data.normal_()
     stream = torch.randn(5, D_MODEL, generator=torch.Generator().manual_seed(0))
@@ -495,7 +491,7 @@ def test_without_latents_the_bias_is_left(norm: str) -> None:
         np.testing.assert_allclose(SaeLens(sae).without_latents(stream), expected, atol=1e-4)
 
 
-def test_pieces_that_are_held_in_full_shrink_with_the_number_of_latents(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dense_chunks_shrink_with_the_number_of_latents(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
     for number in (2_048, 65_536, 1_000_000, 2**30):
         sae = SaeLens(StandardSAE(StandardSAEConfig(d_in=1, d_sae=1)))
@@ -510,22 +506,20 @@ def test_pieces_that_are_held_in_full_shrink_with_the_number_of_latents(monkeypa
     torch.testing.assert_close(sae.reconstruct_all(stream), sae.reconstruct(stream))
 
 
-def test_workers_that_would_take_the_same_gpu_are_told_how_to_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_workers_on_the_same_gpu_are_refused_with_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with LocalCluster(
         n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0", silence_logs="ERROR"
     ) as cluster:
         monkeypatch.setattr(engine, "num_gpus", lambda: 2)
         with pytest.raises(MeasureError, match="see the same 2 GPUs, and would all take the first; start one per GPU"):
             perform_all([Task("splits")], tmp_path, address=cluster.scheduler_address)
-        # One that all see is shared.
+        # A single GPU seen by all is shared.
         monkeypatch.setattr(engine, "num_gpus", lambda: 1)
         with pytest.raises(KeyError):
             perform_all([Task("splits")], tmp_path, address=cluster.scheduler_address)
 
 
-def test_each_worker_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_worker_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[int] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -536,7 +530,7 @@ def test_each_worker_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
         take_gpu(worker)
         devices.append(best_device())
     assert devices == [torch.device("cuda", number) for number in (0, 1, 0)]
-    # Of five workers, three are on the first GPU; of a machine without GPUs, they share the memory.
+    # Three of five workers use the first GPU; on a machine without GPUs, they share the memory.
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 0)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 0)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (6000, 9000))

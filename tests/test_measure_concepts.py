@@ -1,4 +1,4 @@
-"""Families of concepts: a measurement of three of them, what decides on them, and files that will not do."""
+"""Families of concepts: a measurement of three of them, the decisions behind it, and unsuitable files."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def suite(folder: Path) -> Path:
     """The suite of the three families."""
     result = run(folder / "tiny.toml", "--to", folder / "tiny", "--work", folder / "work")
     assert result.exit_code == 0, result.output
-    # What there is of each family is said before anything is computed.
+    # The contents of each family are printed before anything is computed.
     lines = result.stderr.splitlines()
     assert any(line.startswith("answer: 724 words: two ") for line in lines)
     assert any(line.startswith("sound: 724 words: vowel 249, a-or-b 116, none ") for line in lines)
@@ -74,14 +74,14 @@ def measured(suite: Path) -> pd.DataFrame:
     return pd.read_parquet(suite / "measurements.parquet").set_index(["concept", "metric"])
 
 
-def test_families_stand_side_by_side_in_one_suite(suite: Path, measured: pd.DataFrame) -> None:
+def test_several_families_are_in_one_suite(suite: Path, measured: pd.DataFrame) -> None:
     assert check_suite(suite) == []
     families = {family.family: family for family in read_manifest(suite).families}
     assert list(families) == ["answer", "sound", "first-letter"]
     assert (families["answer"].prompt, len(families["answer"].answers)) == (TEMPLATE, 2)
     assert [family.exclusive for family in families.values()] == [True, False, True]
     concepts = pd.read_parquet(suite / "concepts.parquet").set_index("concept")
-    # Of a yes and a no, the yes is measured; labels that no word has are no concepts.
+    # Of two labels only the positive one is measured; labels without words are no concepts.
     expected = {"answer.one", "sound.vowel", "sound.a-or-b", *(f"first-letter.{letter}" for letter in LETTERS)}
     assert set(concepts.index) == expected == set(measured.index.get_level_values("concept"))
     assert concepts.loc["answer.one", "phrase"] == "is answered with one"
@@ -95,10 +95,10 @@ def test_families_stand_side_by_side_in_one_suite(suite: Path, measured: pd.Data
     assert set(prompts[tested.loc[tested["concept"].str.startswith("sound"), "prompt_id"]]) == {"{token}"}
 
 
-def test_a_concept_that_the_model_answers_with_is_ablated(suite: Path, measured: pd.DataFrame) -> None:
+def test_concept_with_answers_is_measured_by_ablation(suite: Path, measured: pd.DataFrame) -> None:
     by_ablation = measured.loc["answer.one", "ig_ablation"]
     assert pd.isna(by_ablation["undefined"])
-    # Its words are few, so that each is tested, not a fifth of them.
+    # It has few words, so all are tested, not a fifth of them.
     words = pd.read_parquet(suite / "concepts.parquet").set_index("concept").loc["answer.one", "num_tokens"]
     assert words < 500
     assert by_ablation["num_probe_true_positives"] > words / 2
@@ -108,7 +108,7 @@ def test_a_concept_that_the_model_answers_with_is_ablated(suite: Path, measured:
     ablated = tested[tested["metric"] == "ig_ablation"]
     assert len(ablated) == by_ablation["num_tested"] > 0
     assert set(ablated["model_answer"]) == {"one"}
-    # Of two answers, the odds are the difference of their logits, as the metric is.
+    # With two answers, the log odds and the metric are the difference of their logits.
     np.testing.assert_allclose(ablated["answer_log_odds"], ablated["answer_metric"], atol=1e-4)
     assert ablated["erasure_effect"].notna().all()
     rate = ablated["is_absorption"].sum() / by_ablation["sample_portion"] / by_ablation["num_probe_true_positives"]
@@ -122,11 +122,11 @@ def test_a_concept_that_the_model_answers_with_is_ablated(suite: Path, measured:
     )
 
 
-def test_what_has_no_rate_says_why_and_is_never_0(suite: Path, measured: pd.DataFrame) -> None:
+def test_undefined_rates_have_a_reason_and_are_not_0(suite: Path, measured: pd.DataFrame) -> None:
     undefined = measured["undefined"].dropna()
     assert undefined["sound.a-or-b", "ig_ablation"] == "the family has no answers, so the model is not asked"
     assert ("sound.a-or-b", "full") not in undefined
-    # Several latents share the vowels, none stands for them.
+    # Several latents share the vowels, and none represents them.
     assert undefined["sound.vowel", "full"].startswith("no latent stands for it: the best has an F1 of 0.5")
     assert undefined["first-letter.a", "ig_ablation"].startswith("the model answers correctly for 0% of its words")
     assert measured.loc[undefined.index, ["num_candidates", "random_rate", "rate_low"]].isna().all(axis=None)
@@ -149,12 +149,12 @@ def test_what_has_no_rate_says_why_and_is_never_0(suite: Path, measured: pd.Data
                 )
                 assert means["num_concepts"].tolist() == [len(concepts)]
         summary = store.fetch("summary", **asked | {"family": "sound", "concept": "sound.vowel", "metric": "full"})
-    said = headline(summary.iloc[0].to_dict(), "vowel", "concept", metric="full")
-    assert "Absorption is undefined here, because no latent stands for it: the best has" in said
+    sentence = headline(summary.iloc[0].to_dict(), "vowel", "concept", metric="full")
+    assert "Absorption is undefined here, because no latent stands for it: the best has" in sentence
     assert why_none_absorbs(summary.iloc[0].to_dict()).startswith("Absorption is undefined here, because")
 
 
-def test_small_plots_do_not_count_absorbing_latents_of_what_is_undefined(suite: Path) -> None:
+def test_small_plots_omit_undefined_absorbing_latents(suite: Path) -> None:
     with open_store(suite) as store:
         for by, view in (("l0", SaeMultiples), ("concept", ConceptMultiples)):
             for concept, metric, expected in (
@@ -168,9 +168,9 @@ def test_small_plots_do_not_count_absorbing_latents_of_what_is_undefined(suite: 
                 row = next(row for row in records(model.concepts) if row["concept"] == concept)
                 (head,) = (part.html for part in layout.select(Markup) if 'aria-current="true"' in part.html)
                 counts = dict(re.findall(r'class="role (split|absorbing)"><span class="sr">[^<]*</span>([^<]*)<', head))
-                told = {part: row[f"num_{part}_latents"] for part in ("split", "absorbing")}
-                assert counts == {part: number(count, 0) for part, count in told.items()}
-                assert (told["absorbing"] is not None) == expected
+                numbers = {part: row[f"num_{part}_latents"] for part in ("split", "absorbing")}
+                assert counts == {part: number(count, 0) for part, count in numbers.items()}
+                assert (numbers["absorbing"] is not None) == expected
                 assert expected or counts["absorbing"] == "–"
 
 
@@ -186,7 +186,7 @@ def test_concepts_without_a_prompt_are_measured_by_projection(suite: Path, measu
     assert set(tested["metric"]) == {"full"}
 
 
-def test_the_interval_by_groups_is_shown_at_the_thresholds_that_it_is_for(suite: Path, measured: pd.DataFrame) -> None:
+def test_group_interval_is_shown_at_its_own_thresholds_only(suite: Path, measured: pd.DataFrame) -> None:
     manifest = read_manifest(suite)
     own = manifest.method.model_dump(include={"tau", "cosine_threshold", "effect_margin"})
     asked = {"suite": "tiny", "sae": manifest.saes[0].id, "family": "sound", "concept": "sound.a-or-b"}
@@ -196,14 +196,12 @@ def test_the_interval_by_groups_is_shown_at_the_thresholds_that_it_is_for(suite:
             (here,) = store.fetch("summary", **asked, **own, metric=metric).to_dict("records")
             assert [here["rate_low"], here["rate_high"]] == stored[["rate_low", "rate_high"]].tolist()
         (moved,) = store.fetch("summary", **asked, **own | {"cosine_threshold": 0.5}, metric="full").to_dict("records")
-    # Wilson's of what is counted at the other threshold.
+    # At another threshold it is Wilson's interval of the counts.
     assert 0 <= moved["rate_low"] <= moved["absorption_rate"] <= moved["rate_high"]
     assert moved["rate_high"] != measured.loc[("sound.a-or-b", "full"), "rate_high"]
 
 
-def test_words_of_a_group_share_a_fold_and_each_is_tested_by_probes_that_have_not_seen_it(
-    suite: Path, folder: Path
-) -> None:
+def test_groups_share_a_fold_and_are_tested_by_probes_trained_without_them(suite: Path, folder: Path) -> None:
     assert suite
     for file in (folder / "work" / "vocabulary").iterdir():
         vocabulary = load_vocabulary(file)
@@ -219,16 +217,16 @@ def test_words_of_a_group_share_a_fold_and_each_is_tested_by_probes_that_have_no
                 assert vocabulary.is_test[vocabulary.labels[:, place]].all()
 
 
-def test_a_second_run_does_nothing_anew(suite: Path, folder: Path) -> None:
+def test_second_run_repeats_no_task(suite: Path, folder: Path) -> None:
     again = run(folder / "tiny.toml", "--to", suite, "--work", folder / "work", "--dry-run")
     assert again.stdout.startswith("0 of ")
     assert "first-letter: 724 words: A 92, I 67" in again.stdout
 
 
-# What is computed, on cases by hand.
+# Computations, on cases computed by hand.
 
 
-def test_groups_are_dealt_evenly_over_labels() -> None:
+def test_groups_are_distributed_evenly_over_labels() -> None:
     labels = np.zeros((1000, 3), bool)
     labels[:600, 0], labels[600:640, 1], labels[630:660, 2] = True, True, True
     groups = np.arange(1000) // 2
@@ -242,16 +240,16 @@ def test_groups_are_dealt_evenly_over_labels() -> None:
     assert (assign_folds(groups, labels, 5, seed=2) != folds).any()
 
 
-def test_a_latent_is_accepted_if_it_gains_more_than_tau_and_more_than_an_error() -> None:
+def test_split_latents_must_gain_more_than_tau_and_than_an_error() -> None:
     curve = {1: 0.5, 2: 0.6, 3: 0.7, 4: 0.72}
     assert num_split_latents(curve, 0.03) == 3
     assert num_split_latents(curve, 0.03, dict.fromkeys(curve, 0.02)) == 3
     assert num_split_latents(curve, 0.03, {2: 0.02, 3: 0.15, 4: 0.02}) == 2
-    assert num_split_latents(curve, 0.03, {2: 0.1, 3: 0, 4: 0}) == 1  # no more than an error
+    assert num_split_latents(curve, 0.03, {2: 0.1, 3: 0, 4: 0}) == 1  # not more than an error
 
 
-def test_labels_that_mean_nothing_are_not_found_by_cross_fitting() -> None:
-    """As many latents as words, nearly: what is fitted to them finds them, and no others."""
+def test_random_labels_are_not_found_by_cross_fitting() -> None:
+    """With nearly as many latents as words, a fit finds the training words and no others."""
     columns = RNG.rand(120, 50).astype(np.float32)
     truth = RNG.rand(120) > 0.7
     folds = np.arange(120) % 5
@@ -266,7 +264,7 @@ def test_labels_that_mean_nothing_are_not_found_by_cross_fitting() -> None:
     assert max(curve.f1.values()) < always + 0.1
 
 
-def test_a_latent_that_helps_on_training_words_alone_lifts_the_curve() -> None:
+def test_training_curve_rises_with_a_latent_that_helps_on_training_words() -> None:
     truth = np.arange(400) % 4 == 0
     half = truth & (np.arange(400) % 8 == 0)
     columns = np.column_stack([half, truth & ~half, RNG.rand(400) > 0.5]).astype(np.float32)
@@ -277,29 +275,29 @@ def test_a_latent_that_helps_on_training_words_alone_lifts_the_curve() -> None:
     assert num_split_latents(curve.f1, 0.03, curve.errors) == 2
 
 
-def test_a_bootstrap_draws_groups() -> None:
+def test_bootstrap_samples_groups() -> None:
     groups = np.repeat(np.arange(50), 8)
     weights = bootstrap_weights(groups, 300, seed=0)
     assert weights.shape == (300, 400)
     assert (weights.reshape(300, 50, 8) == weights.reshape(300, 50, 8)[:, :, :1]).all()
     assert weights.mean() == pytest.approx(1, abs=0.02)
-    # Eight words that are all one are known as surely as one word is: by a spread that is the root of eight larger.
+    # Eight identical words count as one: the standard deviation is larger by the square root of eight.
     values = (np.arange(50) % 5 == 0)[groups].astype(float)
     together, apart = (mean_samples(values, each, 0) for each in (groups, np.arange(400)))
     assert together.std() / apart.std() == pytest.approx(8**0.5, rel=0.15)
     low, high = interval(together)
     assert low < 0.2 < high
     assert np.isnan(interval(np.full(3, np.nan))).all()
-    # Of words that are all right, each sample is all right, too.
+    # If all words are correct, so is every sample.
     assert wilson_low(3, 3) == pytest.approx(0.438, abs=1e-3)
     assert wilson_low(0, 20) == pytest.approx(0)
-    said = np.column_stack([values > 0, values == 0])
-    f1 = f1_samples(said, values > 0, groups, 0)
+    predicted = np.column_stack([values > 0, values == 0])
+    f1 = f1_samples(predicted, values > 0, groups, 0)
     assert (f1[:, 0] == 1).all()
     assert (f1[:, 1] == 0).all()
 
 
-def test_the_metrics_of_several_right_answers() -> None:
+def test_metrics_allow_several_right_answers() -> None:
     logits = torch.tensor([[3.0, 1.0, 0.0, -1.0]])
     first = torch.tensor([0])
     assert spelling_metric(logits, first).item() == pytest.approx(3 - 0)
@@ -311,7 +309,7 @@ def test_the_metrics_of_several_right_answers() -> None:
     assert spelling_metric(two, first).item() == log_odds(two, first).item() == 2
 
 
-def test_erasing_a_direction_gives_words_the_projection_of_the_others() -> None:
+def test_erasing_a_direction_replaces_the_projection_by_that_of_others() -> None:
     model = ToyModel(linear=False)
     direction = np.zeros(6, np.float32)
     direction[2] = 1
@@ -325,7 +323,7 @@ def test_erasing_a_direction_gives_words_the_projection_of_the_others() -> None:
     stream[:, 2] = 0.25
     expected = spelling_metric(model.answer(stream), torch.tensor([4, 4])) - before
     torch.testing.assert_close(changed, expected)
-    # The same beside the ablation of a word's latents.
+    # The same together with the ablation of a word's latents.
     tested = [Word(int(word), 4, np.array([0]), np.ones(1, np.float32), right[0].numpy(), how) for word in words]
     found = list(ablate(model, None, None, tested, torch.randn(2, 6), layer=0, steps=2))  # type: ignore[arg-type]
     np.testing.assert_allclose([one.erased for one in found], expected.numpy(), atol=1e-5)
@@ -361,14 +359,16 @@ def test_erasing_a_direction_gives_words_the_projection_of_the_others() -> None:
         ({"erased": np.nan, "low": np.nan, "high": np.nan}, None, "the probe finds none of the words"),
     ],
 )
-def test_a_gate_stands_before_each_rate(known: dict[str, Any], projection: str | None, ablation: str | None) -> None:
+def test_gates_decide_which_rates_are_defined(
+    known: dict[str, Any], projection: str | None, ablation: str | None
+) -> None:
     gate = gate_of(GateInputs()._replace(**known))
     for why, expected in ((gate.projection, projection), (gate.ablation, ablation)):
         assert (why is None) == (expected is None)
         assert expected is None or expected in (why or "")
 
 
-# Files that will not do.
+# Unsuitable files.
 
 _WORDS = [(" the", "a"), (" of", "b"), (" in", "a")]
 
@@ -398,7 +398,7 @@ _WORDS = [(" the", "a"), (" of", "b"), (" in", "a")]
         ('token,label\n"' + "x" * 200_000 + '",a\n', "line 2: no CSV"),
     ],
 )
-def test_lines_that_contradict_each_other_are_named(tmp_path: Path, content: str, why: str) -> None:
+def test_contradictory_lines_are_named(tmp_path: Path, content: str, why: str) -> None:
     (tmp_path / "words.csv").write_text(content, "utf-8")
     with pytest.raises(MeasureError, match=rf"words\.csv: {why}" if why.startswith("line") else why) as caught:
         read_rows(tmp_path / "words.csv")
@@ -410,15 +410,15 @@ def test_other_encodings_are_named(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "words.csv").write_text("token,label\n café,a\n", encoding)
     with pytest.raises(MeasureError, match=r"words\.csv: is not in UTF-8 .*; save it in UTF-8"):
         read_rows(tmp_path / "words.csv")
-    # What Excel puts before UTF-8 is no part of the first column's name.
+    # The byte order mark that Excel writes is not part of the first column's name.
     (tmp_path / "words.csv").write_text("token,label\n café,a\n", "utf-8-sig")
     assert [row[1:] for row in read_rows(tmp_path / "words.csv")] == [(" café", "a", "café", "")]
 
 
-def configured(folder: Path, told: str) -> Path:
+def configured(folder: Path, settings: str) -> Path:
     text = (folder / "tiny.toml").read_text("utf-8")
     before, _, after = text.partition("[[concepts]]")
-    (folder / "bad.toml").write_text(f"{before}{told}\n[[text]]{after.partition('[[text]]')[2]}", "utf-8")
+    (folder / "bad.toml").write_text(f"{before}{settings}\n[[text]]{after.partition('[[text]]')[2]}", "utf-8")
     return folder / "bad.toml"
 
 
@@ -462,7 +462,7 @@ def texts() -> list[str]:
         ('parents = { a = "b", b = "a" }', ["a", "b", "c"], "label '[ab]' is above itself"),
     ],
 )
-def test_families_that_will_not_do_are_named_before_anything_is_computed(
+def test_unsuitable_families_are_named_before_computing(
     folder: Path, texts: list[str], settings: str, labels: Sequence[str], why: str
 ) -> None:
     words = [(text, labels[place % len(labels)]) for place, text in enumerate(texts)]
@@ -471,7 +471,7 @@ def test_families_that_will_not_do_are_named_before_anything_is_computed(
 
 
 @pytest.mark.parametrize(
-    ("told", "why"),
+    ("settings", "why"),
     [
         ('family = "second-letter"', "'second-letter' is not built in .first-letter, last-letter.; give the file"),
         ('family = "first-letter"\nfile = "sounds.csv"', "'first-letter' is built in, remove file"),
@@ -491,12 +491,12 @@ def test_families_that_will_not_do_are_named_before_anything_is_computed(
         ('family = "few"\nfile = "few.csv"', "no label has enough words .a: it has 2 words, fewer than 20"),
     ],
 )
-def test_configurations_that_will_not_do_are_named(folder: Path, told: str, why: str) -> None:
+def test_invalid_configurations_are_named(folder: Path, settings: str, why: str) -> None:
     write_csv(folder / "few.csv", [*_WORDS, (" is", "c")])
-    _assert_refused(folder, f"[[concepts]]\n{told}", why)
+    _assert_refused(folder, f"[[concepts]]\n{settings}", why)
 
 
-def test_words_without_the_space_that_they_need_are_told_of_it(folder: Path, texts: list[str]) -> None:
+def test_words_without_a_needed_space_are_refused_with_a_hint(folder: Path, texts: list[str]) -> None:
     tokenizer = Tokenizer(backend(), 0)
     bare = [text[1:] for text in texts if len(tokenizer.encode(text)) == 1 < len(tokenizer.encode(text[1:]))][:40]
     write_csv(folder / "bare.csv", [(word, "ab"[place % 2]) for place, word in enumerate(bare)])
@@ -504,34 +504,34 @@ def test_words_without_the_space_that_they_need_are_told_of_it(folder: Path, tex
     _assert_refused(folder, '[[concepts]]\nfamily = "bare"\nfile = "bare.csv"\npositive = "a"', why)
 
 
-def _assert_refused(folder: Path, told: str, why: str) -> None:
+def _assert_refused(folder: Path, settings: str, why: str) -> None:
     model = open_model((folder / "model").resolve(), "float32")
     with pytest.raises(MeasureError, match=why) as caught:
-        check_all(read_config(configured(folder, told)), folder, model)
+        check_all(read_config(configured(folder, settings)), folder, model)
     assert "\n" not in str(caught.value)
 
 
-def test_a_label_that_all_words_have_beside_others_is_refused(folder: Path, texts: list[str]) -> None:
+def test_label_of_all_words_is_refused(folder: Path, texts: list[str]) -> None:
     write_csv(folder / "all.csv", [(text, label) for text in texts for label in ("word", "ab"[len(text) % 2])])
     why = "all.csv: all its words have the label 'word'; give words without it, too"
     _assert_refused(folder, '[[concepts]]\nfamily = "all"\nfile = "all.csv"', why)
 
 
-def test_a_label_may_be_a_kind_of_another_one(folder: Path, texts: list[str]) -> None:
+def test_label_may_have_a_parent(folder: Path, texts: list[str]) -> None:
     rows = [(text, label) for place, text in enumerate(texts) for label in (["b", "a"] if place % 3 else ["c"])]
     write_csv(folder / "kinds.csv", rows)
     config = configured(folder, '[[concepts]]\nfamily = "kind"\nfile = "kinds.csv"\nparents = { a = "b" }')
-    told = family_settings(read_config(config).concepts[0], folder)
-    family = read_vocabulary(Tokenizer(backend(), 0), concepts=told).family
+    settings = family_settings(read_config(config).concepts[0], folder)
+    family = read_vocabulary(Tokenizer(backend(), 0), concepts=settings).family
     found = {family.concept(place): family.parent(place) for place in range(3)}
     assert found == {"kind.a": "kind.b", "kind.b": None, "kind.c": None}
 
 
-def test_words_that_are_no_token_are_left_out_and_told(folder: Path, texts: list[str]) -> None:
+def test_words_of_several_tokens_are_omitted_and_reported(folder: Path, texts: list[str]) -> None:
     words = [(text, "ab"[place % 2]) for place, text in enumerate(texts)]
     write_csv(folder / "some.csv", [*words, (" antidisestablishment", "long"), (" the of", "a"), (" it was", "")])
-    told = '[[concepts]]\nfamily = "some"\nfile = "some.csv"\npositive = "a"'
-    config = read_config(configured(folder, told))
+    settings = '[[concepts]]\nfamily = "some"\nfile = "some.csv"\npositive = "a"'
+    config = read_config(configured(folder, settings))
     found, lost = check_all(config, folder, open_model((folder / "model").resolve(), "float32"))
     assert found.startswith(f"some: {len(texts)} words: ")
     expected = f"3 of {len(texts) + 3} words are no single token of the model and are omitted (' antidis"
@@ -539,7 +539,7 @@ def test_words_that_are_no_token_are_left_out_and_told(folder: Path, texts: list
     assert "and with them the labels 'long'" in lost
 
 
-def test_labels_with_few_words_are_not_measured_and_told(folder: Path, texts: list[str]) -> None:
+def test_labels_with_few_words_are_omitted_and_reported(folder: Path, texts: list[str]) -> None:
     words = [(text, "ab"[place % 2] if place > 6 else "rare") for place, text in enumerate(texts)]
     write_csv(folder / "rare.csv", words)
     config = read_config(configured(folder, '[[concepts]]\nfamily = "rare"\nfile = "rare.csv"'))
@@ -547,7 +547,7 @@ def test_labels_with_few_words_are_not_measured_and_told(folder: Path, texts: li
     assert lines[1:] == ["rare.rare: not measured, because it has 7 words, fewer than 20"]
 
 
-def test_a_split_that_is_given_stands(folder: Path, texts: list[str]) -> None:
+def test_given_split_is_used(folder: Path, texts: list[str]) -> None:
     is_test = {text.strip().lower(): place % 3 == 0 for place, text in enumerate(texts)}
     split = ["test" if is_test[text.strip().lower()] else "train" for text in texts]
     rows = [(text, "ab"[place % 2], "", split[place]) for place, text in enumerate(texts)]

@@ -34,7 +34,7 @@ def write_params(file: Path) -> None:
     np.savez(file, W_enc=decoder.T.copy(), W_dec=decoder, b_enc=b_enc, b_dec=b_dec, threshold=threshold)
 
 
-def test_an_sae_of_gemma_scope_becomes_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gemma_scope_sae_becomes_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_params(tmp_path / "params.npz")
     monkeypatch.setattr(pretrained_sae_loaders, "hf_hub_download", lambda **_: str(tmp_path / "params.npz"))
     monkeypatch.setattr(library, "get_config_overrides", lambda *_: {"d_in": D_MODEL, "d_sae": NUM_LATENTS})

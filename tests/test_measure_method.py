@@ -26,9 +26,9 @@ RNG = np.random.RandomState(0)
     ("curve", "tau", "number"),
     [
         ([0.70], 0.03, 1),
-        ([0.70, 0.71, 0.80], 0.03, 1),  # the first k that fails ends it, whatever comes later
+        ([0.70, 0.71, 0.80], 0.03, 1),  # the first k that fails ends it
         ([0.70, 0.74, 0.78, 0.80], 0.03, 3),
-        ([0.70, 0.73], 0.03, 1),  # a gain of tau is not above it, though 0.73 - 0.70 is in binary
+        ([0.70, 0.73], 0.03, 1),  # a gain of tau is not above tau, although 0.73 - 0.70 is in binary
         ([0.70, 0.73], 0.02, 2),
         ([0.70, 0.60, 0.90], 0.03, 1),
         ([0.04 * k for k in range(1, 21)], 0.03, 15),  # no more than 15
@@ -38,9 +38,9 @@ def test_split_latents_are_counted(curve: list[float], tau: float, number: int) 
     assert num_split_latents(dict(enumerate(curve, start=1)), tau) == number
 
 
-def test_candidates_are_the_silent_words_that_both_speak_for() -> None:
-    # A candidate; another letter; the probe is wrong; a split latent speaks; the k-sparse probe is right; a candidate;
-    # one that speaks below 1e-8 only; one on which no latent is active at all.
+def test_candidates_fulfil_every_condition() -> None:
+    # A candidate; another letter; the probe is wrong; a split latent fires; the k-sparse probe is right; a candidate;
+    # one with an activation below 1e-8; one on which no latent is active at all.
     truth = np.array([True, False, True, True, True, True, True, True])
     probe = np.array([1.0, 1.0, -1.0, 2.0, 0.5, 0.1, 3.0, 1.0])
     k_sparse = np.array([-1.0, -1.0, -1.0, -1.0, 0.5, 0.0, -2.0, -1.0])
@@ -64,13 +64,13 @@ def test_candidates_are_the_silent_words_that_both_speak_for() -> None:
         ({"split_activations": np.array([0.0, 0.1])}, False),
         ({"split_activations": np.array([1e-9])}, True),
         ({"top_effect": 2.0}, False),
-        ({"second_effect": -1.0}, True),  # a lead of exactly the margin
+        ({"second_effect": -1.0}, True),  # exactly the margin
         ({"second_effect": -1.25}, False),
         ({"top_cosine": 0.025}, True),
         ({"top_cosine": 0.02}, False),
     ],
 )
-def test_verdicts(changed: dict[str, object], verdict: bool) -> None:  # noqa: FBT001 - the expected value
+def test_verdict_follows_from_the_scores(changed: dict[str, object], verdict: bool) -> None:  # noqa: FBT001 - the expected value
     case: dict[str, object] = {
         "split_activations": np.zeros(2),
         "top_effect": -2.0,
@@ -82,19 +82,19 @@ def test_verdicts(changed: dict[str, object], verdict: bool) -> None:  # noqa: F
     assert is_absorption(**(case | changed)) is verdict  # type: ignore[arg-type]
 
 
-def test_scores_of_a_rule() -> None:
+def test_classifier_scores_match_hand_calculations() -> None:
     values, truth = np.array([3.0, 2.0, 1.0, -1.0, -2.0]), np.array([True, False, True, True, False])
     assert score(values, truth) == pytest.approx((2 / 3, 2 / 3, 2 / 3, 4 / 6))
     assert auc(np.zeros(4), np.array([True, False, True, False])) == 0.5  # ties count half
     assert auc(values, np.zeros(5, bool)) == 0.5
-    # Of F1 2/4, 2/5, 4/6, 6/7, 6/8 the fourth is best: the threshold lies between the fourth and the fifth value.
+    # Of the F1 2/4, 2/5, 4/6, 6/7, 6/8 the fourth is best: the threshold is between the fourth and the fifth value.
     assert best_threshold(values, truth) == -1.5
     assert (
         best_threshold(np.array([1.0, 1.0, 0.0]), np.array([True, False, False])) == 0.5
-    )  # equal values stay together
+    )  # equal values are not separated
 
 
-def test_sparse_activations_are_the_dense_ones() -> None:
+def test_sparse_activations_equal_dense_ones() -> None:
     dense = np.where(RNG.rand(7, 5) > 0.6, RNG.rand(7, 5), 0).astype(np.float32)
     rows, latents = np.nonzero(dense)
     sparse = Sparse(np.searchsorted(rows, np.arange(8)), latents.astype(np.int32), dense[rows, latents], 5)
@@ -116,7 +116,7 @@ def test_probes_find_directions_and_keep_letters_without_words() -> None:
     assert (probes.logits(stream)[:, 2] < 0).all()
 
 
-def test_a_letter_is_ranked_and_predicted_by_the_latent_that_stands_for_it() -> None:
+def test_letters_are_ranked_and_predicted_by_their_own_latent() -> None:
     letters = RNG.randint(0, 3, 900)
     dense = np.where(RNG.rand(900, 12) > 0.8, 1.0, 0.0).astype(np.float32)
     dense[np.arange(900), 4 + letters] = 2.0 * (RNG.rand(900) > 0.1)
@@ -130,7 +130,7 @@ def test_a_letter_is_ranked_and_predicted_by_the_latent_that_stands_for_it() -> 
     assert score(probes[1].logits(sparse), letters == 1).f1 > 0.85
 
 
-def test_logistic_regression_is_at_the_minimum_of_its_loss() -> None:
+def test_logistic_regression_minimizes_its_loss() -> None:
     x, truth = RNG.randn(300, 3), RNG.rand(300) > 0.6
     weights, bias = fit_logistic(x, truth)
     chance = 1 / (1 + np.exp(-(x @ weights + bias)))
@@ -142,7 +142,7 @@ def test_logistic_regression_is_at_the_minimum_of_its_loss() -> None:
 
 @given(seed=st.integers(0, 2**32 - 1), balanced=st.booleans())
 @settings(max_examples=20, deadline=None)
-def test_probes_of_k_latents_are_regressions_on_all_words_silent_ones_among_them(*, seed: int, balanced: bool) -> None:
+def test_k_sparse_probes_are_regressions_on_all_words(*, seed: int, balanced: bool) -> None:
     rng = np.random.RandomState(seed)
     columns = rng.rand(200, 5).astype(np.float32) * (rng.rand(200, 5) > rng.rand())
     truth = np.append(rng.rand(198) > 0.5, [True, False])
@@ -163,7 +163,7 @@ def _words() -> list[Word]:
 
 
 def _brute_force(model: ToyModel, word: Word, latent: int, directions: torch.Tensor) -> tuple[float, float]:
-    """Return the metric, and its change when one latent is taken away."""
+    """Return the metric, and its change when one latent is ablated."""
 
     def metric(stream: torch.Tensor) -> float:
         logits = model.answer(stream)
@@ -177,7 +177,7 @@ def _brute_force(model: ToyModel, word: Word, latent: int, directions: torch.Ten
 
 
 @pytest.mark.parametrize("linear", [True, False])
-def test_ablation_is_that_by_brute_force(linear: bool) -> None:  # noqa: FBT001 - both kinds of model
+def test_ablation_equals_brute_force(linear: bool) -> None:  # noqa: FBT001 - both kinds of model
     model = ToyModel(linear=linear)
     directions = torch.randn(4, 6, generator=torch.Generator().manual_seed(5))
     found = list(ablate(model, None, None, _words(), directions, layer=0, steps=6, batch=3))  # type: ignore[arg-type]

@@ -33,7 +33,7 @@ def model(request: pytest.FixtureRequest) -> LanguageModel:
     return request.param
 
 
-def test_streams_are_the_hidden_states(model: LanguageModel) -> None:
+def test_streams_equal_the_hidden_states(model: LanguageModel) -> None:
     ids = torch.randint(0, TOKENS, (3, 7), generator=torch.Generator().manual_seed(1))
     hidden = reference_model()(ids, output_hidden_states=True).hidden_states
     found = model.streams(ids, [0, 1])
@@ -41,7 +41,7 @@ def test_streams_are_the_hidden_states(model: LanguageModel) -> None:
     close(found[1], hidden[2])
 
 
-def test_a_cached_prefix_changes_nothing(model: LanguageModel) -> None:
+def test_cached_prefix_does_not_change_results(model: LanguageModel) -> None:
     whole = torch.cat([torch.tensor([*PROMPT.prefix]).expand(3, -1), WORDS[:, None]], dim=1)
     full = torch.cat([whole, torch.tensor(PROMPT.suffix).expand(3, -1)], dim=1)
     output = reference_model()(full, output_hidden_states=True)
@@ -79,9 +79,9 @@ def test_raised_logits_agree_and_have_mean_zero() -> None:
     close(OWN.raised(directions).mean(1), torch.zeros(2))
 
 
-def test_the_order_of_llama_cpp_is_undone() -> None:
+def test_llama_cpp_permutation_is_reversed() -> None:
     heads, weight = 3, torch.randn(3 * 8, 5)
-    # As llama.cpp's converter stores queries and keys.
+    # The layout in which llama.cpp's converter stores queries and keys.
     stored = weight.reshape(heads, 2, 4, 5).swapaxes(1, 2).reshape(weight.shape)
     assert torch.equal(_unpermuted(stored, heads), weight)
 
@@ -91,15 +91,15 @@ def any_model(request: pytest.FixtureRequest) -> tuple[str, HuggingFace]:
     return request.param, HuggingFace(small_model(request.param), toy_tokenizer(), request.param)
 
 
-def test_every_architecture_answers_as_in_one_run(any_model: tuple[str, HuggingFace]) -> None:
-    """The prompt is longer than a sliding window, and some models cannot go on from a cache at all."""
+def test_every_architecture_gives_the_results_of_a_single_run(any_model: tuple[str, HuggingFace]) -> None:
+    """The prompt is longer than a sliding window, and some models cannot continue from a cache."""
     name, model = any_model
     prompt = Prompt((0, 5, 7, 9, 12, 20, 31, 2, 6), (3, 8, 2))
     whole = torch.cat([torch.tensor([prompt.prefix]).expand(3, -1), WORDS[:, None]], dim=1)
     full = torch.cat([whole, torch.tensor([prompt.suffix]).expand(3, -1)], dim=1)
     output = small_model(name)(full, output_hidden_states=True, use_cache=False)
     for layer in (0, 1):
-        # Mamba does not list what comes before its first block.
+        # Mamba's hidden states do not include the stream before its first block.
         at_word = output.hidden_states[layer + (name != "mamba")][:, len(prompt.prefix)]
         close(model.word_streams(prompt, WORDS, [layer])[layer], at_word)
         close(model.streams(whole, [layer])[layer][:, -1], at_word)
@@ -122,7 +122,7 @@ def test_raised_logits_follow_the_models_own_norm_and_head(any_model: tuple[str,
 
 
 def _normed(name: str, model: Any, directions: Tensor) -> Tensor:
-    """Return directions times the final norm's weight, as each architecture means it, and what follows it."""
+    """Return directions after the final norm of each architecture, and what follows it."""
     centred = directions - directions.mean(1, keepdim=True)
     match name:
         case "gpt-2":
@@ -153,7 +153,7 @@ def watched(model: HuggingFace) -> Iterator[list[int]]:
             handle.remove()
 
 
-def test_only_blocks_up_to_the_layer_are_run_and_no_head(any_model: tuple[str, HuggingFace]) -> None:
+def test_only_blocks_up_to_the_layer_are_run_without_the_head(any_model: tuple[str, HuggingFace]) -> None:
     _, model = any_model
     with watched(model) as ran:
         model.streams(torch.tensor([[0, 4, 5]]), [0, 1])
@@ -163,7 +163,7 @@ def test_only_blocks_up_to_the_layer_are_run_and_no_head(any_model: tuple[str, H
     assert -1 not in ran
 
 
-def test_what_lies_below_the_stream_is_not_computed_again(any_model: tuple[str, HuggingFace]) -> None:
+def test_blocks_below_the_stream_are_not_computed_again(any_model: tuple[str, HuggingFace]) -> None:
     _, model = any_model
     spelling = model.spell(PROMPT, WORDS, 1, ANSWERS)
     spelling.answer(spelling.stream)
@@ -172,8 +172,8 @@ def test_what_lies_below_the_stream_is_not_computed_again(any_model: tuple[str, 
     assert ran == [*range(2, model.num_layers), -1]
 
 
-def test_a_block_that_others_need_is_not_skipped() -> None:
-    """Of some architectures, upper blocks use what lower ones left behind."""
+def test_blocks_needed_by_others_are_not_skipped() -> None:
+    """In some architectures, upper blocks use outputs of lower ones."""
     model = HuggingFace(small_model("gpt-2"), toy_tokenizer(), "gpt-2")
     left: list[Tensor] = []
     first, last = (model._model.transformer.h[number].mlp for number in (0, 2))

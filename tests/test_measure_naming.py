@@ -39,12 +39,12 @@ def test_saes_are_named_by_layer_width_and_l0(tmp_path: Path) -> None:
     assert [(sae.l0, sae.l0_nominal) for sae in named] == [(9.3, 9), (10.2, 10), (10.6, 10)]
 
 
-def test_saes_whose_l0_is_the_same_when_rounded_are_all_in_the_suite(tmp_path: Path) -> None:
+def test_saes_with_equal_rounded_l0_have_distinct_ids(tmp_path: Path) -> None:
     saes = [planned(tmp_path, 9.3, 8), planned(tmp_path, 8.51, 9), planned(tmp_path, 8.6, 9, seed=1, repeats=True)]
     assert [sae.id for sae in name_saes(saes, tmp_path)] == ["l3-w64-l0-9.3", "l3-w64-l0-8.51", "l3-w64-l0-8.51-s1"]
 
 
-def test_architectures_of_one_width_and_k_are_told_apart(tmp_path: Path) -> None:
+def test_architectures_of_equal_width_and_k_have_distinct_ids(tmp_path: Path) -> None:
     saes = [planned(tmp_path, 8.0, 8, architecture=one) for one in ("batchtopk", "matryoshka")]
     saes += [planned(tmp_path, 8.1, 8, seed=1, repeats=True, architecture=one) for one in ("batchtopk", "matryoshka")]
     named = name_saes(saes, tmp_path)

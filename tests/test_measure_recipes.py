@@ -55,10 +55,10 @@ def configured(folder: Path, recipe: str, method: str = "") -> Any:
     return read_config(folder / "mine.toml")
 
 
-def test_a_recipe_gives_defaults_and_explicit_settings_win(tmp_path: Path) -> None:
+def test_explicit_settings_override_the_defaults_of_a_recipe(tmp_path: Path) -> None:
     plain, calibrated = (configured(tmp_path, recipe) for recipe in ("", 'recipe = "calibrated"'))
     assert plain == calibrated
-    same = ("probe_batch", "probe_epochs")  # of balanced probes, which have the defaults that one of the programs has
+    same = ("probe_batch", "probe_epochs")  # of balanced probes, whose defaults are those of one of the programs
     for name, parts in RECIPES.items():
         config = configured(tmp_path, f'recipe = "{name}"')
         for part, settings in parts.items():
@@ -76,7 +76,7 @@ def test_a_recipe_gives_defaults_and_explicit_settings_win(tmp_path: Path) -> No
         configured(tmp_path, 'recipe = "paper"', 'error = "grows"')
 
 
-def test_a_balanced_k_sparse_probe_is_that_of_scikit_learn() -> None:
+def test_balanced_k_sparse_probe_equals_scikit_learns() -> None:
     # LogisticRegression(max_iter=500, class_weight="balanced", tol=1e-10) of scikit-learn 1.7 on these arrays.
     random = np.random.RandomState(11)
     x = np.maximum(random.randn(200, 3), 0)
@@ -85,10 +85,10 @@ def test_a_balanced_k_sparse_probe_is_that_of_scikit_learn() -> None:
     np.testing.assert_allclose(weights, [2.6151319, -1.5480213, 0.2049078], atol=1e-5)
     assert bias == pytest.approx(-0.9059233, abs=1e-5)
     (probe,) = fit_k_sparse(sparse(x.astype(np.float32)), truth, np.arange(3), [3], balanced=True).values()
-    assert probe.bias == pytest.approx(-0.9059233, abs=1e-4)  # the threshold is that of the fit
+    assert probe.bias == pytest.approx(-0.9059233, abs=1e-4)  # the threshold of the fit
 
 
-def test_balanced_linear_probes_are_those_of_sae_spelling() -> None:
+def test_balanced_linear_probes_match_sae_spelling() -> None:
     # train_multi_probe(batch_size=64, num_epochs=300, lr=1e-2, weight_decay=1e-4) of sae-spelling 9bcada0 with seed 0;
     # with seed 1 it gives weights that differ by up to 0.08.
     random = np.random.RandomState(5)
@@ -119,7 +119,7 @@ def projected() -> dict[str, Any]:
     return {"dense": dense, "stream": stream, "directions": directions, "probe": probe, "split": np.array([2, 5])}
 
 
-def test_projections_decide_as_saebench_does(projected: dict[str, Any]) -> None:
+def test_verdicts_by_projection_match_saebench(projected: dict[str, Any]) -> None:
     # FeatureAbsorptionCalculator.calculate_absorption of SAEBench 0.6.0 on these arrays.
     fraction = [1, 0, 1, 0, 0, 1, 1, 1, 0.216342, 0, 0, 0, 0.102401, 0.550401, 0, 0]
     full = [1, 0, 1, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0]
@@ -130,7 +130,7 @@ def test_projections_decide_as_saebench_does(projected: dict[str, Any]) -> None:
     assert found.fully_absorbed(0.025).tolist() == [bool(each) for each in full]
     np.testing.assert_allclose(found.total[:8], total, atol=1e-3)
     assert not found.fully_absorbed(1.1).any()
-    # By the rule of SAEBench 0.3.0 to 0.4.0, which sums over all latents, word by word.
+    # The rule of SAEBench 0.3.0 to 0.4.0, which sums over all latents, for each word.
     cosines = directions @ projected["probe"] / np.linalg.norm(projected["probe"])
     former = []
     for acts, total_projection in zip(projected["dense"], found.total, strict=True):
@@ -139,14 +139,14 @@ def test_projections_decide_as_saebench_does(projected: dict[str, Any]) -> None:
     np.testing.assert_allclose(found.fractions_0_3(), former, atol=1e-6)
     assert {0.0, 1.0} < {*former}, "the case decides nothing"
     assert not np.allclose(former, fraction)
-    # Rows of another length: a latent's activation shrinks as its row grows, and what it carries stays.
+    # With rescaled rows, activations shrink as the rows grow, and projections stay the same.
     longer = sparse(projected["dense"] / 4)
     again = project(longer, projected["stream"], directions * 4, projected["probe"] * 3, split)
     for name, values in again._asdict().items():
         np.testing.assert_allclose(values, getattr(found, name), atol=1e-5)
 
 
-def test_where_nothing_is_active_nothing_absorbs(projected: dict[str, Any]) -> None:
+def test_without_active_latents_nothing_absorbs(projected: dict[str, Any]) -> None:
     projected["dense"][3] = 0
     known = (sparse(projected["dense"]), projected["stream"], projected["directions"])
     found = project(*known, projected["probe"], projected["split"])
@@ -163,8 +163,8 @@ def test_where_nothing_is_active_nothing_absorbs(projected: dict[str, Any]) -> N
     assert np.isnan(none).all()
 
 
-def test_the_error_fades_and_the_right_answer_is_another_token() -> None:
-    """As the paper's program attributes: by hand, with gradients by differences."""
+def test_attribution_of_the_paper_matches_hand_calculations() -> None:
+    """Attribution as in the paper's program, computed by hand with finite differences."""
     model = ToyModel(linear=False)
     model.head = torch.randn(6, 52, generator=torch.Generator().manual_seed(4))
     directions = torch.randn(4, 6, generator=torch.Generator().manual_seed(5))
@@ -203,7 +203,7 @@ def vocabulary(number: int = 60) -> Vocabulary:
 
 
 @pytest.mark.parametrize(("examples", "begin"), [("all", ""), ("split", "\n")])
-def test_each_word_has_its_own_prompt_and_another_to_be_tested_in(examples: str, begin: str) -> None:
+def test_words_have_separate_prompts_for_training_and_test(examples: str, begin: str) -> None:
     words = vocabulary()
     first, again = draw_for_each_word(words, num_examples=[10], examples=examples, begin=begin, seed=0)
     assert (len(first), len(again)) == (60, 12)
@@ -224,7 +224,7 @@ def test_each_word_has_its_own_prompt_and_another_to_be_tested_in(examples: str,
         assert len(lines) == 10
 
 
-def test_a_stratified_split_has_words_of_every_letter_in_both_parts() -> None:
+def test_stratified_split_has_every_letter_in_both_parts() -> None:
     class Words:
         def words(self) -> list[tuple[int, str]]:
             names = ["a"] * 50 + ["b"] * 21 + ["c"] * 9 + ["d"] * 3
@@ -236,7 +236,7 @@ def test_a_stratified_split_has_words_of_every_letter_in_both_parts() -> None:
     assert read_vocabulary(Words(), letters="abcd").is_test.sum() == 17  # type: ignore[arg-type]
 
 
-def test_words_in_their_own_prompts_have_the_streams_that_they_have_one_by_one() -> None:
+def test_streams_of_own_prompts_equal_those_computed_one_by_one() -> None:
     for model in both_models():
         texts = ["12{token}3", "456{token}3", "78{token}3", "{token}3"]
         prompts = [to_prompt(text, toy_tokenizer()) for text in texts]
@@ -248,7 +248,7 @@ def test_words_in_their_own_prompts_have_the_streams_that_they_have_one_by_one()
                 np.testing.assert_allclose(found[layer][row], alone[layer][0].numpy(), atol=2e-2, rtol=2e-3)
 
 
-def test_the_auc_before_the_activation_needs_no_bias() -> None:
+def test_auc_before_the_activation_does_not_depend_on_the_bias() -> None:
     random = np.random.RandomState(0)
     stream, encoder, truth = random.randn(200, 5), random.randn(5), random.rand(200) > 0.7
     before = stream @ encoder

@@ -49,14 +49,14 @@ def _saved(folder: Path, sae: Any) -> Path:
 
 
 def _trained(num_biases: int) -> TrainedSae:
-    """Make an SAE of this project's own, 20 latents; with as many biases it can be used."""
+    """Make one of this project's own SAEs with 20 latents, which is valid with as many biases."""
     encoder, biases, decoder = torch.ones(6, 20), torch.zeros(num_biases), torch.ones(20, 6)
     return TrainedSae(encoder, biases, decoder, torch.zeros(6), torch.zeros(6), torch.ones(()), torch.ones(()))
 
 
-def _standard(normalised: Any = "none", **said: object) -> StandardSAE:
+def _standard(normalised: Any = "none", **metadata: object) -> StandardSAE:
     config = StandardSAEConfig(d_in=6, d_sae=20, normalize_activations=normalised)
-    for name, value in said.items():
+    for name, value in metadata.items():
         config.metadata[name] = value
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -77,12 +77,12 @@ def _standard(normalised: Any = "none", **said: object) -> StandardSAE:
     ],
     ids=lambda sae: f"{sae.cfg.architecture()}-{sae.cfg.normalize_activations}",
 )
-def test_checkpoints_are_read_as_the_library_reads_them(sae: Any, tmp_path: Path) -> None:
+def test_checkpoints_are_read_as_by_the_library(sae: Any, tmp_path: Path) -> None:
     own = open_sae(_saved(tmp_path / "sae", sae), CPU)
     stream = 1 + 2 * torch.randn(30, 6, generator=torch.Generator().manual_seed(1))
     given = stream
     if sae.cfg.metadata.model_from_pretrained_kwargs:
-        # Its model's stream has a mean of 0; what is taken off here, it gives back.
+        # Its model's stream has a mean of 0; the mean that is subtracted here is added again.
         given = stream - stream.mean(1, keepdim=True)
     torch.testing.assert_close(own.reconstruct(stream), sae(given).detach() + stream - given)
     activations, theirs = own.encode(stream), sae.encode(given).detach()
@@ -96,20 +96,20 @@ def test_checkpoints_are_read_as_the_library_reads_them(sae: Any, tmp_path: Path
     assert torch.equal(activations_alike != 0, theirs != 0)
     sparse = own.encode_sparse(stream.numpy())
     np.testing.assert_allclose(sparse.dense(range(own.num_latents)), activations.detach().numpy(), atol=1e-6)
-    # What the active latents add to a stream is their directions, so without them only what all tokens have is left.
+    # Active latents add their directions to a stream, so without them only the part common to all tokens is left.
     left = own.reconstruct(stream) - activations @ own.directions
     assert isinstance(own, SaeLens)
     bias = sae.b_dec.detach() * own._scale(given)
     if sae.cfg.normalize_activations == "layer_norm":
         bias = bias + given.mean(1, keepdim=True)
     torch.testing.assert_close(left.detach(), (bias + stream - given).expand_as(left), atol=1e-5, rtol=1e-5)
-    # What precedes an activation differs from the library's by what is the same for all tokens.
+    # Pre-activations differ from the library's by a constant.
     before = own.seen(stream) @ own.encoder[: theirs.shape[1]].T - sae.process_sae_in(given) @ sae.W_enc
     torch.testing.assert_close(before, before[:1].expand_as(before), atol=1e-4, rtol=1e-4)
     check_fit(own, tmp_path, d_model=6, num_layers=3, layer=2)
 
 
-def test_the_factor_that_the_stream_was_multiplied_by_is_folded_in(tmp_path: Path) -> None:
+def test_scaling_factor_of_the_stream_is_folded_in(tmp_path: Path) -> None:
     folder = _saved(tmp_path / "sae", sae := _standard("expected_average_only_in"))
     with pytest.raises(
         MeasureError, match=r"normalises the stream \(expected_average_only_in\) by numbers that are not"
@@ -154,14 +154,14 @@ _BATCHED: dict[str, Any] = {"d_in": 6, "d_sae": 20, "k": 3}
     ],
     ids=lambda given: given if isinstance(given, str) else given.cfg.architecture(),
 )
-def test_what_is_no_sae_of_the_stream_is_refused_with_its_reason(sae: Any, why: str, tmp_path: Path) -> None:
+def test_unsupported_saes_are_refused_with_a_reason(sae: Any, why: str, tmp_path: Path) -> None:
     with pytest.raises(MeasureError, match=why) as caught:
         open_sae(_saved(tmp_path / "sae", sae), CPU)
     assert "\n" not in str(caught.value)
 
 
-def test_what_the_directions_do_not_say_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever an architecture does, none is measured by directions that are not what it writes."""
+def test_reconstruction_not_given_by_the_directions_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An architecture is refused if its output is not the sum of its latents' directions."""
     folder = _saved(tmp_path / "sae", _standard())
     decode = StandardSAE.decode
     monkeypatch.setattr(StandardSAE, "decode", lambda self, given: decode(self, given) + given.square() @ self.W_dec)
@@ -169,7 +169,7 @@ def test_what_the_directions_do_not_say_is_noticed(tmp_path: Path, monkeypatch: 
         open_sae(folder, CPU)
 
 
-def test_broken_weights_are_noticed_before_they_are_used(tmp_path: Path) -> None:
+def test_broken_weights_are_refused_before_use(tmp_path: Path) -> None:
     sae = _standard()
     _saved(tmp_path / "sae", sae)
     with torch.no_grad():
@@ -185,8 +185,8 @@ def test_broken_weights_are_noticed_before_they_are_used(tmp_path: Path) -> None
     assert "\n" not in str(caught.value)
 
 
-def test_the_number_of_latents_is_known_before_weights_are_read(tmp_path: Path) -> None:
-    """Of whatever can be opened: a checkpoint, a file of weights, the folder of a task that trained or names one."""
+def test_number_of_latents_is_read_without_the_weights(tmp_path: Path) -> None:
+    """For a checkpoint, a file of weights, and the folder of a task that trained an SAE or names one."""
     (tmp_path / "task").mkdir()
     (tmp_path / "named").mkdir()
     _trained(num_biases=20).save(tmp_path / "task" / WEIGHTS)
@@ -197,7 +197,7 @@ def test_the_number_of_latents_is_known_before_weights_are_read(tmp_path: Path) 
         assert width_of(path) == open_sae(path, CPU).num_latents
 
 
-def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_unsuitable_saes_are_refused_in_one_line(tmp_path: Path) -> None:
     sae = open_sae(_saved(tmp_path / "sae", TopKSAE(TopKSAEConfig(d_in=6, d_sae=20, k=3))), CPU)
     for how, why in (
         ({"d_model": 8, "num_layers": 3, "layer": 2}, "reads a stream of width 6, the model's is 8"),

@@ -1,4 +1,4 @@
-"""Measuring at scale: what is expensive is shared by workers, and done in pieces that fit into memory."""
+"""Measuring at scale: expensive stages are divided among workers, and processed in chunks that fit into memory."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class Measurement(NamedTuple):
-    """A small measurement whose tasks are done: its plan, and where they lie."""
+    """A small measurement with finished tasks: its plan and folders."""
 
     plan: Plan
     folder: Path
@@ -60,17 +60,17 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measurement]:
     open_model.cache_clear()
 
 
-def test_what_all_saes_wait_for_is_shared_by_workers(small: Measurement) -> None:
+def test_shared_stages_are_divided_among_workers(small: Measurement) -> None:
     stages = Counter(task.stage for task in in_order(*small.plan.shared.values()))
     assert {stage for stage, number in stages.items() if number == NUM_PARTS} == {
         *("trials", "spelled", "activations", "text_activations", "losses"),
     }
     ahead = {task.stage for task in in_order(*small.plan.shared.values()) if "model" in task.settings}
-    # What is not shared computes little: words and text are read off the tokenizer.
+    # Stages that are not divided compute little: words and text are read with the tokenizer.
     assert ahead - {stage for stage, number in stages.items() if number == NUM_PARTS} == {"vocabulary", "text"}
 
 
-def test_prompts_are_tried_and_words_spelled_in_parts_as_in_one(small: Measurement) -> None:
+def test_prompts_and_spelling_in_parts_equal_those_in_one(small: Measurement) -> None:
     vocabulary = load_vocabulary(small.done(small.plan.shared["vocabulary"]))
     chosen = load_prompts(small.done(small.plan.shared["prompts"]))
     model = open_model((small.folder / "model").resolve(), "float32")
@@ -89,10 +89,10 @@ def test_prompts_are_tried_and_words_spelled_in_parts_as_in_one(small: Measureme
 
 
 @pytest.mark.parametrize("free", [2**18, 1], ids=["little memory", "none"])
-def test_whatever_fits_into_memory_the_numbers_are_the_same(
+def test_results_do_not_depend_on_the_available_memory(
     small: Measurement, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int
 ) -> None:
-    """What is done a piece at a time, with the sizes of pieces that little memory gives."""
+    """Computations in chunks, with the sizes of chunks for little memory."""
     sizes: dict[bool, list[int]] = {True: [], False: []}
     plain = memory.batch_size
 
@@ -114,15 +114,15 @@ def test_whatever_fits_into_memory_the_numbers_are_the_same(
                 _check_same(file, task.folder(tmp_path) / file.relative_to(small.done(task)))
 
 
-#: Streams are kept as half floats, rounded by what a batch of that size gives, which depends on the processor; where
-#: large products cancel each other, that is little of the largest.
+#: Streams are stored as half floats; their rounding depends on the batch size and the processor. If large products
+#: cancel each other, it is small relative to the largest.
 _ROUNDED = 5e-3
-#: Activations on words have eight significant bits: two that differ by little may be rounded away from each other.
+#: Activations on words have eight significant bits: two close values may be rounded in different directions.
 _ONE_BIT = 2**-7
 
 
 def _check_same(one: Path, other: Path) -> None:
-    """Compare two files but for what rounding makes."""
+    """Compare two files up to rounding."""
     match one.suffix:
         case ".npz":
             with np.load(one) as first, np.load(other) as second:
@@ -150,7 +150,7 @@ def _close(one: object, other: object) -> bool:
     return one == other or one == pytest.approx(other, rel=2e-3)
 
 
-def test_what_is_estimated_is_what_there_is_to_do(small: Measurement) -> None:
+def test_cost_estimate_matches_the_tasks(small: Measurement) -> None:
     config = read_config(small.folder / "tiny.toml")
     model = open_model((small.folder / "model").resolve(), "float32")
     facts = facts_of(model, config, small.folder)
@@ -166,7 +166,7 @@ def test_what_is_estimated_is_what_there_is_to_do(small: Measurement) -> None:
         for file in (small.work / stage).rglob("*.np[yz]")
     )
     assert 0.8 * held < cost.disk < 1.5 * held
-    # A piece that takes twice as long makes what consists of such pieces take twice as long.
+    # If one chunk takes twice as long, so do the stages that consist of such chunks.
     (task,) = (task for task in tasks if task.stage == "ablation")
     slower = replace(facts, tested=facts.tested._replace(seconds=2 * facts.tested.seconds))
     assert effort(task, slower, config) == pytest.approx(2 * effort(task, facts, config))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CPU = torch.device("cpu")
 
 
-def test_the_largest_of_a_batch_are_active_whatever_was_guessed() -> None:
+def test_batch_top_k_is_exact_for_any_guess() -> None:
     pre = torch.randn(16, 50, generator=torch.Generator().manual_seed(0))
     least = pre.flatten().topk(40).values.min()
     for guess in (0.0, 0.5, 100.0):
@@ -35,10 +35,10 @@ def test_the_largest_of_a_batch_are_active_whatever_was_guessed() -> None:
         assert torch.equal(active.values, pre[active.rows, active.latents])
         assert (active.rows.diff() >= 0).all()
         assert 0 < choose.guess < least
-    assert len(BatchTop()(-pre.abs(), 2.5).values) == 0  # silence is not made to speak
+    assert len(BatchTop()(-pre.abs(), 2.5).values) == 0  # inactive latents do not become active
 
 
-def test_the_largest_of_each_row_are_active() -> None:
+def test_top_k_of_each_row_is_exact() -> None:
     pre = torch.randn(16, 50, generator=torch.Generator().manual_seed(0))
     active = Top()(pre, 3.0)
     assert torch.bincount(active.rows).tolist() == [3] * 16
@@ -48,8 +48,8 @@ def test_the_largest_of_each_row_are_active() -> None:
 
 
 @pytest.mark.parametrize("shares", [(1.0,), (0.25, 0.5, 1.0)])
-def test_gradients_are_those_of_autograd(shares: tuple[float, ...]) -> None:
-    """The loss is the mean over the prefixes of the squared error that each leaves."""
+def test_gradients_equal_those_of_autograd(shares: tuple[float, ...]) -> None:
+    """The loss is the mean of the squared errors of the prefixes."""
     generator = torch.Generator().manual_seed(1)
     x, encoder = torch.randn(8, 5, generator=generator), torch.randn(12, 5, generator=generator)
     decoder, bias = functional.normalize(torch.randn(12, 5, generator=generator), dim=1), torch.zeros(12)
@@ -68,8 +68,8 @@ def test_gradients_are_those_of_autograd(shares: tuple[float, ...]) -> None:
         torch.testing.assert_close(own, leaf.grad)
 
 
-def test_a_threshold_follows_the_error_and_the_number_of_active_latents() -> None:
-    """The estimate is the one of the paper, written down in full."""
+def test_threshold_gradient_matches_the_paper() -> None:
+    """The estimate equals the formula of the paper."""
     generator = torch.Generator().manual_seed(2)
     pre, decoder = 2 * torch.rand(64, 6, generator=generator), torch.randn(6, 5, generator=generator)
     slope = torch.randn(64, 5, generator=generator)
@@ -85,7 +85,7 @@ def test_a_threshold_follows_the_error_and_the_number_of_active_latents() -> Non
     torch.testing.assert_close(choose.gradient(pre, 3.0, l0, slope, decoder), threshold * (by_error + by_penalty))
 
 
-def test_every_row_has_its_turn_before_one_comes_again() -> None:
+def test_every_row_is_drawn_once_per_pass() -> None:
     passes = _passes(10, 4, np.random.RandomState(0))
     drawn = np.concatenate([next(passes) for _ in range(5)])
     assert sorted(drawn[:8].tolist()) != list(range(8))
@@ -93,7 +93,7 @@ def test_every_row_has_its_turn_before_one_comes_again() -> None:
 
 
 @pytest.mark.parametrize("architecture", LABELS)
-def test_sparse_data_are_given_back(architecture: Architecture, tmp_path: Path) -> None:
+def test_sparse_data_are_reconstructed(architecture: Architecture, tmp_path: Path) -> None:
     rng = np.random.RandomState(0)
     features = rng.randn(40, 16)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
@@ -105,7 +105,7 @@ def test_sparse_data_are_given_back(architecture: Architecture, tmp_path: Path) 
         while True:
             yield data[order.randint(0, len(data), 1024)]
 
-    told: list[int] = []
+    reported: list[int] = []
     trained = [
         train(
             batches,
@@ -115,13 +115,13 @@ def test_sparse_data_are_given_back(architecture: Architecture, tmp_path: Path) 
             tokens=150_000,
             seed=0,
             device=CPU,
-            progress=told.append,
+            progress=reported.append,
         )
         for _ in range(2)
     ]
     sae = trained[0]
     assert torch.equal(sae.W_enc, trained[1].W_enc)  # the same seed, the same SAE
-    assert sum(told) == 2 * 150_528
+    assert sum(reported) == 2 * 150_528
     active = sae.encode_sparse(data)
     counts = np.diff(active.starts)
     assert abs(counts.mean() - 4) < 0.5
@@ -137,7 +137,7 @@ def test_sparse_data_are_given_back(architecture: Architecture, tmp_path: Path) 
     assert torch.equal(again.encode(torch.from_numpy(data).float()), sae.encode(torch.from_numpy(data).float()))
 
 
-def test_the_first_latents_of_a_matryoshka_give_the_stream_back_by_themselves() -> None:
+def test_matryoshka_prefixes_reconstruct_the_stream() -> None:
     """Data of broad and narrow features: the broad ones come first, so a prefix explains more than one of BatchTopK."""
     rng = np.random.RandomState(1)
     broad, narrow = (

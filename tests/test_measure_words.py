@@ -1,4 +1,4 @@
-"""Families of words are read off WordNet's files: what has a suffix, what is mostly one part of speech or kind."""
+"""Families of words are derived from WordNet's files: suffixes, main parts of speech, and kinds."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _DATA = {
 """,
 }
 _EXCEPTIONS = {"noun": "", "verb": "ran run\nrunning run\n", "adj": "", "adv": ""}
-#: Most frogs that were counted hop; the water that was counted is poured as often as it is drunk.
+#: "frog" is mostly the animal; "water" is a noun as often as a verb.
 _COUNTS = "frog%1:05:00:: 1 9\nfrog%1:13:00:: 2 1\nwater%1:17:00:: 1 5\nwater%2:35:00:: 1 5\n"
 _TOKENS = [
     *(" frog", " string", " singer", " singing", " creation", " corner", " water", " watered", " bed", " running"),
@@ -55,7 +55,7 @@ _TOKENS = [
 
 @pytest.fixture
 def families(tmp_path: Path) -> dict[str, list[tuple[str, str]]]:
-    """The lines of each family that is written for those words."""
+    """The lines of each family written for these words."""
     for name, lines in _DATA.items():
         (tmp_path / f"data.{name}").write_text(lines, "ascii")
         (tmp_path / f"{name}.exc").write_text(_EXCEPTIONS[name], "ascii")
@@ -70,7 +70,7 @@ def families(tmp_path: Path) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def test_suffixes_are_not_letters_that_look_like_one(families: dict[str, list[tuple[str, str]]]) -> None:
+def test_only_true_suffixes_are_labelled(families: dict[str, list[tuple[str, str]]]) -> None:
     found = dict(families["suffixes"])
     assert {token: label for token, label in found.items() if label} == {
         " singer": "-er",
@@ -86,12 +86,12 @@ def test_suffixes_are_not_letters_that_look_like_one(families: dict[str, list[tu
     assert not {" bus", " xyzzy", " it", "frog", " Frog"} & found.keys()
 
 
-def test_words_are_what_they_mostly_are(families: dict[str, list[tuple[str, str]]]) -> None:
+def test_words_are_labelled_by_their_main_sense(families: dict[str, list[tuple[str, str]]]) -> None:
     parts = dict(families["parts-of-speech"])
     kinds: dict[str, set[str]] = {}
     for token, label in families["kinds"]:
         kinds.setdefault(token, set()).add(label)
-    # With each kind stands what it is a kind of; that alone where the uses of a word differ in kind.
+    # Each kind is listed with its parents; if the senses of a word differ in kind, only their common parents are.
     assert kinds[" frog"] == {"animal", "living thing", "physical entity"}
     assert kinds[" singer"] == {"person", "living thing", "physical entity"}
     assert kinds[" toad"] == {"physical entity"}
@@ -101,12 +101,12 @@ def test_words_are_what_they_mostly_are(families: dict[str, list[tuple[str, str]
     assert (parts[" frog"], parts[" run"], parts[" quickly"]) == ("noun", "verb", "adverb")
 
 
-def test_capitals_are_told_apart(families: dict[str, list[tuple[str, str]]]) -> None:
+def test_capitalizations_are_distinguished(families: dict[str, list[tuple[str, str]]]) -> None:
     found = dict(families["capitals"])
     assert (found[" Frog"], found[" NASA"], found[" frog"]) == ("initial", "all", "no")
     assert not {" McCoy", "frog", " it"} & found.keys()
 
 
-def test_the_embedded_suite_is_measured_with_the_same_parents() -> None:
+def test_embedded_configuration_has_the_same_parents() -> None:
     families = {part.family: part for part in read_config(ROOT / "measure" / "architectures.toml").concepts}
     assert families["kind"].parents == PARENTS

@@ -88,7 +88,7 @@ def ask(
 
 @pytest.mark.parametrize("thresholds", THRESHOLDS, ids=str)
 @pytest.mark.parametrize("metric", ["ig_ablation", "full"])
-def test_a_verdict_is_the_same_in_sql_and_in_python(
+def test_verdicts_in_sql_equal_those_in_python(
     store: Store, metric: str, thresholds: tuple[float, float, float]
 ) -> None:
     tokens = evidence()
@@ -101,7 +101,7 @@ def test_a_verdict_is_the_same_in_sql_and_in_python(
 
 
 @pytest.mark.parametrize("metric", FRACTIONS)
-def test_a_fraction_is_a_mean_and_no_count(store: Store, metric: str) -> None:
+def test_fraction_is_a_mean_without_counts(store: Store, metric: str) -> None:
     summary = ask(store, "summary", metric, family=FAMILY, concept=CONCEPT).iloc[0]
     assert summary["absorption_rate"] == pytest.approx(fraction(evidence(), metric), abs=1e-6)
     assert pd.isna(summary["num_absorbed"])
@@ -111,7 +111,7 @@ def test_a_fraction_is_a_mean_and_no_count(store: Store, metric: str) -> None:
 
 @pytest.mark.parametrize("metric", FRACTIONS)
 @pytest.mark.parametrize(("tau", "split"), [(0.05, {1, 2}), (0.2, {1})])
-def test_a_fraction_is_decided_anew_at_another_tau(store: Store, metric: str, tau: float, split: set[int]) -> None:
+def test_fraction_is_recomputed_at_another_tau(store: Store, metric: str, tau: float, split: set[int]) -> None:
     expected = fractions(taken_apart(evidence(), split), metric)
     assert np.mean(expected) != pytest.approx(fraction(evidence(), metric), abs=1e-3), "the case decides nothing"
     thresholds = (tau, *PUBLISHED[1:])
@@ -123,7 +123,7 @@ def test_a_fraction_is_decided_anew_at_another_tau(store: Store, metric: str, ta
 
 
 @pytest.mark.parametrize("metric", FRACTIONS)
-def test_a_fraction_stands_at_any_tau_where_no_latents_are_ranked(tmp_path: Path, metric: str) -> None:
+def test_fraction_does_not_depend_on_tau_without_ranked_latents(tmp_path: Path, metric: str) -> None:
     unranked = "first-letter.t"
     with Store(write_several_metrics(tmp_path / "several", unranked)) as store:
         rows = evidence_of(store, metric, tau=0.2, facet_concept=unranked)
@@ -141,7 +141,7 @@ def evidence_of(store: Store, metric: str, **more: Any) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("metric", ["ig_ablation", "full", *FRACTIONS])
-def test_metrics_stand_side_by_side_on_each_token(store: Store, metric: str) -> None:
+def test_every_row_lists_the_verdicts_of_all_metrics(store: Store, metric: str) -> None:
     tokens = evidence()
     by = {name: judged(tokens, name, *PUBLISHED).to_numpy() for name in ("full", "ig_ablation")}
     rows = evidence_of(store, metric)
@@ -158,10 +158,10 @@ def test_metrics_stand_side_by_side_on_each_token(store: Store, metric: str) -> 
     assert 0 < len(disagree) < len(tokens)
 
 
-def test_a_row_shows_what_its_metric_decides_on_and_says_so(store: Store) -> None:
+def test_rows_show_the_values_that_their_metric_uses(store: Store) -> None:
     shown = Explorer(store, metric="full", cosine_threshold=0.2).model.shown
     rows = evidence_of(store, "full", cosine_threshold=0.2)
-    # What ablation found of another latent does not stand beside the one of the largest projection.
+    # Results of ablation for another latent are not shown for the latent with the largest projection.
     assert rows[["second_latent", "second_effect", "second_cosine", "margin", "fraction"]].isna().all(axis=None)
     tokens = evidence().set_index("token")
     for row in rows.itertuples():
@@ -191,7 +191,7 @@ def test_a_row_shows_what_its_metric_decides_on_and_says_so(store: Store) -> Non
         assert of_tokens["absorbed"].isna().all()
 
 
-def test_a_metric_offers_the_columns_that_it_decides_on(store: Store) -> None:
+def test_columns_follow_the_metric(store: Store) -> None:
     explorer = Explorer(store, page="evidence")
     columns = {}
     for metric in explorer.state.metrics:
@@ -204,7 +204,7 @@ def test_a_metric_offers_the_columns_that_it_decides_on(store: Store) -> None:
     assert columns["fraction"] == columns["fraction-0.3"] == both | {"fraction"}
 
 
-def test_another_metric_leaves_no_order_and_no_filter_that_it_knows_nothing_of(store: Store) -> None:
+def test_changing_the_metric_resets_inapplicable_order_and_filter(store: Store) -> None:
     explorer = Explorer(store, page="evidence", evidence_verdict="absorbed", evidence_sort="margin")
     explorer.state.apply({"metric": "full"})
     assert (explorer.state.evidence_sort, explorer.state.evidence_verdict) == ("projection", "absorbed")
@@ -214,7 +214,7 @@ def test_another_metric_leaves_no_order_and_no_filter_that_it_knows_nothing_of(s
     assert (explorer.state.evidence_sort, explorer.state.evidence_verdict) == ("top_effect", "disagree")
 
 
-def test_a_token_opens_the_latents_by_what_decides(store: Store) -> None:
+def test_opened_token_sorts_latents_by_the_deciding_value(store: Store) -> None:
     asked = {"suite": "several", "sae": SAE, "concept": CONCEPT, "token": "s000"}
     latents = store.fetch("token_latents", **asked)
     effects, projections = (ablated(latents, metric) for metric in ("ig_ablation", "full"))
@@ -223,7 +223,7 @@ def test_a_token_opens_the_latents_by_what_decides(store: Store) -> None:
     assert effects[0]["latent"] == evidence_of(store, "ig_ablation")["top_latent"].iloc[0]
 
 
-def test_a_click_on_a_token_shows_the_numbers_of_every_metric(store: Store) -> None:
+def test_click_on_a_token_shows_the_values_of_every_metric(store: Store) -> None:
     state = ExplorerState(choices_of(store), page="evidence", metric="full", evidence_verdict="disagree")
     model = ExplorerModel(store, state, SuiteEvidence)
     table = SuiteEvidence(model).__panel__()
@@ -239,10 +239,10 @@ def test_a_click_on_a_token_shows_the_numbers_of_every_metric(store: Store) -> N
 
     def expect_opened(token: str, cosine: float, margin: float) -> None:
         of, at = tokens.set_index("token").loc[token], tokens.index[tokens["token"] == token][0]
-        told = opened()
-        assert list(told) == ["ablation", "full absorption", "absorption fraction", "fraction before 0.4.1"]
-        for name, metric in zip(told, ("ig_ablation", "full", *FRACTIONS), strict=True):
-            verdict, latent, why = told[name]
+        numbers = opened()
+        assert list(numbers) == ["ablation", "full absorption", "absorption fraction", "fraction before 0.4.1"]
+        for name, metric in zip(numbers, ("ig_ablation", "full", *FRACTIONS), strict=True):
+            verdict, latent, why = numbers[name]
             if metric in FRACTIONS:
                 assert (verdict, latent) == (percent(fractions(tokens, metric)[at]), "–")
                 assert (
@@ -267,7 +267,7 @@ def test_a_click_on_a_token_shows_the_numbers_of_every_metric(store: Store) -> N
         expect_opened(token, *PUBLISHED[1:])
         seen.add(tuple(verdict for verdict, *_ in [*opened().values()][:2]))
     assert seen == {("absorbed", "not absorbed"), ("not absorbed", "absorbed")}
-    # What is opened follows the thresholds.
+    # The opened row follows the thresholds.
     state.apply({"evidence_verdict": "all", "evidence_token": token})
     state.apply({"effect_margin": 0.125, "cosine_threshold": 0.0625})
     expect_opened(token, 0.0625, 0.125)
@@ -283,12 +283,12 @@ def test_a_click_on_a_token_shows_the_numbers_of_every_metric(store: Store) -> N
         ),
     ],
 )
-def test_a_fraction_is_called_one_everywhere(store: Store, metric: str, name: str, sentence: str) -> None:
+def test_fraction_has_its_name_on_every_page(store: Store, metric: str, name: str, sentence: str) -> None:
     explorer = Explorer(store, metric=metric)
     assert explorer.layout
-    said = headline(explorer.model.summary, "S", "letter", metric=metric)
+    text = headline(explorer.model.summary, "S", "letter", metric=metric)
     share = f"{100 * fraction(evidence(), metric):.1f}%"
-    assert said.endswith(f"Over the words that the probe finds, {sentence.format(share)}")
+    assert text.endswith(f"Over the words that the probe finds, {sentence.format(share)}")
     for page in ("explore", "atlas", "evidence"):
         explorer.state.page = page
         texts = " ".join(pane.html for pane in explorer.layout.select(Markup) if isinstance(pane, Markup))
@@ -299,7 +299,7 @@ def test_a_fraction_is_called_one_everywhere(store: Store, metric: str, name: st
         ), page
 
 
-def test_what_chance_gives_stands_beside_a_rate(store: Store) -> None:
+def test_rate_by_chance_is_shown_with_the_rate(store: Store) -> None:
     means = store.fetch(
         "sae_means",
         suite="several",
@@ -323,14 +323,14 @@ def test_what_chance_gives_stands_beside_a_rate(store: Store) -> None:
 
 
 @pytest.mark.parametrize("metric", ["ig_ablation", "full", *FRACTIONS, "projection-3"])
-def test_a_curve_goes_through_the_rate(store: Store, metric: str) -> None:
+def test_sensitivity_curve_contains_the_rate(store: Store, metric: str) -> None:
     own = dict(zip(("tau", "cosine_threshold", "effect_margin"), PUBLISHED, strict=True))
     of_suite = {"suite": "several", "family": FAMILY, "metric": metric, "mean_policy": "all_concepts", **own}
     assert expect_sensitivity(store, of_suite) == 1
 
 
 @pytest.mark.parametrize("of", ["tau", "cosine_threshold"])
-def test_a_curve_is_what_each_threshold_would_give(store: Store, of: str) -> None:
+def test_sensitivity_curve_equals_the_rate_at_each_threshold(store: Store, of: str) -> None:
     own: dict[str, Any] = dict(zip(("tau", "cosine_threshold", "effect_margin"), PUBLISHED, strict=True))
     of_suite = {"suite": "several", "family": FAMILY, "metric": "full", "mean_policy": "all_concepts", **own}
     span = {"sensitivity_of": of, "sensitivity_low": 0.0, "sensitivity_high": 0.2}
@@ -341,7 +341,7 @@ def test_a_curve_is_what_each_threshold_would_give(store: Store, of: str) -> Non
     assert len(set(curve["absorption_rate"])) > 1
 
 
-def test_a_threshold_is_offered_where_it_moves_the_metric(store: Store) -> None:
+def test_only_thresholds_of_the_metric_are_offered(store: Store) -> None:
     explorer = Explorer(store)
     offered = {}
     for metric in explorer.state.metrics:
@@ -356,7 +356,7 @@ def test_a_threshold_is_offered_where_it_moves_the_metric(store: Store) -> None:
     }
 
 
-def test_a_metric_is_part_of_an_address(store: Store) -> None:
+def test_metric_is_part_of_the_address(store: Store) -> None:
     explorer = Explorer(store, metric="full")
     assert "metric=full" in explorer.state.to_query()
     assert explorer.state.from_query(explorer.state.to_query()) == []

@@ -38,7 +38,7 @@ OF_LATENT = {
 }
 
 
-#: What is asked once, of all suites.
+#: Queries that run once, for all suites.
 OF_STORE = {"saes", "concepts", "families", "metrics"}
 
 
@@ -98,10 +98,10 @@ def changes_of(model: ExplorerModel) -> list[set[str]]:
     return changes
 
 
-# --- Which questions are asked -------------------------------------------------------------------------------------
+# --- Which queries run ---------------------------------------------------------------------------------------------
 
 
-def test_start_asks_everything_but_latents(store: RecordingStore) -> None:
+def test_start_queries_everything_except_latents(store: RecordingStore) -> None:
     model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s"), Concepts, Pages)
     assert Counter(store.asked) == Counter(OF_SAE | {"sae_scores"})
     assert model.latent_facts is model.latent_roles is None
@@ -128,7 +128,7 @@ CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "seed": ({"seed": 4}, set()),
     "the same again": ({"concept": concept_id("s"), "sae": sae_id(0, 1000, 10)}, set()),
 }
-#: What says the same of the attributes of SAEs, and of a letter.
+#: Equivalent values: attributes of SAEs, and a letter.
 APPLIED: dict[str, tuple[dict[str, Any], set[str]]] = {
     "letter": ({"letter": "t"}, OF_CONCEPT),
     "l0": ({"l0": 40}, OF_SAE),
@@ -141,11 +141,11 @@ APPLIED: dict[str, tuple[dict[str, Any], set[str]]] = {
     ("way", "change"),
     [
         *(("set", name) for name in CHANGES),
-        # To `apply`, a seed is an SAE's.
+        # For `apply`, a seed is an attribute of an SAE.
         *(("apply", name) for name in CHANGES | APPLIED if name != "seed"),
     ],
 )
-def test_change_asks_exactly_what_it_touches(
+def test_change_runs_exactly_the_affected_queries(
     model: ExplorerModel, store: RecordingStore, change: str, way: str
 ) -> None:
     values, expected = (CHANGES | APPLIED)[change]
@@ -156,13 +156,13 @@ def test_change_asks_exactly_what_it_touches(
     else:
         model.state.param.update(**values)
     assert Counter(asked) == Counter(expected)
-    # All answers arrive as one change: no view sees this concept's split beside that concept's cosines.
+    # All results arrive as one change: no view combines results of two concepts.
     assert len(changes) == bool(expected)
     if expected:
         assert {QUESTIONS[name].query for name in changes[0]} <= expected
 
 
-def test_latent_asks_for_its_card_only(model: ExplorerModel, store: RecordingStore) -> None:
+def test_latent_queries_its_card_only(model: ExplorerModel, store: RecordingStore) -> None:
     changes = changes_of(model)
     model.state.latent = split_of(model)[0]
     assert Counter(store.asked) == Counter(OF_LATENT)
@@ -181,17 +181,17 @@ def test_latent_asks_for_its_card_only(model: ExplorerModel, store: RecordingSto
     assert model.latent_facts is model.latent_roles is model.latent_contexts is None
 
 
-def test_page_asks_for_itself_only(model: ExplorerModel, store: RecordingStore) -> None:
+def test_page_runs_its_own_queries_only(model: ExplorerModel, store: RecordingStore) -> None:
     of_page: list[tuple[dict[str, Any], set[str]]] = [
         ({"page": "compare"}, {"compared_cosines", "compared_counts"}),
         ({"concept": concept_id("t")}, {"compared_cosines", "compared_counts"}),
         ({"tau": 0.1}, {"concept_counts", "compared_cosines", "compared_counts"}),
-        ({"compare_by": "layer"}, {"compared_cosines", "compared_counts"}),  # of other SAEs
+        ({"compare_by": "layer"}, {"compared_cosines", "compared_counts"}),  # for other SAEs
         ({"compare_by": "concept"}, {"sae_cosines"}),
         ({"compare_by": "pair"}, {"pair_concepts", "pair_rates", "pair_tokens"}),
         ({"concept": concept_id("a")}, {"pair_tokens"}),
         ({"compare_by": "splitting"}, {"splitting_tree"}),
-        # For another concept than it was asked for.
+        # For a concept other than the requested one.
         ({"compare_by": "l0"}, {"compared_cosines", "compared_counts"}),
         ({"page": "atlas"}, {"sae_means", "concept_rates"}),
         ({"mean_policy": "all_concepts"}, {"sae_means"}),
@@ -216,7 +216,7 @@ def test_concept_change_drops_the_latent_with_the_same_change(model: ExplorerMod
     assert model.latent_facts is None
 
 
-def test_latent_kept_over_a_concept_is_not_asked_for_again(model: ExplorerModel, store: RecordingStore) -> None:
+def test_kept_latent_is_not_queried_again(model: ExplorerModel, store: RecordingStore) -> None:
     latent = split_of(model)[0]
     model.state.latent = latent
     store.asked.clear()
@@ -237,7 +237,7 @@ def test_latent_kept_over_a_concept_is_not_asked_for_again(model: ExplorerModel,
     ],
     ids=lambda page: "-".join(page.values()),
 )
-def test_answers_are_those_of_the_state(model: ExplorerModel, store: RecordingStore, page: dict[str, str]) -> None:
+def test_results_belong_to_the_state(model: ExplorerModel, store: RecordingStore, page: dict[str, str]) -> None:
     model.state.apply({"layer": 0, "l0": 40, "letter": "t"})
     model.state.latent = split_of(model)[1]
     store.asked.clear()
@@ -276,10 +276,10 @@ def test_answers_are_those_of_the_state(model: ExplorerModel, store: RecordingSt
     }.items() <= model.sae_record.items()
 
 
-# --- What goes wrong -----------------------------------------------------------------------------------------------
+# --- Failures ------------------------------------------------------------------------------------------------------
 
 
-def test_concept_that_was_not_measured_is_no_error(model: ExplorerModel) -> None:
+def test_unmeasured_concept_is_not_an_error(model: ExplorerModel) -> None:
     model.state.concept = concept_id("x")
     assert "x" not in LETTERS
     assert model.summary is None
@@ -289,14 +289,14 @@ def test_concept_that_was_not_measured_is_no_error(model: ExplorerModel) -> None
     assert model.error == ""
 
 
-def test_failure_is_told_and_cleared_by_the_next_success(model: ExplorerModel, store: RecordingStore) -> None:
+def test_failure_is_reported_and_cleared_by_the_next_success(model: ExplorerModel, store: RecordingStore) -> None:
     store.broken = frozenset({"cosines"})
     model.state.concept = concept_id("t")
     assert model.error == "The question 'cosines' failed: broken for a test."
     assert model.cosines is None
     assert len(split_of(model)) == 3, "what could be answered is"
 
-    # Anything that the reader does asks the failed question again.
+    # Any action of the visitor retries the failed query.
     store.asked.clear()
     model.state.main_latent_by = "k_sparse"
     assert Counter(store.asked) == Counter({"cosines", "sae_scores"})
@@ -309,7 +309,7 @@ def test_failure_is_told_and_cleared_by_the_next_success(model: ExplorerModel, s
     assert len(model.cosines) == 1024
 
 
-def test_failure_does_not_outlive_the_way_back(model: ExplorerModel, store: RecordingStore) -> None:
+def test_going_back_clears_a_failure(model: ExplorerModel, store: RecordingStore) -> None:
     """The former result was removed after the failure, so going back must run the query again."""
     store.broken = frozenset({"cosines"})
     model.state.concept = concept_id("t")
@@ -320,7 +320,7 @@ def test_failure_does_not_outlive_the_way_back(model: ExplorerModel, store: Reco
     assert len(model.cosines) == 1024
 
 
-def test_late_answers_are_dropped(model: ExplorerModel, store: RecordingStore) -> None:
+def test_late_results_are_dropped(model: ExplorerModel, store: RecordingStore) -> None:
     """While the first query for T runs, the visitor chooses A."""
     moved: list[str] = []
 
@@ -354,7 +354,7 @@ def test_late_failure_is_dropped(model: ExplorerModel, store: RecordingStore) ->
     assert model.summary is not None
 
 
-def test_newer_change_gives_up_what_an_older_one_asks(model: ExplorerModel, store: RecordingStore) -> None:
+def test_newer_change_cancels_older_queries(model: ExplorerModel, store: RecordingStore) -> None:
     """Events may be handled in several threads, and the queries of one event run in several threads."""
     moved, one = Event(), Lock()
 
@@ -378,7 +378,7 @@ def test_newer_change_gives_up_what_an_older_one_asks(model: ExplorerModel, stor
     assert model.error == ""
 
 
-def test_what_failed_can_be_asked_again(model: ExplorerModel, store: RecordingStore) -> None:
+def test_failed_queries_can_be_retried(model: ExplorerModel, store: RecordingStore) -> None:
     store.broken = frozenset({"cosines"})
     model.state.concept = concept_id("t")
     assert "broken for a test" in model.error
@@ -391,14 +391,14 @@ def test_what_failed_can_be_asked_again(model: ExplorerModel, store: RecordingSt
     assert model.cosines is not None
 
 
-def test_watcher_that_moves_the_state_has_the_last_word(model: ExplorerModel) -> None:
+def test_state_change_by_a_watcher_takes_effect(model: ExplorerModel) -> None:
     model.param.watch(lambda *_: setattr(model.state, "concept", concept_id("b")), "summary")
     model.state.concept = concept_id("t")
     assert model.state.concept == concept_id("b")
     assert len(split_of(model)) == 1
 
 
-def test_view_asks_with_what_is_shown_and_its_own_words(model: ExplorerModel, store: RecordingStore) -> None:
+def test_view_queries_use_the_shown_state_and_own_parameters(model: ExplorerModel, store: RecordingStore) -> None:
     latent, main_latent = split_of(model)[1], split_of(model)[0]
     model.state.latent = latent
     answers: list[pd.DataFrame | None] = []
@@ -415,7 +415,7 @@ def test_view_asks_with_what_is_shown_and_its_own_words(model: ExplorerModel, st
     assert model.error == ""
 
 
-def test_other_random_words_are_drawn_by_another_seed(model: ExplorerModel) -> None:
+def test_another_seed_draws_other_random_words(model: ExplorerModel) -> None:
     model.state.latent = split_of(model)[0]
     drawn = model.random_tokens
     model.state.seed += 1
@@ -427,7 +427,7 @@ def test_other_random_words_are_drawn_by_another_seed(model: ExplorerModel) -> N
     assert drawn["token"].tolist() != others["token"].tolist()
 
 
-def test_suite_without_saes_or_cosines(tmp_path: Any, store: RecordingStore) -> None:
+def test_suite_without_saes_or_cosines_is_no_error(tmp_path: Any, store: RecordingStore) -> None:
     blind = ExplorerModel(store, ExplorerState(choices_of(store), suite="twin", letter="s"), Concepts, Pages)
     assert blind.cosines is not None
     assert blind.cosines.empty
@@ -441,9 +441,9 @@ def test_suite_without_saes_or_cosines(tmp_path: Any, store: RecordingStore) -> 
         assert model.manifest.saes == []
 
 
-def test_every_parameter_says_what_it_is() -> None:
+def test_every_parameter_is_documented() -> None:
     assert [name for name in ExplorerModel.param if name != "name" and not ExplorerModel.param[name].doc] == []
-    # A question's parameters are taken from the state by name.
+    # A query's parameters are read from the state by name.
     for question in QUESTIONS.values():
         names = catalog()[question.query].params
         assert all(hasattr(ExplorerState, name) for name in names), question.query
@@ -507,7 +507,7 @@ def test_headline_where_there_is_nothing_to_absorb() -> None:
     assert several.endswith("leaves them all silent: nothing to absorb.")
 
 
-def test_headline_says_what_was_sampled() -> None:
+def test_headline_states_the_sample() -> None:
     """A rate refers to all candidates, the number of absorbed tokens to tested ones."""
     sampled = {
         "num_split_silent": 1200,
@@ -543,7 +543,7 @@ def test_headline_with_nothing_tested_and_nothing_counted() -> None:
     assert "nothing to absorb" not in headline(SUMMARY | unknown, "L", "letter")
 
 
-def test_headline_at_another_tau_does_not_count_for_the_stored_split() -> None:
+def test_headline_at_another_tau_omits_counts_of_the_stored_split() -> None:
     """The counts refer to the stored split latents; for others they are unknown."""
     sentence = headline(SUMMARY | {"split_latents": [65, 7], "stored_split": False}, "L", "letter")
     assert "share the letter L" in sentence
@@ -552,7 +552,7 @@ def test_headline_at_another_tau_does_not_count_for_the_stored_split() -> None:
     assert "24" in sentence
 
 
-def test_headline_without_split_latents_speaks_of_none() -> None:
+def test_headline_without_split_latents_states_that() -> None:
     sentence = headline(SUMMARY | {"split_latents": [], "num_split_latents": 0, "stored_split": True}, "L", "letter")
     assert sentence.startswith("No split latent is known for L.")
     assert "fire" not in sentence

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 TOUR, COLAB = ROOT / "docs" / "notebook.ipynb", ROOT / "deploy" / "colab.ipynb"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 VIEWS = ("explorer", "explorer.cosine", "explorer.card", "explorer.k_sparse", "explorer.heat_map")
-#: What Panel asks a network for in a notebook, and does without.
+#: What Panel requests from the network in a notebook, without needing it.
 OFFLINE = r"failed to load https://cdn\.holoviz\.org/.*es-module-shims"
 
 
@@ -83,14 +83,14 @@ def outputs_of(cell: Any) -> list[Any]:
     return list(cell.get("outputs", []))
 
 
-def test_the_tour_runs_shows_each_view_and_keeps_a_picture_of_it_when_it_is_exported() -> None:
+def test_tour_shows_every_view_and_exports_pictures_of_them() -> None:
     tour = nbformat.read(TOUR, as_version=4)
     assert [cell.id for cell in tour.cells if outputs_of(cell)] == [], "the tour is committed without outputs"
     NotebookClient(tour, timeout=120, resources={"metadata": {"path": str(ROOT)}}).execute()
     outputs = {cell.source.splitlines()[-1]: outputs_of(cell) for cell in tour.cells if cell.cell_type == "code"}
     shown = [line for line, (*_, last) in ((k, v) for k, v in outputs.items() if v) if WIDGET in last.get("data", {})]
     assert shown == list(VIEWS)
-    # A warning, of comms that are missing, say, would stand among the errors.
+    # Warnings, such as missing comms, would be on stderr.
     complaints = [each for found in outputs.values() for each in found if each.get("name") == "stderr"]
     assert complaints == []
     exported, _ = HTMLExporter().from_notebook_node(tour)
@@ -100,7 +100,7 @@ def test_the_tour_runs_shows_each_view_and_keeps_a_picture_of_it_when_it_is_expo
     assert all(width > 1000 and height > 300 for width, height in sizes), sizes
 
 
-def test_the_notebook_for_colab_runs_once_the_program_is_installed(tmp_path: Path) -> None:
+def test_colab_notebook_runs_once_the_package_is_installed(tmp_path: Path) -> None:
     notebook = nbformat.read(COLAB, as_version=4)
     assert [cell.id for cell in notebook.cells if outputs_of(cell)] == [], "it is committed without outputs"
     notebook.cells = [cell for cell in notebook.cells if "install" not in cell.metadata.get("tags", [])]
@@ -110,11 +110,11 @@ def test_the_notebook_for_colab_runs_once_the_program_is_installed(tmp_path: Pat
     assert complaints == []
     (snapshot,) = (each.data["text/html"] for each in outputs['HTML(f"<div>{frame}</div>")'])
     assert escape((tmp_path / "absorption.html").read_text()) in snapshot
-    # Panel's own way into Colab: no widgets, and scripts with each view.
+    # Panel's mode for Colab: no widgets, and scripts with each view.
     assert {"text/html", "application/vnd.holoviews_exec.v0+json"} <= set(outputs["explorer.cosine"][-1].data)
 
 
-def test_views_of_an_explorer_share_its_state_and_answer_whatever_page_is_shown() -> None:
+def test_views_of_an_explorer_share_its_state_on_any_page() -> None:
     with open_store(SWEEPS) as store:
         explorer, other = Explorer(store, letter="s"), Explorer(store, letter="c")
         model = explorer.model
@@ -129,7 +129,7 @@ def test_views_of_an_explorer_share_its_state_and_answer_whatever_page_is_shown(
         assert other.state.concept == "first-letter.c"
 
 
-def test_tables_are_whole_and_may_be_changed() -> None:
+def test_exported_tables_are_complete_and_may_be_modified() -> None:
     with open_store(SWEEPS) as store:
         explorer = Explorer(store, letter="s")
         explorer.state.page = "evidence"
@@ -146,7 +146,7 @@ def test_tables_are_whole_and_may_be_changed() -> None:
             explorer.to_dataframe("latent_roles")
 
 
-def test_cosine_plot_by_itself_leads_nowhere_else() -> None:
+def test_cosine_plot_alone_has_no_links_to_other_views() -> None:
     with open_store(SWEEPS) as store:
         explorer = Explorer(store, letter="s")
         shown = (part for part in explorer.cosine.select() if isinstance(part, Markup))
@@ -159,7 +159,7 @@ def test_cosine_plot_by_itself_leads_nowhere_else() -> None:
 
 @pytest.mark.browser
 @pytest.mark.timeout(600)
-def test_in_jupyterlab_a_tap_reaches_python_and_a_table_can_be_saved(lab: Server, open_page: PageOpener) -> None:
+def test_jupyterlab_taps_reach_python_and_tables_can_be_saved(lab: Server, open_page: PageOpener) -> None:
     page = open_page(f"{lab.url}/doc/tree/{TOUR.name}", height=1600, allow=[OFFLINE, r"net::ERR_FAILED"])
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
     page.get_by_role("menuitem", name="Run", exact=True).click()
@@ -168,18 +168,18 @@ def test_in_jupyterlab_a_tap_reaches_python_and_a_table_can_be_saved(lab: Server
         explorer = Explorer(store, sae="l12-w8192-l0-7", concept="first-letter.l")
         cosines = explorer.to_dataframe("cosines").set_index("latent")["cosine"]
         main = int(explorer.to_dataframe("split_latents")["latent"].iloc[0])
-    # Before the first plot a kernel starts and pictures are drawn, which takes a busy machine more than a minute.
+    # The kernel starts and pictures are drawn before the first plot, which may take more than a minute.
     drawn = "() => window.Bokeh?.index && [...Bokeh.index.query(({model}) => model.name === 'cosine')].length > 0"
     page.wait_for_function(drawn, timeout=240_000)
-    # Until all cells have run, the kernel hears of no click.
+    # The kernel handles clicks only after all cells have run.
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=240_000)
     tap(page, "cosine", main, float(cosines[main]))
-    # What the tap changed comes back.
+    # The change caused by the tap is displayed.
     page.locator("strong", has_text=f"Latent {main}").first.wait_for()
-    # The pictures for exports are there, and hidden where the views are alive.
+    # The pictures for exports exist, and are hidden beside live views.
     expect(page.locator("img.ax-picture").first).to_be_attached()
     expect(page.locator("img.ax-picture").locator("visible=true")).to_have_count(0)
-    # What is shown can be taken away here, too.
+    # Exports work here, too.
     page.get_by_role("button", name="Export the cosines").first.click()
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV", exact=True).click()
@@ -188,7 +188,7 @@ def test_in_jupyterlab_a_tap_reaches_python_and_a_table_can_be_saved(lab: Server
     page.get_by_text('print(f"concept').click()
     page.keyboard.press("Shift+Enter")
     page.get_by_text(f"concept first-letter.l, latent {main}", exact=True).wait_for()
-    # What a search finds lies over what follows it, and can be clicked.
+    # Search results cover the contents below, and can be clicked.
     page.locator("#search").first.fill(str(main + 1))
     page.locator("#found-latent").first.click()
     page.locator("strong", has_text=f"Latent {main + 1}").first.wait_for()
@@ -198,20 +198,20 @@ _IN_A_FRAME = """([code, html]) => {
   document.body.dataset.vscodeThemeKind = "vscode-light"
   document.body.innerHTML = '<div style="height: 3000px"></div><div id="output" style="height: 1000px"></div>'
   const el = document.querySelector("#output").attachShadow({ mode: "open" })
-  const told = {}
-  const on = (what, tell) => { told[what] = tell }
+  const listeners = {}
+  const on = (what, listener) => { listeners[what] = listener }
   const send_msg = (sent) => { window.sent = sent }
   const model = { html: "", css_name: "export", on, send_msg, document: { is_idle: true } }
   el.append(new Function(`${code.replaceAll("export function", "function")}; return render`)()({ model, el }))
   model.html = html
-  told.html()
+  listeners.html()
   window.heard = 0
   window.addEventListener("click", () => window.heard += 1)
 }"""
 
 
 @pytest.mark.browser
-def test_in_vs_codes_tall_frame_dialogs_are_in_sight_and_links_stay_ours(chromium: Browser) -> None:
+def test_dialogs_and_links_work_in_the_tall_frame_of_vs_code(chromium: Browser) -> None:
     """It shows all outputs in one frame, as tall as the notebook, and opens each link that is clicked in it."""
     code = ROOT.joinpath("explorer", "views", "markup.js").read_text("utf-8")
     page = chromium.new_page(viewport={"width": 800, "height": 600})

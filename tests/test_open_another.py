@@ -54,7 +54,7 @@ def served(tmp_path: Path) -> Served:
         (True, "127.0.0.1", True, MayOpen.CATALOGUE),
     ],
 )
-def test_only_who_owns_the_server_opens_anything(
+def test_only_the_owner_of_the_server_may_open_any_source(
     wanted: bool | None,  # noqa: FBT001 - pytest hands it over
     address: str | None,
     is_behind_proxy: bool,  # noqa: FBT001
@@ -64,7 +64,7 @@ def test_only_who_owns_the_server_opens_anything(
 
 
 @pytest.mark.security
-def test_origins_in_the_environment_are_a_proxys(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_origins_in_the_environment_mean_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOKEH_ALLOW_WS_ORIGIN", "explorer.example.org")
     assert may_open(wanted=None, address="127.0.0.1", is_behind_proxy=False) is MayOpen.NOTHING
 
@@ -74,7 +74,7 @@ def test_origins_in_the_environment_are_a_proxys(monkeypatch: pytest.MonkeyPatch
     ("option", "found"),
     [([], MayOpen.ANYTHING), (["--prefix", "/explorer"], MayOpen.NOTHING), (["--use-xheaders"], MayOpen.NOTHING)],
 )
-def test_command_takes_options_for_proxies_as_such(
+def test_command_treats_proxy_options_as_a_proxy(
     option: list[str], found: MayOpen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[MayOpen] = []
@@ -85,7 +85,7 @@ def test_command_takes_options_for_proxies_as_such(
 
 
 @pytest.mark.security
-def test_who_comes_through_a_proxy_or_by_another_name_opens_nothing(
+def test_requests_through_a_proxy_or_another_host_may_open_nothing(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[Served | None] = []
@@ -113,7 +113,7 @@ def test_who_comes_through_a_proxy_or_by_another_name_opens_nothing(
 
 @pytest.mark.security
 @pytest.mark.parametrize("allowed", [MayOpen.NOTHING, MayOpen.CATALOGUE])
-def test_nothing_else_is_opened_for_others(tmp_path: Path, allowed: MayOpen) -> None:
+def test_other_visitors_cannot_open_other_sources(tmp_path: Path, allowed: MayOpen) -> None:
     served = Served([str(tmp_path / "tiny")], allowed)
     other = write_tiny_suite(tmp_path / "other", name="other", saes=SAES)
     for source in (str(other), "https://example.org/x.zip", "/"):
@@ -129,17 +129,17 @@ def test_nothing_else_is_opened_for_others(tmp_path: Path, allowed: MayOpen) -> 
         assert "<form" not in dialog._dialog.html
 
 
-def test_what_is_opened_is_there_for_the_next_session(served: Served, tmp_path: Path) -> None:
+def test_opened_suites_are_available_to_the_next_session(served: Served, tmp_path: Path) -> None:
     dialog = OpenAnother(served)
     dialog.ask()
     dialog._choose({"source": str(write_results(tmp_path / "mine"))})
     assert '<a href="?page=explore&amp;suite=mine">Show it</a>' in dialog._dialog.html
     first, added = served
     assert (first, added.startswith(str(tmp_path / "cache"))) == (str(tmp_path / "tiny"), True)
-    dialog._choose({"source": str(tmp_path / "tiny")})  # which is there already
+    dialog._choose({"source": str(tmp_path / "tiny")})  # which is open already
     assert '<a href="?page=explore&amp;suite=tiny">' in dialog._dialog.html
     assert len(served) == 2
-    # Another of the same name could not be told apart, and nothing is nothing.
+    # Another suite of the same name is refused, and an empty source is ignored.
     dialog._choose({"source": str(write_tiny_suite(tmp_path / "again", saes=SAES))})
     assert "is open already; give one of them another name" in dialog._dialog.html
     dialog._choose({"source": str(tmp_path / "none")})
@@ -150,7 +150,7 @@ def test_what_is_opened_is_there_for_the_next_session(served: Served, tmp_path: 
     assert list(served) == [first]
 
 
-def test_what_nobody_expected_is_told_too(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_errors_are_reported(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> str:
         raise ValueError("nobody expected this")
 
@@ -163,7 +163,7 @@ def test_what_nobody_expected_is_told_too(served: Served, monkeypatch: pytest.Mo
 
 
 @pytest.mark.browser
-def test_reader_opens_results_from_the_page(open_page: PageOpener, served: Served, tmp_path: Path) -> None:
+def test_visitor_opens_results_from_the_page(open_page: PageOpener, served: Served, tmp_path: Path) -> None:
     results = write_results(tmp_path / "mine")
     with serving(lambda: session(*served, served=served)) as server:
         page = open_page(f"{server.url}/dashboard")
@@ -173,7 +173,7 @@ def test_reader_opens_results_from_the_page(open_page: PageOpener, served: Serve
         page.get_by_label("Suite or results").fill(str(tmp_path / "none"))
         page.get_by_role("button", name="Open", exact=True).click()
         page.get_by_text("no such folder").wait_for()
-        # Drawn again, it still gives the focus back, by either way out.
+        # After a redraw, closing it in either way still restores the focus.
         for key in ("Escape", "Enter"):
             if key == "Enter":
                 page.get_by_role("button", name="Close", exact=True).focus()

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A suite with an illustrative case."""
-    folder = tmp_path_factory.mktemp("opening") / "told"
+    folder = tmp_path_factory.mktemp("opening") / "illustrative"
     shutil.copytree(SWEEPS, folder)
-    save_manifest(folder, read_manifest(folder).model_copy(update={"name": "told"}))
+    save_manifest(folder, read_manifest(folder).model_copy(update={"name": "illustrative"}))
     store_opening(folder)
     return folder
 
 
-def test_the_telling_case_absorbs_several_words_and_is_about_little_else(suite: Path) -> None:
+def test_opening_case_absorbs_several_words_and_fires_on_few_others(suite: Path) -> None:
     assert check_suite(suite) == []
     tested = pd.read_parquet(suite / "tested_tokens.parquet")
     latents = pd.read_parquet(suite / "latents.parquet", columns=["sae", "latent", "num_vocab_tokens"])
@@ -40,19 +40,19 @@ def test_the_telling_case_absorbs_several_words_and_is_about_little_else(suite: 
     several = cases[cases["number"] >= 4]
     best = several.loc[(several["number"] / several["num_vocab_tokens"]).idxmax()]
     with open_store(suite) as store:
-        assert choices_of(store)["told"].opening == best[["sae", "concept", "latent"]].to_dict()
+        assert choices_of(store)["illustrative"].opening == best[["sae", "concept", "latent"]].to_dict()
 
 
-def test_an_address_that_names_no_case_opens_on_it(suite: Path) -> None:
+def test_addresses_without_a_case_open_the_opening_case(suite: Path) -> None:
     with open_store(SWEEPS, suite) as store:
         choices = choices_of(store)
-    case = choices["told"].opening
-    state = ExplorerState(choices, suite="told")
+    case = choices["illustrative"].opening
+    state = ExplorerState(choices, suite="illustrative")
     assert {name: getattr(state, name) for name in case} == case
-    state.from_query("?page=atlas&suite=told")
+    state.from_query("?page=atlas&suite=illustrative")
     assert {name: getattr(state, name) for name in case} == case
-    # Whatever an address names of the case, it is the reader's own.
+    # If an address names any part of the case, the rest is not set.
     for query in ("sae=l4-w2048-l0-6", "concept=first-letter.b", "latent=", "layer=4", "letter=b"):
-        state.from_query(f"?suite=told&{query}")
+        state.from_query(f"?suite=illustrative&{query}")
         assert state.latent is None, query
     assert ExplorerState(choices).latent is None

@@ -72,7 +72,7 @@ def run(paper: Path, text: str | bytes | None, *options: str) -> Any:
         (f"{COSINE}latent = 1.5\n", "latent = '1.5' is not an integer"),
     ],
 )
-def test_what_cannot_be_made_is_one_line_and_nothing_is_written(
+def test_errors_are_one_line_and_nothing_is_written(
     suite: Path, tmp_path: Path, text: str | bytes | None, why: str
 ) -> None:
     tmp_path = tmp_path / "p"
@@ -91,7 +91,7 @@ def test_what_cannot_be_made_is_one_line_and_nothing_is_written(
 
 
 @pytest.mark.parametrize(("drawn", "name"), [(b"", "b.png"), (b"whole", f"{'x' * 246}.svg")])
-def test_where_a_later_figure_fails_none_is_written(
+def test_failure_of_a_later_figure_writes_none(
     suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn: bytes, name: str
 ) -> None:
     monkeypatch.setattr(figures, "in_browser", lambda _: [b"whole", drawn])
@@ -106,7 +106,7 @@ def test_where_a_later_figure_fails_none_is_written(
 
 
 @pytest.mark.browser
-def test_all_figures_are_made_again_by_one_command(suite: Path, tmp_path: Path) -> None:
+def test_one_command_writes_all_figures_again(suite: Path, tmp_path: Path) -> None:
     text = f"suite = '{suite}'\nsize = [4, 2]\nfont = 'serif'\n{COSINE}{K_SPARSE}"
     paper = tmp_path / "paper.toml"
     made = run(paper, text)

@@ -123,11 +123,11 @@ def _colours(figure: Any) -> set[str]:
     return {colour for colour in [*plain, *listed] if isinstance(colour, str)}
 
 
-# --- What all plots promise ----------------------------------------------------------------------------------------
+# --- All plots -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("plot", PLOTS)
-def test_empty_frames_give_the_same_elements(plot: str) -> None:
+def test_empty_frames_produce_the_same_elements(plot: str) -> None:
     draw, frame, name, elements = PLOTS[plot]
     full = draw(frame)
     assert " ".join(type(element).__name__ for element in full) == elements
@@ -139,7 +139,7 @@ def test_empty_frames_give_the_same_elements(plot: str) -> None:
 
 
 @pytest.mark.parametrize("plot", PLOTS)
-def test_figure_wears_its_name_and_theme(plot: str) -> None:
+def test_figure_has_its_name_and_theme(plot: str) -> None:
     draw, frame, name, _ = PLOTS[plot]
     drawn = {}
     for theme in (LIGHT, DARK):
@@ -150,14 +150,14 @@ def test_figure_wears_its_name_and_theme(plot: str) -> None:
         assert {axis.axis_line_color for axis in figure.axis} == {theme.rule}
         assert figure.toolbar.logo is None
         drawn[theme.name] = _colours(figure)
-    # No colour of the one theme is left in the other, but those that both have.
+    # No colour of one theme is used in the other, except shared ones.
     both = set(vars(LIGHT).values()) & {colour for colour in vars(DARK).values() if isinstance(colour, str)}
     assert drawn["light"] & drawn["dark"] <= both
     assert {LIGHT.ink, LIGHT.paper} & drawn["light"]
 
 
 @pytest.mark.parametrize("plot", PLOTS)
-def test_hovering_names_what_the_figure_has(plot: str) -> None:
+def test_tooltips_use_existing_columns(plot: str) -> None:
     draw, frame, *_ = PLOTS[plot]
     tools = list(hv.render(draw(frame)).select(HoverTool))
     assert tools
@@ -169,23 +169,23 @@ def test_hovering_names_what_the_figure_has(plot: str) -> None:
 
 
 @pytest.mark.parametrize("plot", PLOTS)
-def test_nothing_lies_beyond_the_whole(plot: str) -> None:
+def test_axes_are_bounded_by_their_full_range(plot: str) -> None:
     draw, frame, *_ = PLOTS[plot]
     for data in (frame, None):
         figure = hv.render(draw(data))
         for axis in (figure.x_range, figure.y_range):
             assert axis.bounds == (axis.start, axis.end)
-        # What a brush selects is for the session to say.
+        # The session determines what a selection contains.
         assert all(tool.renderers == [] for tool in figure.select(BoxSelectTool))
 
 
-def test_figures_have_different_names() -> None:
+def test_figure_names_are_unique() -> None:
     assert {name for *_, name, _ in PLOTS.values()} == {"cosine", "k-sparse", *PANELS}
     assert set(PANELS) == {"precision-vs-l0", "recall-vs-l0", "precision-vs-recall"}
 
 
 @pytest.mark.parametrize("plot", PLOTS)
-def test_drawing_leaves_the_shared_frame_alone(plot: str) -> None:
+def test_drawing_does_not_change_the_shared_frame(plot: str) -> None:
     draw, frame, *_ = PLOTS[plot]
     before = frame.copy(deep=True)
     hv.render(draw(frame))
@@ -195,7 +195,7 @@ def test_drawing_leaves_the_shared_frame_alone(plot: str) -> None:
 # --- Cosines -------------------------------------------------------------------------------------------------------
 
 
-def test_line_is_light_and_keeps_its_peaks() -> None:
+def test_line_is_reduced_and_keeps_its_peaks() -> None:
     spikes = np.arange(1000, NUM_LATENTS, 3001)
     spiked = COSINES["cosine"].to_numpy().copy()
     spiked[spikes] = np.where(np.arange(len(spikes)) % 2, -0.2, 0.25)
@@ -217,7 +217,7 @@ def test_zooming_in_shows_every_latent(view: str) -> None:
 
 
 @pytest.mark.parametrize("view", ["index", "rank"])
-def test_marks_stand_at_exact_values(view: str) -> None:
+def test_marks_are_at_exact_values(view: str) -> None:
     overlay = _cosine(COSINES, view=view, split=[*SPLIT, 500, 99_999], selected=65_535)
     split, absorbing, ring = (element.dframe() for element in list(overlay)[3:])
     placed = with_x(COSINES, view).set_index("latent")
@@ -237,7 +237,7 @@ def test_marks_stand_at_exact_values(view: str) -> None:
 
 
 @pytest.mark.parametrize("draw", [_cosine, _distribution])
-def test_hovering_names_each_mark_by_its_role(draw: Callable[..., hv.Overlay]) -> None:
+def test_tooltips_name_the_role_of_each_mark(draw: Callable[..., hv.Overlay]) -> None:
     """HoloViews uses one hover tool for elements with the same text, which only works for the first one."""
     figure = hv.render(draw(COSINES))
     hovered = {
@@ -279,7 +279,7 @@ def test_threshold_is_a_line() -> None:
     assert [element.data for element in _distribution(COSINES, threshold=0.1) if isinstance(element, hv.VLine)] == [0.1]
 
 
-def test_brushed_range_is_a_band() -> None:
+def test_selected_range_is_a_band() -> None:
     for draw, edges in ((_cosine, ("bottom", "top")), (_distribution, ("left", "right"))):
         for brushed in ((0.1, 0.2), None):
             overlay = draw(COSINES, brushed=brushed)
@@ -312,15 +312,15 @@ def _nearest(x: float, y: float, marked: list[int], cosines: pd.DataFrame = COSI
     return nearest_latent(with_x(cosines, "index"), x, y, marked=marked, x_span=NUM_LATENTS, y_span=1.0)
 
 
-def test_tap_finds_the_latent_that_was_meant() -> None:
+def test_tap_finds_the_nearest_mark_or_latent() -> None:
     marked = [*SPLIT, *ABSORBING]
     assert _nearest(40_000, 0.5, marked) == 40_000
     # A fingertip beside the mark: 200 latents and 0.02 away.
     assert _nearest(40_200, 0.52, marked) == 40_000
-    # In the crowd, the very latent.
+    # Among many latents, exactly the tapped one.
     crowded = int(COSINES["cosine"].iloc[20_000:20_100].idxmax())
     assert _nearest(crowded, float(COSINES["cosine"].iloc[crowded]), marked) == crowded
-    # A mark within reach wins over latents that are nearer; of two marks, the nearer one wins.
+    # A mark within reach takes precedence over closer latents, and the closer of two marks over the other.
     crowd = COSINES.assign(cosine=np.float32(0.1))
     assert _nearest(300, 0.1, [], crowd) == 300
     assert _nearest(300, 0.1, [123, 900], crowd) == 123
@@ -330,7 +330,7 @@ def test_tap_finds_the_latent_that_was_meant() -> None:
     assert _nearest(-20_000, 0.0, marked) is None
 
 
-def test_tap_is_not_misled_by_latents_without_a_cosine() -> None:
+def test_tap_ignores_latents_without_a_cosine() -> None:
     assert _nearest(501, float(COSINES["cosine"].iloc[501]), []) == 501
     assert _nearest(40_000, 0.5, [500, 40_000]) == 40_000
     assert _nearest(500, 0.6, [500]) is None
@@ -374,7 +374,7 @@ def test_split_bars_are_coloured_and_named_on_the_axis() -> None:
         assert labels == dict(enumerate(expected, start=1))
 
 
-def test_bars_without_latents_or_probe() -> None:
+def test_bars_are_drawn_without_latents_or_probe() -> None:
     """Some suites rank no latents; NULL comes as NaN."""
     overlay = _k_sparse(K_SPARSE.assign(latent=np.nan, auc=np.nan), score="auc", probe=None)
     bars, ring, line = overlay
@@ -412,7 +412,7 @@ def test_panel_draws_every_sae_at_its_scores(panel: str) -> None:
     assert low <= points[across].min() < points[across].max() < high or (across == "recall" and (low, high) == (0, 1))
 
 
-def test_width_is_told_by_colour_and_marker() -> None:
+def test_width_is_shown_by_colour_and_marker() -> None:
     for panel in PANELS:
         points = next(iter(_panel(panel)(SAE_SCORES))).dframe()
         styles = styles_of([1000, 16000, 65000], "width", LIGHT)
@@ -421,7 +421,7 @@ def test_width_is_told_by_colour_and_marker() -> None:
         assert points["colour"].nunique() == points["marker"].nunique() == 3
 
 
-def test_any_number_of_widths_has_its_colours() -> None:
+def test_any_number_of_widths_has_colours() -> None:
     for number in range(1, 7):
         widths = [1000 * 2**place for place in range(number)]
         styles = styles_of(reversed(widths), "width", DARK)
@@ -429,22 +429,22 @@ def test_any_number_of_widths_has_its_colours() -> None:
         assert len({style.colour for style in styles.values()}) == min(number, len(DARK.widths))
 
 
-def _trained_again() -> pd.DataFrame:
+def _means_with_seeds() -> pd.DataFrame:
     """Rows of SAEs for Atlas: a sweep with three seeds per L0, one with several at the first L0, one without."""
     seeds = {"Gated": (3, 3, 3), "JumpReLU": (2, 1, 1), "TopK": (1, 1, 1)}
     random = np.random.default_rng(0)
     means = pd.DataFrame(
         [
-            {"architecture": architecture, "said": l0, "seed": seed}
+            {"architecture": architecture, "nominal": l0, "seed": seed}
             for architecture, numbers in seeds.items()
             for l0, number in zip((7, 20, 40), numbers, strict=True)
             for seed in range(number)
         ]
     )
-    first = [f"{row.architecture}-{row.said}" for row in means.itertuples()]
+    first = [f"{row.architecture}-{row.nominal}" for row in means.itertuples()]
     means["sae"] = [one if seed == 0 else f"{one}-s{seed}" for one, seed in zip(first, means["seed"], strict=True)]
     means["repeat_of"] = [None if seed == 0 else one for one, seed in zip(first, means["seed"], strict=True)]
-    means["l0"] = means["said"] + random.uniform(-1, 1, len(means))
+    means["l0"] = means["nominal"] + random.uniform(-1, 1, len(means))
     for name in ("absorption_rate", "num_split_latents", "variance_explained"):
         means[name] = random.uniform(0.1, 0.9, len(means))
     return means.assign(
@@ -468,13 +468,15 @@ def _absorption(means: pd.DataFrame, panel: str, brushed: list[tuple[str, str]] 
 
 
 @pytest.mark.parametrize("panel", ["absorption-vs-l0", "absorption-vs-variance-explained", "splits-vs-l0"])
-def test_a_line_goes_through_the_means_of_seeds_and_a_band_from_the_lowest_to_the_highest(panel: str) -> None:
-    means = _trained_again()
+def test_lines_connect_means_of_seeds_and_bands_show_their_range(panel: str) -> None:
+    means = _means_with_seeds()
     x = "l0" if panel.endswith("l0") else "variance_explained"
     y = "absorption_rate" if panel.startswith("absorption") else "num_split_latents"
     layers, figure = _absorption(means, panel)
-    by_hand = means.groupby(["architecture", "said"]).agg(x=(x, "mean"), y=(y, "mean"), low=(y, "min"), high=(y, "max"))
-    by_hand = by_hand.reset_index("said", drop=True)
+    by_hand = means.groupby(["architecture", "nominal"]).agg(
+        x=(x, "mean"), y=(y, "mean"), low=(y, "min"), high=(y, "max")
+    )
+    by_hand = by_hand.reset_index("nominal", drop=True)
     starts = pd.concat([by_hand.loc[name].iloc[:-1] for name in ("Gated", "JumpReLU", "TopK")])
     ends = pd.concat([by_hand.loc[name].iloc[1:] for name in ("Gated", "JumpReLU", "TopK")])
     np.testing.assert_allclose(layers["sweeps"][["x", "y"]].astype(float), starts[["x", "y"]])
@@ -482,44 +484,44 @@ def test_a_line_goes_through_the_means_of_seeds_and_a_band_from_the_lowest_to_th
     band, (xs,), (ys,) = by_hand.loc["Gated"], layers["bands"]["xs"], layers["bands"]["ys"]
     np.testing.assert_allclose(xs[:6], [*band["x"], *band["x"][::-1]])
     np.testing.assert_allclose(ys[:6], [*band["low"], *band["high"][::-1]])
-    # Where neither neighbour has seeds, there is no area between them.
+    # Without seeds at both neighbours, there is no band between them.
     alone = by_hand.loc["JumpReLU"].iloc[0]
     np.testing.assert_allclose(
         layers["bars"][["x", "y", "x1", "y1"]].astype(float), [alone[["x", "low", "x", "high"]].astype(float)]
     )
     assert layers["SAEs"]["sae"].tolist() == means["sae"].tolist()
     assert figure.y_range.end > means[y].max()
-    said = layers["SAEs"].set_index("sae")["seeds"]
-    assert said["TopK-7"] == "–"
-    assert said["Gated-20"] == said["Gated-20-s2"]
-    assert [len(said[name].split(", ")) for name in ("Gated-7", "JumpReLU-7")] == [3, 2]
+    seed_values = layers["SAEs"].set_index("sae")["seeds"]
+    assert seed_values["TopK-7"] == "–"
+    assert seed_values["Gated-20"] == seed_values["Gated-20-s2"]
+    assert [len(seed_values[name].split(", ")) for name in ("Gated-7", "JumpReLU-7")] == [3, 2]
 
 
-def test_a_band_ends_where_a_seed_is_unknown_or_not_brushed() -> None:
-    means = _trained_again()
+def test_bands_end_at_unknown_or_unselected_seeds() -> None:
+    means = _means_with_seeds()
     means.loc[means["sae"] == "Gated-40-s1", "absorption_rate"] = None
     layers, _ = _absorption(means, "absorption-vs-l0")
     (xs,) = layers["bands"]["xs"]
     assert xs.max() == pytest.approx(means.loc[means["sae"].str.startswith("Gated-20"), "l0"].mean())
     assert layers["SAEs"].set_index("sae")["seeds"]["Gated-40"].split(", ")[1] == "–"
     brushed = [("tiny", f"Gated-{l0}") for l0 in (7, 20)]
-    layers, _ = _absorption(_trained_again(), "absorption-vs-l0", brushed)
+    layers, _ = _absorption(_means_with_seeds(), "absorption-vs-l0", brushed)
     shown, faded = layers["bands"]["shown"]
     assert shown > 5 * faded
 
 
-def test_a_legend_explains_seeds_where_there_are_several() -> None:
-    means = _trained_again()
+def test_legend_explains_seeds_only_if_there_are_several() -> None:
+    means = _means_with_seeds()
     options: dict[str, Any] = {"cell": "", "rate": "", "by": None, "theme": LIGHT}
     saes = ["Gated", "JumpReLU", "TopK"]
-    for rows, said in ((means, ["mean over seeds", "lowest to highest seed"]), (means[means["seed"] == 0], [])):
-        assert [key.label for key in legend_of("absorption-vs-l0", rows, **options)] == saes + said
+    for rows, labels in ((means, ["mean over seeds", "lowest to highest seed"]), (means[means["seed"] == 0], [])):
+        assert [key.label for key in legend_of("absorption-vs-l0", rows, **options)] == saes + labels
     assert [key.label for key in legend_of("precision-vs-l0", means, **options)] == saes
 
 
-def test_absorption_plots_have_whole_layers() -> None:
-    layers, figure = _absorption(_trained_again(), "absorption-vs-layer")
-    # SAEs of a sweep have one place on the axis.
+def test_layer_axis_has_integer_ticks() -> None:
+    layers, figure = _absorption(_means_with_seeds(), "absorption-vs-layer")
+    # SAEs of a sweep share one position on the axis.
     assert [len(layers["sweeps"]), len(layers["bands"]["xs"]), len(layers["bars"])] == [0, 0, 4]
     ticker = figure.xaxis[0].ticker
     assert ticker.min_interval == 1
@@ -527,7 +529,7 @@ def test_absorption_plots_have_whole_layers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "texts"),
     [
         ([0.005, 0.05, 1.0], ["up to 4.0%", "16.0%", "36.0%", "64.0%", "100.0%"]),
         ([0.0, 0.0124, np.nan], ["up to 0.1%", "0.2%", "0.5%", "0.8%", "1.2%"]),
@@ -535,9 +537,9 @@ def test_absorption_plots_have_whole_layers() -> None:
         ([np.nan], []),
     ],
 )
-def test_small_rates_differ_in_colour_beside_large_ones(values: list[float], said: list[str]) -> None:
+def test_small_rates_have_distinct_colours_beside_large_ones(values: list[float], texts: list[str]) -> None:
     steps = steps_of(pd.DataFrame({"absorption_rate": values}), "absorption_rate", LIGHT)
-    assert [step.text for step in steps] == said
+    assert [step.text for step in steps] == texts
     colours = colour_of(pd.Series(values), steps, LIGHT)
     for value, colour in zip(values, colours, strict=True):
         if value > 0:
@@ -550,7 +552,7 @@ def test_small_rates_differ_in_colour_beside_large_ones(values: list[float], sai
     assert len(set(known)) == len(known)
 
 
-def test_counts_have_a_colour_each_as_long_as_there_are_colours() -> None:
+def test_each_count_has_its_colour_while_there_are_enough() -> None:
     counts = pd.DataFrame({"num_split_latents": [1.0, 2.0, 3.0]})
     steps = steps_of(counts, "num_split_latents", DARK)
     assert [(step.upper, step.text) for step in steps] == [(1, "1"), (2, "2"), (3, "3")]

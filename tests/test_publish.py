@@ -26,7 +26,7 @@ def run(*arguments: object) -> Any:
     return CliRunner().invoke(app, ["publish", *map(str, arguments)])
 
 
-def test_the_command_writes_once_and_again_by_force_and_touches_nothing_else(
+def test_command_replaces_its_own_files_only_and_only_with_force(
     site_store: Store, site_suites: list[Path], tmp_path: Path
 ) -> None:
     folder = tmp_path / "site"
@@ -57,7 +57,9 @@ def test_the_command_writes_once_and_again_by_force_and_touches_nothing_else(
         (["--to", "mine/file/site"], "{here}/mine/file/site: cannot be written (Not a directory)"),
     ],
 )
-def test_bad_input_gets_one_line(site_suites: list[Path], tmp_path: Path, arguments: list[str], line: str) -> None:
+def test_invalid_input_is_reported_in_one_line(
+    site_suites: list[Path], tmp_path: Path, arguments: list[str], line: str
+) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").write_text("mine")
     result = run(site_suites[1], arguments[0], tmp_path / arguments[1], *arguments[2:])
@@ -68,7 +70,7 @@ def test_bad_input_gets_one_line(site_suites: list[Path], tmp_path: Path, argume
 
 
 @pytest.mark.parametrize(
-    ("failure", "said"),
+    ("failure", "message"),
     [
         (
             OSError(errno.ENOSPC, "No space left on device"),
@@ -78,8 +80,8 @@ def test_bad_input_gets_one_line(site_suites: list[Path], tmp_path: Path, argume
         (KeyboardInterrupt(), None),
     ],
 )
-def test_nothing_half_written_is_left(
-    site_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException, said: str | None
+def test_failed_publish_leaves_no_files(
+    site_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException, message: str | None
 ) -> None:
     write = Path.write_bytes
 
@@ -89,7 +91,7 @@ def test_nothing_half_written_is_left(
         return write(path, content)
 
     monkeypatch.setattr(Path, "write_bytes", fail)
-    with pytest.raises(KeyboardInterrupt if isinstance(failure, KeyboardInterrupt) else PublishError, match=said):
+    with pytest.raises(KeyboardInterrupt if isinstance(failure, KeyboardInterrupt) else PublishError, match=message):
         publish_site(site_store, tmp_path / "site")
     assert not list(tmp_path.iterdir())
 
@@ -107,7 +109,7 @@ def everything(folder: Path) -> dict[str, str]:
 @pytest.mark.usefixtures("two_files")
 @pytest.mark.parametrize("at", range(1, 7))
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), PermissionError(errno.EACCES, "Permission denied")])
-def test_a_replacement_that_is_cut_off_leaves_all_as_it_was(
+def test_interrupted_replacement_restores_the_former_site(
     site_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException, at: int
 ) -> None:
     folder = tmp_path / "site"
@@ -133,9 +135,7 @@ def test_a_replacement_that_is_cut_off_leaves_all_as_it_was(
 
 
 @pytest.mark.usefixtures("two_files")
-def test_a_site_is_replaced_within_its_folder(
-    site_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_site_is_replaced_within_its_folder(site_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "site").symlink_to(tmp_path / "disk")
     monkeypatch.chdir(tmp_path / "site")
@@ -143,7 +143,7 @@ def test_a_site_is_replaced_within_its_folder(
     publish_site(site_store, Path(), force=True)
     assert sorted(everything(Path.cwd())) == ["index.html", "site.json", "suites/a.bin"]
     assert (tmp_path / "site").is_symlink()
-    # What is not of the former site is not replaced, and what publish did not write is found before the work.
+    # Files that are not of the former site are not replaced, and are found before the work begins.
     (tmp_path / "disk" / "site.json").write_text('{"written": ["index.html", "site.json"]}')
     with pytest.raises(PublishError, match=r"suites: is not part of the site"):
         publish_site(site_store, Path(), force=True)
@@ -154,7 +154,7 @@ def test_a_site_is_replaced_within_its_folder(
 
 
 @pytest.mark.usefixtures("two_files")
-def test_two_publishes_at_once_write_one_site(
+def test_simultaneous_publishes_write_one_site(
     site_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "site"
@@ -175,7 +175,7 @@ def test_two_publishes_at_once_write_one_site(
 
 @pytest.mark.usefixtures("two_files")
 @pytest.mark.parametrize("exists", [True, False])
-def test_what_a_killed_publish_left_is_cleared(site_store: Store, tmp_path: Path, *, exists: bool) -> None:
+def test_leftovers_of_a_killed_publish_are_removed(site_store: Store, tmp_path: Path, *, exists: bool) -> None:
     folder = tmp_path / "site"
     if exists:
         folder.mkdir()
@@ -184,7 +184,7 @@ def test_what_a_killed_publish_left_is_cleared(site_store: Store, tmp_path: Path
         (each / "suites").mkdir(parents=True)
     held = os.open(used, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)
-    if exists:  # another one is at work in the folder
+    if exists:  # another process is writing to the folder
         with pytest.raises(PublishError, match="is not empty"):
             publish_site(site_store, folder)
     else:
@@ -195,7 +195,7 @@ def test_what_a_killed_publish_left_is_cleared(site_store: Store, tmp_path: Path
     assert not used.exists()
 
 
-def test_a_folder_that_cannot_be_read_gets_one_line(
+def test_unreadable_folder_is_reported_in_one_line(
     site_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: Path) -> Iterator[Path]:

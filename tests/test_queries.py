@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 TINY_SAES = ((0, 1000, 10), (3, 1000, 40))
 OPTIONAL_TABLES = tuple(name for name, table in TABLES.items() if not table.required)
 
-# --- A suite small enough to be computed by hand -------------------------------------------------------------------
+# --- A suite small enough for hand calculations --------------------------------------------------------------------
 
 SAE = {"layer": 0, "width": 1000, "l0": 10}
 BLIND = {"layer": 0, "width": 1000, "l0": 20}  # the same letters, but no cosines
@@ -39,14 +39,14 @@ PAPER = (0.03, 0.025, 1.0)
 
 #: By letter, F1 of k = 1, 2, ...
 F1 = {
-    # Steps of 0.1, then a tread of 0.005, then a jump that the tread keeps out.
+    # Steps of 0.1, then a step of 0.005, then a jump that no longer counts.
     "s": (0.5, 0.6, 0.605, 0.8, 0.8),
     "c": (0.5, None, 0.9),
     "z": tuple(0.05 * k for k in range(1, 21)),
     "u": (0.5, 0.6),
 }
 RANKED = {"s": (5, 3, 7, 2, 6), "c": (8, 9, 10), "z": tuple(range(30, 10, -1)), "u": (None, None)}
-#: What the letters table says of the split; it stands where no latents are ranked.
+#: Stored split latents, which are used if no latents are ranked.
 STORED = {"s": [5, 3], "c": [8], "z": list(range(30, 15, -1)), "u": [1, 2], "a": [4, 6], "d": []}
 
 COUNTS: dict[str, dict[str, float]] = {
@@ -67,9 +67,9 @@ COUNTS: dict[str, dict[str, float]] = {
 TESTED: list[tuple[Any, ...]] = [
     (" short", 10, -3.0, 0.3, -0.5, [10, 11], True),
     ('s"quoted"', 10, -2.0, 0.3, -1.0, [10], True),  # exactly at the margin
-    ("s'it", 11, -2.5, 0.025, None, [11], True),  # exactly at the cosine threshold, and alone
+    ("s'it", 11, -2.5, 0.025, None, [11], True),  # exactly at the cosine threshold, without a runner-up
     ("<b>s", 12, -1.5, -0.1, -0.25, [12], False),  # cosine too low
-    ("s,comma", 10, 2.0, 0.3, 0.0, [10], False),  # removing it helps
+    ("s,comma", 10, 2.0, 0.3, 0.0, [10], False),  # ablation raises the metric
     ("s\nline", 11, -0.75, 0.2, -0.5, [11], False),  # margin too small
     ("stau", 12, -4.0, 0.4, -0.5, [12, 7], True),  # 7 splits off at a smaller tau
     ("s7", 7, -5.0, 0.5, 0.0, None, True),
@@ -118,11 +118,11 @@ def write_hand_suite(folder: Path) -> Path:
         for letter, curve in F1.items()
         for place, f1 in enumerate(curve)
     ]
-    # A large k that is no neighbour of the last one, and whose leap must not count.
+    # A large k that does not follow the last one, so its jump must not count.
     k_sparse.append({**SAE, "letter": "s", "k": 20, "latent": 29, "f1": 0.99, "precision": 0.99})
     columns = ("token", "top_latent", "top_effect", "top_cosine", "second_effect", "latents", "is_absorption")
     tested = [{**SAE, "letter": "s"} | dict(zip(columns, row, strict=True)) for row in TESTED]
-    # The same tokens, but nothing absorbed: rates of the two SAEs must not run into each other.
+    # The same tokens without absorption: rates of the two SAEs must not be mixed.
     tested += [row | BLIND | {"top_effect": 1.0} for row in tested]
     of_letters = [{"token_id": TOKEN_ID[token], "letter": letter} for token, letter, _ in VOCABULARY]
     tables = {
@@ -181,7 +181,7 @@ def _required_columns_only(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     for name, entry in manifest["tables"].items():
         table = TABLES[name]
-        if name == "saes":  # the further seeds among them would become SAEs of their own
+        if name == "saes":  # otherwise further seeds would become separate SAEs
             continue
         optional = {column.name for column in table.columns if not column.required}
         entry["columns"] = {column: type_ for column, type_ in entry["columns"].items() if column not in optional}
@@ -211,7 +211,7 @@ def _other_types(folder: Path) -> None:
 
 
 _EVERYTHING = {"dashboards": True, "neuronpedia": True}
-#: By shape of a suite: what is given to `write_tiny_suite`, and what is then done to the folder.
+#: By shape of a suite: arguments of `write_tiny_suite`, and a change to the folder.
 SHAPES: dict[str, tuple[dict[str, Any], Callable[[Path], None] | None]] = {
     "full": (_EVERYTHING, None),
     "letters only": ({"without": OPTIONAL_TABLES}, None),
@@ -251,7 +251,7 @@ def _params(store: Store, suite: str = "tiny") -> dict[str, Any]:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", catalog())
-def test_query_keeps_its_contract(shapes: Callable[[str], Store], shape: str, name: str) -> None:
+def test_query_fulfils_its_contract(shapes: Callable[[str], Store], shape: str, name: str) -> None:
     store, query = shapes(shape), catalog()[name]
     assert query.doc
     assert duckdb.extract_statements(query.sql)[0].named_parameters == set(query.params)
@@ -263,10 +263,10 @@ def test_query_keeps_its_contract(shapes: Callable[[str], Store], shape: str, na
     frame = store.fetch(name, **given)
     assert list(frame.columns) == list(query.columns)
     if shape == "full":
-        # A tour's comparisons need SAEs of equal L0 and two widths, or several families.
+        # The comparisons of tours need SAEs of equal L0 and two widths, or several families.
         assert len(frame) or name in {"wider_sae", "beyond_letters"}
     elif shape == "no SAE":
-        # Alphabet, vocabulary and the suite itself do not depend on SAEs.
+        # Concepts, vocabulary and the suite itself do not depend on SAEs.
         assert frame.empty == (
             name
             not in {
@@ -278,9 +278,7 @@ def test_query_keeps_its_contract(shapes: Callable[[str], Store], shape: str, na
 
 @pytest.mark.parametrize("name", [name for name, query in catalog().items() if query.together])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_what_is_asked_together_is_what_each_is_told_alone(
-    shapes: Callable[[str], Store], shape: str, name: str
-) -> None:
+def test_combined_queries_equal_single_ones(shapes: Callable[[str], Store], shape: str, name: str) -> None:
     store, query = shapes(shape), catalog()[name]
     assert query.together
     param, column, of, without = query.together
@@ -291,7 +289,7 @@ def test_what_is_asked_together_is_what_each_is_told_alone(
     for concept in [*store.fetch("concepts")["concept"], "first-letter.nobody"]:
         asked = given | {param: concept}
         alone, together = store._run(query, asked), store.fetch(name, **asked)
-        # Text is of one type or another, and so is what has no rows.
+        # The types of texts and of empty columns may differ.
         pd.testing.assert_frame_equal(together, alone, check_dtype=False)
         numbers = [] if alone.empty else together.select_dtypes(["number", "bool"]).columns
         assert together[numbers].dtypes.to_dict() == alone[numbers].dtypes.to_dict()
@@ -300,7 +298,7 @@ def test_what_is_asked_together_is_what_each_is_told_alone(
 
 
 @pytest.mark.parametrize("name", catalog())
-def test_stored_types_do_not_change_answers(shapes: Callable[[str], Store], name: str) -> None:
+def test_stored_types_do_not_change_results(shapes: Callable[[str], Store], name: str) -> None:
     full, other = (ask(shapes(shape), name, _params(shapes("full"))) for shape in ("full", "other types"))
     lists = [column for column, kind in catalog()[name].columns.items() if kind == "DOUBLE[]"]
     for column in lists:
@@ -309,7 +307,7 @@ def test_stored_types_do_not_change_answers(shapes: Callable[[str], Store], name
     pd.testing.assert_frame_equal(full.drop(columns=lists), other.drop(columns=lists), rtol=1e-6)
 
 
-def test_two_suites_are_kept_apart(tmp_path: Path) -> None:
+def test_suites_are_kept_separate(tmp_path: Path) -> None:
     folders = [
         write_tiny_suite(tmp_path / name, name=name, seed=seed, saes=TINY_SAES, dashboards=True)
         for seed, name in enumerate(("one", "two"))
@@ -337,9 +335,9 @@ def test_two_suites_are_kept_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tau", "expected"),
     [
-        (0.03, [5, 3]),  # the leap at k = 4 comes too late
-        (0.004, [5, 3, 7, 2]),  # every step counts, until F1 rests at k = 5
-        (0.0, [5, 3, 7, 2]),  # a step of 0 is no rise
+        (0.03, [5, 3]),  # the jump at k = 4 comes too late
+        (0.004, [5, 3, 7, 2]),  # every step counts until F1 stays the same at k = 5
+        (0.0, [5, 3, 7, 2]),  # a step of 0 is not a gain
         (0.099, [5, 3]),
         (0.1, [5]),  # must rise by more than tau
         (1.0, [5]),
@@ -361,12 +359,12 @@ def test_unknown_f1_ends_the_split(hand: Store) -> None:
 
 
 @pytest.mark.parametrize("tau", [0.0, 0.03, 1.0])
-def test_stored_split_stands_where_no_latents_are_ranked(hand: Store, tau: float) -> None:
+def test_stored_split_is_used_without_ranked_latents(hand: Store, tau: float) -> None:
     assert [_split(hand, letter, tau) for letter in "uad"] == [[1, 2], [4, 6], []]
     assert _split(hand, "q", tau) == []
 
 
-def test_split_latents_tell_cosine_and_gain(hand: Store) -> None:
+def test_split_latents_have_cosine_and_gain(hand: Store) -> None:
     frame = hand.fetch("split_latents", **keys(suite="hand", **SAE, letter="s", tau=0.0))
     assert frame["k"].tolist() == [1, 2, 3, 4]
     assert frame["cosine"].tolist() == [5 / 64, 3 / 64, 7 / 64, 2 / 64]
@@ -375,7 +373,7 @@ def test_split_latents_tell_cosine_and_gain(hand: Store) -> None:
     assert math.isnan(frame["f1_gain"].iloc[0])
 
 
-def test_sae_without_cosines_still_has_its_split(hand: Store) -> None:
+def test_sae_without_cosines_has_split_latents(hand: Store) -> None:
     frame = hand.fetch("split_latents", **keys(suite="hand", **BLIND, letter="s", tau=0.03))
     assert frame["latent"].tolist() == [5, 3]
     assert frame["cosine"].isna().all()
@@ -404,7 +402,7 @@ def test_verdicts_follow_the_thresholds(hand: Store, thresholds: tuple[float, fl
     assert counts["num_absorbing_latents"] == len({top[token] for token in expected})
 
 
-def test_absorbing_latents_come_by_tokens_then_effect(hand: Store) -> None:
+def test_absorbing_latents_are_sorted_by_tokens_then_effect(hand: Store) -> None:
     frame = hand.fetch("absorbing_latents", **keys(suite="hand", **SAE, letter="s", **_thresholds(*PAPER)))
     # 10 and 11 tie on tokens and on mean effect: the lower number first.
     assert frame["latent"].tolist() == [10, 11, 7, 12]
@@ -415,7 +413,7 @@ def test_absorbing_latents_come_by_tokens_then_effect(hand: Store) -> None:
         ["s7"],
         ["stau"],
     ]
-    # Each has its effect beside it; sold was published without one.
+    # Each has its effect; "sold" was published without one.
     effects = [effect for effects in frame["effects"] for effect in np.asarray(effects, float)]
     assert effects == pytest.approx([-3.0, -2.0, -2.5, math.nan, -5.0, -4.0], nan_ok=True)
     assert frame["cosine"].tolist() == pytest.approx([0.3, 0.025, 0.5, 0.4])
@@ -430,14 +428,14 @@ def wilson(part: float, whole: float) -> tuple[float, float]:
     return low, high
 
 
-def test_rate_extrapolates_the_sample_and_has_its_interval(hand: Store) -> None:
+def test_rate_extrapolates_the_sample_and_has_an_interval(hand: Store) -> None:
     asked = keys(suite="hand", family=FAMILY, **SAE, letter="s")
     summary = hand.fetch("summary", **asked, **_thresholds(*PAPER)).iloc[0]
     assert list(summary["split_latents"]) == [5, 3]
     assert summary["stored_split"]
     assert (summary["main_latent"], summary["main_f1"], summary["main_precision"]) == (5, 0.5, 0.75)
     assert (summary["num_tested"], summary["num_absorbed"], summary["num_absorbing_latents"]) == (10, 6, 4)
-    # 6 of the half that was tested stand for 12 of the 40 that the probe finds, and are known as well as 6 of 20.
+    # Half was tested: 6 represent 12 of the 40 true positives, with the precision of 6 of 20.
     assert summary["absorption_rate"] == pytest.approx(0.3)
     assert (summary["rate_low"], summary["rate_high"]) == pytest.approx(wilson(6, 20), abs=1e-9)
     other_tau = hand.fetch("summary", **asked, **_thresholds(0.0, 0.025, 1.0)).iloc[0]
@@ -446,17 +444,17 @@ def test_rate_extrapolates_the_sample_and_has_its_interval(hand: Store) -> None:
 
 
 @pytest.mark.parametrize(("part", "whole"), [(0, 7), (7, 7), (1, 1), (3, 1000), (250, 400)])
-def test_wilson_interval(hand: Store, part: int, whole: int) -> None:
+def test_wilson_interval_solves_its_equation(hand: Store, part: int, whole: int) -> None:
     with hand._connection.cursor() as cursor:
         asked = cursor.execute("SELECT unnest(wilson($part, $whole))", {"part": part, "whole": whole})
         ends = asked.fetchall()[0]
     assert ends == pytest.approx(wilson(part, whole), abs=1e-9)
-    # Rounding may leave the interval of 0 by a hair, but never the shares that there are.
+    # Rounding may exceed the interval minimally, but never excludes the observed share.
     assert 0 <= ends[0] <= part / whole + 1e-12
     assert part / whole - 1e-12 <= ends[1] <= 1
 
 
-def test_a_part_that_exceeds_the_whole_is_all_of_it(hand: Store) -> None:
+def test_part_above_the_whole_counts_as_the_whole(hand: Store) -> None:
     with hand._connection.cursor() as cursor:
         over, all_of_it = (
             cursor.execute("SELECT unnest(wilson($part, 3))", {"part": part}).fetchall() for part in (5, 3)
@@ -464,12 +462,12 @@ def test_a_part_that_exceeds_the_whole_is_all_of_it(hand: Store) -> None:
     assert over == all_of_it
 
 
-def test_an_unknown_part_has_no_interval(hand: Store) -> None:
+def test_unknown_part_has_no_interval(hand: Store) -> None:
     with hand._connection.cursor() as cursor:
         assert cursor.execute("SELECT wilson(NULL::DOUBLE, 10), wilson(1, 0)").fetchall() == [(None, None)]
 
 
-def test_concept_counts_tell_unmeasured_from_nothing_absorbed(hand: Store) -> None:
+def test_concept_counts_distinguish_unmeasured_from_unabsorbed(hand: Store) -> None:
     of_family = {"suite": "hand", "family": FAMILY, **_thresholds(*PAPER)}
     frame = hand.fetch("concept_counts", **keys(**of_family, **SAE)).set_index("concept")
     known = sorted({*STORED, *(letter for _, letter, _ in VOCABULARY)})
@@ -479,13 +477,13 @@ def test_concept_counts_tell_unmeasured_from_nothing_absorbed(hand: Store) -> No
     assert frame.loc[~frame["measured"]].drop(columns=["label", "measured"]).isna().all(axis=None)
     assert frame.loc[[concept_id(letter) for letter in STORED], "num_split_latents"].tolist() == [2, 1, 15, 2, 2, 0]
     assert frame.loc[concept_id("z"), ["num_absorbed", "num_tested", "absorption_rate"]].tolist() == [0, 0, 0.0]
-    # Nothing to share: no rate, rather than a rate of 0.
+    # Without true positives the rate is unknown, not 0.
     assert math.isnan(frame.loc[concept_id("c"), "absorption_rate"])
     blind = hand.fetch("concept_counts", **keys(**of_family, **BLIND)).set_index("concept")
     assert blind.loc[concept_id("s"), ["num_tested", "num_absorbed", "absorption_rate"]].tolist() == [10, 0, 0.0]
 
 
-def test_published_numbers_are_counted(tmp_path: Path) -> None:
+def test_published_numbers_are_used_without_tokens(tmp_path: Path) -> None:
     """For results without tokens, the published numbers are used at every threshold."""
     rows = [{"layer": 0, "width": 8, "l0": 1, "letter": x, "num_probe_true_positives": 100} for x in "abc"]
     absorbed = [row | {"num_absorbed": number} for row, number in zip(rows, (25, 0, None), strict=True)]
@@ -552,7 +550,7 @@ def test_summaries_agree_with_pandas(tiny: Store, thresholds: tuple[float, float
         assert summary["num_tested"] == tested
         assert summary["num_absorbed"] == len(absorbing)
         assert summary["num_absorbing_latents"] == len(set(absorbing))
-        # Of a sample of the candidates, the part of the true positives that is sampled.
+        # With a sample of the candidates, the sampled part of the true positives.
         positives = stored["num_probe_true_positives"] * stored["sample_portion"]
         assert summary["absorption_rate"] == pytest.approx(len(absorbing) / positives)
         assert (summary["rate_low"], summary["rate_high"]) == pytest.approx(wilson(len(absorbing), positives), abs=1e-9)
@@ -569,7 +567,7 @@ def test_sae_scores_are_means_of_the_chosen_main_latent(tiny: Store) -> None:
         expected = first.groupby("sae")[["precision", "recall"]].mean().loc[[sae_id(*sae) for sae in TINY_SAES]]
         scores = tiny.fetch("sae_scores", suite="tiny", family=FAMILY, main_latent_by=choice).set_index("sae")
         assert scores.index.tolist() == [sae_id(*sae) for sae in TINY_SAES]
-        # Of each SAE stands the L0 that was measured, not the one by which it is called.
+        # Each SAE has its measured L0, not the nominal one.
         assert scores[["layer", "width", "l0"]].to_numpy().tolist() == [
             [layer, width, l0 + 0.25] for layer, width, l0 in TINY_SAES
         ]
@@ -579,7 +577,7 @@ def test_sae_scores_are_means_of_the_chosen_main_latent(tiny: Store) -> None:
 
 def test_sae_without_precision_has_no_score(shapes: Callable[[str], Store]) -> None:
     store = shapes("required columns only")
-    # k_sparse may lack precision and recall: such an SAE has no point to draw, rather than one at NaN.
+    # k_sparse may lack precision and recall: such an SAE has no row, rather than one with NaN.
     assert store.fetch("sae_scores", suite="tiny", family=FAMILY, main_latent_by="k_sparse").empty
     assert len(store.fetch("sae_scores", suite="tiny", family=FAMILY, main_latent_by="encoder")) == len(TINY_SAES)
 
@@ -587,7 +585,7 @@ def test_sae_without_precision_has_no_score(shapes: Callable[[str], Store]) -> N
 # --- One latent ----------------------------------------------------------------------------------------------------
 
 
-def test_latent_roles_tell_every_part(tiny: Store) -> None:
+def test_latent_roles_include_every_role(tiny: Store) -> None:
     layer, width, l0 = TINY_SAES[0]
     sae = {"suite": "tiny", "layer": layer, "width": width, "l0": l0}
     split = tiny.fetch("split_latents", **keys(**sae, letter="s", tau=0.03))["latent"].tolist()
@@ -598,7 +596,7 @@ def test_latent_roles_tell_every_part(tiny: Store) -> None:
     assert none.empty
 
 
-def test_parts_of_all_latents_are_those_of_each(tiny: Store, hand: Store) -> None:
+def test_roles_of_all_latents_equal_those_of_each(tiny: Store, hand: Store) -> None:
     layer, width, l0 = TINY_SAES[0]
     tiny_sae = {"suite": "tiny", "layer": layer, "width": width, "l0": l0}
     for store, sae in ((tiny, tiny_sae), (hand, {"suite": "hand", **SAE})):
@@ -610,14 +608,14 @@ def test_parts_of_all_latents_are_those_of_each(tiny: Store, hand: Store) -> Non
                 pd.testing.assert_frame_equal(mine.drop(columns="latent").reset_index(drop=True), own)
             cards = store.fetch("sae_cards", **keys(**sae, family=FAMILY, **thresholds))
             assert cards["latent"].tolist() == sorted(set(roles["latent"]))
-    # All that plays a part for s: 5 and 3 are split off, the others absorb.
+    # All latents with a role for s: 5 and 3 are split latents, the others absorb.
     hand_roles = hand.fetch("sae_roles", **keys(suite="hand", **SAE, family=FAMILY, **_thresholds(*PAPER)))
     of_s = hand_roles[hand_roles["concept"] == concept_id("s")].set_index("latent")
     assert of_s["split_rank"].to_dict() == {3: 2, 5: 1} | dict.fromkeys((7, 10, 11, 12), 0)
     assert of_s["num_absorbed"].to_dict() == {3: 0, 5: 0, 7: 1, 10: 2, 11: 2, 12: 1}
 
 
-def test_cards_of_all_latents_are_those_of_each(tiny: Store) -> None:
+def test_cards_of_all_latents_equal_those_of_each(tiny: Store) -> None:
     values = _params(tiny)
     cards = ask(tiny, "sae_cards", values)
     contexts = ask(tiny, "sae_contexts", values)
@@ -632,7 +630,7 @@ def test_cards_of_all_latents_are_those_of_each(tiny: Store) -> None:
     assert len(contexts) > len(cards) > 1
 
 
-def test_ablated_latents_of_a_concept_are_those_of_its_tokens(tiny: Store) -> None:
+def test_ablated_latents_of_a_concept_equal_those_of_its_tokens(tiny: Store) -> None:
     values = _params(tiny)
     of_concept = ask(tiny, "token_latents", values | {"token": None})
     assert len(set(of_concept["token"])) > 1
@@ -642,7 +640,7 @@ def test_ablated_latents_of_a_concept_are_those_of_its_tokens(tiny: Store) -> No
         assert own["effect"].is_monotonic_increasing
 
 
-def test_latent_evidence_is_that_of_the_files(tiny: Store) -> None:
+def test_latent_evidence_equals_the_files(tiny: Store) -> None:
     params = _params(tiny)
     root = Path(tiny.suites["tiny"].root)
     latent = (params["sae"], params["latent"])
@@ -679,7 +677,7 @@ def _words(store: Store, words: list[str], *, latent: int = 10, main_latent: int
     )
 
 
-def test_words_come_in_the_order_given_with_both_activations(hand: Store) -> None:
+def test_words_keep_the_given_order_and_have_both_activations(hand: Store) -> None:
     frame = _words(hand, ["<b>s", "nowhere", 's"quoted"', "s0", "s'it", "<b>s", "t1", "' OR true --", ""])
     assert frame["token"].tolist() == ["<b>s", 's"quoted"', "s0", "s'it", "t1"]
     assert [list(concepts) for concepts in frame["concepts"]] == [[concept_id(letter)] for letter in "sssst"]
@@ -697,7 +695,7 @@ def test_words_on_a_latent_without_activations_are_unknown(hand: Store) -> None:
     assert no_main["main_activation"].isna().all()
 
 
-def test_no_words_are_an_empty_answer(hand: Store) -> None:
+def test_no_words_give_an_empty_result(hand: Store) -> None:
     assert _words(hand, []).empty
 
 
@@ -714,11 +712,11 @@ def test_random_tokens_follow_the_seed(hand: Store) -> None:
     for tokens in drawn:
         assert len(tokens) == len(set(tokens)) == 30
         assert set(tokens) <= test_tokens
-    # 40 choose 30 sets: four seeds that draw alike would be no draw at all.
+    # There are many possible draws, so four seeds must not draw the same.
     assert len({frozenset(tokens) for tokens in drawn}) == 4
 
 
-def test_random_tokens_of_other_letters_and_without_a_known_split(hand: Store) -> None:
+def test_random_tokens_include_other_letters_and_unknown_splits(hand: Store) -> None:
     others = _draw(hand, "s", 0, of_concept=False)
     assert sorted(others) == sorted([*(f"t{number}" for number in range(0, 20, 2)), "u-unknown split"])
     assert _draw(hand, "u", 0) == ["u-unknown split"]

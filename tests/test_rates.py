@@ -70,7 +70,7 @@ def test_means_agree_with_pandas(store: Store, policy: str) -> None:
     assert answer["num_absorbed"].tolist() == letters.groupby("sae")["absorbed"].sum().reindex(answer.index).tolist()
 
 
-def test_a_mean_policy_matters(store: Store) -> None:
+def test_mean_policies_differ(store: Store) -> None:
     (suite,) = store.suites
     means = {
         policy: store.fetch("sae_means", suite=suite, family=FAMILY, scope="suite", mean_policy=policy, **DECIDING)[
@@ -82,7 +82,7 @@ def test_a_mean_policy_matters(store: Store) -> None:
     assert (means["with_candidates"] > means["all_concepts"]).any()
 
 
-def test_seeds_spread_a_rate_at_the_suites_own_thresholds_only(store: Store) -> None:
+def test_spread_over_seeds_is_known_at_the_suites_own_thresholds_only(store: Store) -> None:
     (suite,) = store.suites
     saes = pd.DataFrame([sae.model_dump() for sae in store.suites[suite].manifest.saes])
     saes["own"] = saes["repeat_of"].fillna(saes["sae"])
@@ -127,7 +127,7 @@ def test_cells_agree_with_pandas_and_with_wilson(store: Store) -> None:
     np.testing.assert_allclose(cells["rate_high"], (middle + reach).clip(upper=1), atol=1e-4)
 
 
-def test_two_saes_gain_and_lose_what_the_files_say(store: Store) -> None:
+def test_gained_and_lost_tokens_match_the_files(store: Store) -> None:
     (suite,) = store.suites
     tokens = raw(store, "tested_tokens").query("is_absorption")
     saes = store.fetch("saes").query("repeat_of.isna()")["sae"]
@@ -168,14 +168,14 @@ def test_reduced_cosines_keep_every_extreme(store: Store) -> None:
         pd.testing.assert_series_equal(kept, peaks, check_names=False)
 
 
-def test_the_suggested_partner_has_the_nearest_l0_of_another_width() -> None:
+def test_suggested_sae_has_the_nearest_l0_of_another_width() -> None:
     saes = [
         Sae(f"sae-{number}", layer=layer, width=width, l0=l0)
         for number, (layer, width, l0) in enumerate(((0, 16, 10), (0, 16, 50), (0, 65, 12), (0, 65, 60), (1, 65, 10)))
     ]
     assert suggest_other(saes, saes[0]) == saes[2]
     assert suggest_other(saes, saes[1]) == saes[3]
-    # One width only: the nearest L0 of the layer; a layer with a single SAE: nobody.
+    # With one width, the nearest L0 of the layer; for a layer with a single SAE, none.
     assert suggest_other(saes[:2], saes[0]) == saes[1]
     assert suggest_other(saes, saes[4]) is None
     assert suggest_other([], None) is None

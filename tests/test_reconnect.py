@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.security
 
 AGAIN = "again=1"
-#: What a browser's console says of a network that is cut.
+#: Messages of a browser's console about an interrupted network.
 CUT = ["Failed to load resource: net::ERR_(CONNECTION_RESET|SOCKET_NOT_CONNECTED|EMPTY_RESPONSE|CONNECTION_CLOSED)"]
-#: What the server's log may say of a message on its way when the network is cut. Panel writes a message in parts; where
-#: a later part finds the connection closed, nobody awaits the earlier ones (dispatch_tornado of panel 1.9.4).
+#: What the server may log about a message that is being sent when the network is cut. Panel writes messages in parts;
+#: if the connection is closed at a later part, the earlier ones are never awaited (dispatch_tornado of panel 1.9.4).
 CLOSED = re.compile(
     r"Task exception was never retrieved\nfuture: .*WebSocketClosedError\(\)>\n"
     r"(?:Traceback .*\n(?: .*\n)*tornado\S*ClosedError.*\n\s*(?:During handling .*\n\s*)?)+"
@@ -65,7 +65,7 @@ def new_session() -> Any:
 
 
 def token_for(session_id: Any, *, age: int = 0) -> str:
-    """The token of a session whose page was made so many seconds ago."""
+    """The token of a session whose page was created `age` seconds ago."""
     lasts = tokens._TOKEN_SECONDS - age
     return generate_jwt_token(session_id, secret_key=tokens._key(), signed=True, expiration=lasts)
 
@@ -80,7 +80,7 @@ async def end(served: InProcess, session_id: str) -> None:
         await asyncio.sleep(0)
 
 
-def test_page_joins_its_session_again_however_old_its_token(served: InProcess) -> None:
+def test_page_rejoins_its_session_with_an_old_token(served: InProcess) -> None:
     token = token_of(served.run(ask_page(served.url)).body)
     session_id = get_session_id(token)
     served.run(join(served.url, token))
@@ -90,7 +90,7 @@ def test_page_joins_its_session_again_however_old_its_token(served: InProcess) -
     assert list(served.context._sessions) == [session_id]
 
 
-def test_session_that_has_ended_is_not_built_again(served: InProcess) -> None:
+def test_ended_session_is_not_rebuilt(served: InProcess) -> None:
     token = token_of(served.run(ask_page(served.url)).body)
     session_id = get_session_id(token)
     served.run(join(served.url, token))
@@ -101,15 +101,15 @@ def test_session_that_has_ended_is_not_built_again(served: InProcess) -> None:
     assert not served.context._sessions
 
 
-def test_session_that_nobody_joined_is_none_to_return_to(served: InProcess) -> None:
-    """As in the process that served the page, where its websocket reached another one and had a session built there."""
+def test_unjoined_session_cannot_be_rejoined(served: InProcess) -> None:
+    """Simulates the process that served the page, while the websocket created its session in another process."""
     token = token_of(served.run(ask_page(served.url)).body)
     assert list(served.context._sessions) == [get_session_id(token)]
     assert served.run(join(served.url, token, AGAIN)) == HTTPStatus.FORBIDDEN
     assert served.run(served.run(join(served.url, token)).is_served())
 
 
-def test_only_the_first_websocket_builds_a_session(served: InProcess) -> None:
+def test_only_a_first_websocket_creates_a_session(served: InProcess) -> None:
     """Simulate another worker, which has not served the page."""
     session_id = new_session()
     token = token_for(session_id)
@@ -119,7 +119,7 @@ def test_only_the_first_websocket_builds_a_session(served: InProcess) -> None:
     assert list(served.context._sessions) == [session_id]
 
 
-def test_session_that_a_websocket_builds_has_the_style_sheets_of_its_server() -> None:
+def test_session_created_by_a_websocket_uses_the_servers_style_sheets() -> None:
     app.prepare_process()
     with serving(app.session) as served:
         document = json.dumps(served.run(join(served.url, token_for(new_session()))).document)
@@ -140,7 +140,7 @@ def proxy() -> Iterator[Proxy]:
 
 @contextmanager
 def running(way: str, proxy: Proxy, folder: Path, seconds: int) -> Iterator[Server]:
-    """Serve the embedded suite behind the proxy; a session is kept for so long without a browser."""
+    """Serve the embedded suite behind the proxy; sessions without a browser are kept for `seconds`."""
     port = proxy.server_port = free_port()
     options = ["--port", port]
     for origin in (port, proxy.port):
@@ -166,7 +166,7 @@ def cut(page: Page, proxy: Proxy) -> None:
     pause = threading.Event()
     while proxy.refused < 2:
         pause.wait(0.05)
-        page.evaluate("0")  # Playwright hears of the page only while it is asked
+        page.evaluate("0")  # Playwright receives events only during calls
     expect(page.get_by_text("Reconnecting…")).to_be_visible()
 
 
@@ -181,7 +181,7 @@ def built(server: Server) -> int:
     # With two processes, the page's cookie leads to the one that holds its session.
     ["panel serve", "absorption-explorer serve", "absorption-explorer serve --num-procs 2"],
 )
-def test_page_returns_after_a_short_cut(
+def test_page_reconnects_after_a_short_interruption(
     way: str, open_page: PageOpener, home: View, proxy: Proxy, tmp_path: Path
 ) -> None:
     with running(way, proxy, tmp_path, seconds=60) as server:
@@ -190,14 +190,14 @@ def test_page_returns_after_a_short_cut(
         cell(page, "s").click()
         expect_view(page, home.but(letter="s"))
         pages = built(server)
-        for letter in "tl":  # and a second time
+        for letter in "tl":  # twice
             cut(page, proxy)
-            # What a reader does meanwhile reaches neither the server nor the page.
+            # Actions during the interruption affect neither the server nor the page.
             page.keyboard.press("ArrowRight")
             proxy.restore()
             wait_ready(page)
             expect(page.get_by_text("Reconnecting…")).to_be_hidden()
-            # The session that the page left, for its own address is another view.
+            # It shows the state of its former session; its address alone would give another view.
             expect_view(page, home.but(letter="s" if letter == "t" else "t"))
             cell(page, letter).click()
             expect_view(page, home.but(letter=letter))
@@ -210,7 +210,7 @@ def test_page_returns_after_a_short_cut(
 
 
 @pytest.mark.browser
-def test_what_changed_meanwhile_is_shown(
+def test_changes_during_the_interruption_are_shown(
     open_page: PageOpener, home: View, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     explorers = []
@@ -245,7 +245,9 @@ def test_what_changed_meanwhile_is_shown(
 
 
 @pytest.mark.browser
-def test_page_whose_session_has_ended_says_so(open_page: PageOpener, home: View, proxy: Proxy, tmp_path: Path) -> None:
+def test_page_of_an_ended_session_reports_the_loss(
+    open_page: PageOpener, home: View, proxy: Proxy, tmp_path: Path
+) -> None:
     with running("absorption-explorer serve", proxy, tmp_path, seconds=2) as server:
         page = open_view(open_page, f"http://localhost:{proxy.port}{home.path}", allow=CUT)
         cell(page, "s").click()

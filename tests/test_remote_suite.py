@@ -42,14 +42,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_every_question_has_the_same_answer_as_here(folder: Path) -> None:
+def test_queries_of_a_remote_suite_equal_local_ones(folder: Path) -> None:
     with range_server(folder) as (url, requests), Store(folder / "tiny") as here, Store(f"{url}/tiny/") as there:
         opened = len(requests)
         values = question_values(here, sae=SAE)
         for name in catalog():
             pd.testing.assert_frame_equal(ask(there, name, values), ask(here, name, values), obj=name)
         assert len(requests) > opened
-        # One letter of one SAE is a part of its file, and only that is fetched.
+        # One letter of one SAE is a part of its file, and only this part is downloaded.
         size = (folder / "tiny/cosines/l3-w4000-l0-10.parquet").stat().st_size
         before = len(requests)
         there.fetch("cosines", **keys(suite="tiny", layer=3, width=4000, l0=10, letter="s"))
@@ -57,10 +57,10 @@ def test_every_question_has_the_same_answer_as_here(folder: Path) -> None:
         assert 0 < fetched < size
 
 
-def test_nothing_else_can_be_read(folder: Path) -> None:
+def test_other_addresses_and_files_cannot_be_read(folder: Path) -> None:
     with range_server(folder) as (url, _), Store(f"{url}/tiny") as store:
         connection = store._connection.cursor()
-        # Each question has such a cursor of its own, which is held to the same.
+        # Each query has its own cursor with the same restrictions.
         held = "SELECT current_setting('http_timeout'), current_setting('http_retries')"
         assert connection.execute(held).fetchone() == (location_module.HTTP_SECONDS, 1)
         for path in (
@@ -79,7 +79,7 @@ def test_nothing_else_can_be_read(folder: Path) -> None:
 
 
 @pytest.mark.timeout(60)
-def test_server_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unresponsive_server_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(location_module, "HTTP_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/tiny"
@@ -87,7 +87,7 @@ def test_server_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch
             Store(url)
 
 
-def test_what_is_not_there_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_files_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with range_server(folder) as (url, _):
         with pytest.raises(SuiteError, match=f"^{url}/none/manifest.json: cannot be read"):
             Store(f"{url}/none")

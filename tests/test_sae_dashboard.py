@@ -19,7 +19,7 @@ from tests.dashboard_page import dashboard_data, dashboard_page, page_of
 
 _SHAPE = {"contexts": 20, "intervals": 10, "interval_contexts": 5, "bins": 50, "logits": 10}
 
-#: Written as a page has it, escapes included; the script before it returns objects of its own.
+#: In the format of a page, with escapes; the script before it returns other objects.
 LITERAL = r"""
 <div id='dropdown-container'></div>
 <script>
@@ -64,25 +64,25 @@ def _histogram(x: list[Any], y: list[Any], **more: Any) -> dict[str, Any]:
 
 _SOME = {"seq-group-2-0": _group([("a", 1.0)])}
 
-# --- What a page says ----------------------------------------------------------------------------------------------
+# --- Valid pages ---------------------------------------------------------------------------------------------------
 
 
-def test_a_page_becomes_rows() -> None:
+def test_page_becomes_rows() -> None:
     windows: list[dict[str, Any]] = [
         {"activation": 34, "tokens": ["say", ' "s'], "activations": [0, 34], "position": 1, "source": None},
         {
-            "activation": 6,  # no token is bold, so the strongest was meant
+            "activation": 6,  # no token is bold, so the strongest one is used
             "tokens": ["😀", "  silver", "<b>"],
             "activations": [0, 6, 2],
             "position": 1,
             "source": "INTERVAL 5.1 - 6.2, CONTAINS 3%",
         },
         {
-            "activation": 5.25,  # of the bold token, though the next is stronger
+            "activation": 5.25,  # of the bold token, although the next one is stronger
             "tokens": [" a", " short", "\n"],
             "activations": [0, 5.25, 6.5],
             "position": 1,
-            "source": None,  # the interval repeats it
+            "source": None,  # repeated by the interval
         },
     ]
     assert evidence(LITERAL, 7) == {
@@ -102,7 +102,7 @@ def test_a_page_becomes_rows() -> None:
 
 
 @pytest.mark.parametrize("latent", [0, 16383])
-def test_generated_pages_come_back_whole(latent: int) -> None:
+def test_generated_pages_are_read_completely(latent: int) -> None:
     data = dashboard_data(latent, seed=1, **_SHAPE)
     page = data["DASHBOARD_DATA"][str(latent)]
     rows = evidence(dashboard_page(latent, seed=1), latent)
@@ -117,7 +117,7 @@ def test_generated_pages_come_back_whole(latent: int) -> None:
         for context in group["data"]
     }
     contexts = rows["contexts"]
-    assert len(contexts) == len(windows) == 20 + 10 * 5 - 1  # one of the highest interval is a top activation as well
+    assert len(contexts) == len(windows) == 20 + 10 * 5 - 1  # one of the highest interval is also a top activation
     assert {(tuple(row["tokens"]), tuple(row["activations"]), row["position"]) for row in contexts} == windows
     assert [row["rank"] for row in contexts] == list(range(len(contexts)))
     assert all(row["activation"] == row["activations"][row["position"]] for row in contexts)
@@ -138,7 +138,7 @@ def test_generated_pages_come_back_whole(latent: int) -> None:
     assert histogram["high"] == pytest.approx(facts["max_activation"], abs=1e-4)
 
 
-def test_generated_pages_are_as_large_as_published_ones_and_the_same_each_time() -> None:
+def test_generated_pages_have_a_realistic_size_and_are_reproducible() -> None:
     page = dashboard_page(5)
     assert 80_000 < len(page.encode()) < 120_000
     assert page == dashboard_page(5)
@@ -147,7 +147,7 @@ def test_generated_pages_are_as_large_as_published_ones_and_the_same_each_time()
     assert "<!--" not in page  # or hides its end
 
 
-def test_rows_keep_the_contracts() -> None:
+def test_rows_fulfil_the_contracts() -> None:
     torn = _rows(3, tokenData={"seq-group-2-0": _group([("\ud83d", 1.0)], title="\udc00")})
     for rows in (evidence(dashboard_page(3), 3), torn):
         for name, found in rows.items():
@@ -162,7 +162,7 @@ def test_rows_keep_the_contracts() -> None:
     "start", ["return{", "return\n\n  {\n ", "/* return */ return\t{", 'return { "x": 1 }; return {']
 )
 @pytest.mark.parametrize("keys", [("AGGDATA", "DASHBOARD_DATA"), ("DASHBOARD_DATA", "AGGDATA"), ("DASHBOARD_DATA",)])
-def test_the_object_is_found_where_it_stands(start: str, keys: tuple[str, ...]) -> None:
+def test_data_object_is_found_at_any_position(start: str, keys: tuple[str, ...]) -> None:
     data = {key: dashboard_data(4, seed=0, **_SHAPE)[key] for key in keys}
     for written in (json.dumps(data, indent=1), json.dumps(data, ensure_ascii=False)):
         assert evidence(f"{start}{written[1:]};}}", 4) == evidence(page_of(data), 4)
@@ -176,7 +176,7 @@ def test_one_latent_of_several_is_read() -> None:
 
 
 @pytest.mark.parametrize("figures", [[], [1, 2], [None], [-1], [float("nan")], [float("inf")], [1e300], [10**400]])
-def test_figures_that_are_not_the_latents_own_are_sought_in_the_titles(figures: list[Any]) -> None:
+def test_missing_numbers_are_read_from_the_titles(figures: list[Any]) -> None:
     page = {
         "tokenData": {"g": _group([("a", 1.0)], title="TOP ACTIVATIONS<br>MAX = 34.0")},
         "actsHistogramData": _histogram([], [], title="ACTIVATIONS<br>DENSITY = 0.009%"),
@@ -187,19 +187,19 @@ def test_figures_that_are_not_the_latents_own_are_sought_in_the_titles(figures: 
     ]
 
 
-def test_without_titles_the_strongest_token_stands_for_the_maximum() -> None:
+def test_without_titles_the_strongest_token_is_the_maximum() -> None:
     rows = _rows(2, tokenData={"g": _group([("a", 1.0), ("b", 3.0)]), "h": _group([("c", 9.0)], title="MAX = 50.0")})
     assert rows["latents"] == [{"latent": 2, "density": None, "max_activation": 9.0}]
 
 
-def test_unknown_figures_are_none_and_tables_without_rows_absent() -> None:
+def test_unknown_numbers_are_none_and_empty_tables_absent() -> None:
     rows = _rows(2, logitsTableData={"0": {"posLogits": [{"symbol": "a", "value": 1}]}})
     assert rows["latents"] == [{"latent": 2, "density": None, "max_activation": None}]
     assert set(rows) == {"latents", "logits"}
     assert rows["logits"][0]["lowered_tokens"] == []
 
 
-def test_figures_that_cannot_be_are_unknown() -> None:
+def test_impossible_numbers_are_unknown() -> None:
     rows = _rows(
         2,
         tokenData={"g": _group([("a", -1.0)], title="MAX = " + "9" * 400)},
@@ -208,7 +208,7 @@ def test_figures_that_cannot_be_are_unknown() -> None:
     assert rows["latents"] == [{"latent": 2, "density": None, "max_activation": None}]
 
 
-def test_what_is_no_number_is_left_out() -> None:
+def test_non_finite_numbers_are_omitted() -> None:
     rows = _rows(
         2,
         tokenData={"g": {"data": [[], [{"tok": "a", "featAct": float("nan")}, {"tok": "b", "featAct": "2.5"}]]}},
@@ -218,7 +218,7 @@ def test_what_is_no_number_is_left_out() -> None:
     assert rows["logits"][0]["raised_tokens"] == ["b"]
 
 
-def test_equal_tokens_with_other_activations_or_another_choice_are_other_windows() -> None:
+def test_windows_differ_by_activations_or_position() -> None:
     bold = [[{"tok": "a", "featAct": 1, "isBold": place == 0}, {"tok": "a", "featAct": 1}] for place in (0, 0)]
     bold[1] = [bold[1][1], bold[1][0]]
     rows = _rows(2, tokenData={"g": {"data": [*bold, *bold]}, "h": _group([("a", 1.0), ("a", 0.5)])})
@@ -247,7 +247,7 @@ def test_equal_tokens_with_other_activations_or_another_choice_are_other_windows
         ([1, 2], [1, float("nan")], None),
     ],
 )
-def test_a_histogram_needs_equal_bins_and_counts(x: list[Any], y: list[Any], edges: tuple[float, float] | None) -> None:
+def test_histogram_needs_equal_bins_and_counts(x: list[Any], y: list[Any], edges: tuple[float, float] | None) -> None:
     rows = _rows(2, tokenData=_SOME, actsHistogramData=_histogram(x, y))
     if edges is None:
         assert "histograms" not in rows
@@ -278,7 +278,7 @@ def test_a_histogram_needs_equal_bins_and_counts(x: list[Any], y: list[Any], edg
         (page_of({"DASHBOARD_DATA": {"7": {"tokenData": _SOME}}, "AGGDATA": 1}), "AGGDATA is no object"),
     ],
 )
-def test_a_page_without_evidence_says_why(html: str, reason: str) -> None:
+def test_page_without_evidence_gives_a_reason(html: str, reason: str) -> None:
     with pytest.raises(DashboardError, match=reason) as caught:
         evidence(html, 7)
     assert "\n" not in str(caught.value)
@@ -309,7 +309,7 @@ def test_data_of_another_form_is_refused(parts: dict[str, Any], reason: str) -> 
         _rows(7, **parts)
 
 
-# --- Pages by strangers --------------------------------------------------------------------------------------------
+# --- Untrusted pages -----------------------------------------------------------------------------------------------
 
 
 def _rows_or_reason(html: str) -> None:
@@ -324,13 +324,13 @@ def _rows_or_reason(html: str) -> None:
 @given(st.text(st.characters()))
 @example('return {"AGGDATA"')
 @example('return {"DASHBOARD_DATA": {"7": {"tokenData": {"g": {"data": [[{}]]}}}}}')
-def test_any_text_gives_rows_or_a_reason(html: str) -> None:
+def test_any_text_produces_rows_or_an_error(html: str) -> None:
     _rows_or_reason(html)
 
 
 @given(before=st.integers(0, len(LITERAL)), removed=st.integers(0, 40), put=st.text(st.characters(), max_size=8))
 @settings(max_examples=300)
-def test_any_damage_gives_rows_or_a_reason(before: int, removed: int, put: str) -> None:
+def test_any_damage_produces_rows_or_an_error(before: int, removed: int, put: str) -> None:
     _rows_or_reason(LITERAL[:before] + put + LITERAL[before + removed :])
 
 
@@ -363,7 +363,7 @@ def _small() -> Any:
 
 @given(data=st.data(), value=_ANYTHING)
 @settings(max_examples=300, deadline=None)
-def test_any_value_in_any_place_gives_rows_or_a_reason(data: st.DataObject, value: Any) -> None:
+def test_any_value_produces_rows_or_an_error(data: st.DataObject, value: Any) -> None:
     path = data.draw(st.sampled_from(_paths()))
     page = _small()
     place: Any = page
@@ -395,5 +395,5 @@ def _titled(part: str, title: str) -> str:
         pytest.param(_titled("histogram", "DENSITY = " + "1" * 1_000_000), id="digits in a title"),
     ],
 )
-def test_no_page_takes_more_than_linear_time(html: str) -> None:
+def test_parsing_takes_linear_time(html: str) -> None:
     _rows_or_reason(html)

@@ -36,11 +36,11 @@ AT: dict[str, Any] = {"layer": 8, "width": 16_000}
         ([AT | {"l0": l0} for l0 in (19.7, 20.4, 20)], "l8-w16000-l0-19.7 l8-w16000-l0-20.4 l8-w16000-l0-20"),
         ([AT | {"title": title} for title in ("a/x 1/z", "a/y/z")], "l8-w16000-x-1 l8-w16000-y"),
         ([AT | {"title": title} for title in ("\u00e9", "\u00fc")], "l8-w16000 l8-w16000-2"),
-        # Only those that are alike are told apart.
+        # Only equal ids get further attributes.
         ([AT | {"seed": 0}, {"layer": 9, "seed": 0}, AT | {"seed": 1}], "l8-w16000-s0 l9 l8-w16000-s1"),
     ],
 )
-def test_ids_are_made_from_what_tells_saes_apart(saes: list[dict[str, Any]], expected: str) -> None:
+def test_ids_contain_the_distinguishing_attributes(saes: list[dict[str, Any]], expected: str) -> None:
     assert sae_ids(saes) == expected.split()
 
 
@@ -60,24 +60,24 @@ FACTS = st.fixed_dictionaries(
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(saes=st.lists(FACTS, max_size=12), data=st.data())
-def test_ids_are_distinct_and_fit_for_a_file_name(saes: list[dict[str, Any]], data: st.DataObject) -> None:
+def test_ids_are_unique_and_valid_file_names(saes: list[dict[str, Any]], data: st.DataObject) -> None:
     ids = sae_ids(saes)
     assert len(set(ids)) == len(saes)
     assert all(re.fullmatch(ID_PATTERN, name) for name in ids)
-    # SAEs with titles of their own have the same ids in whatever order they come.
+    # The ids of SAEs with distinct titles do not depend on their order.
     titled = [sae | {"title": f"t{place}"} for place, sae in enumerate(saes)]
     order = data.draw(st.permutations(range(len(titled))))
     assert sae_ids([titled[place] for place in order]) == [sae_ids(titled)[place] for place in order]
 
 
 @given(st.integers(0, 99), st.integers(0, 10**6), st.integers(-9, 999))
-def test_ids_of_the_first_layout_tell_layer_width_and_l0(layer: int, width: int, l0: int) -> None:
+def test_ids_of_the_first_layout_contain_layer_width_and_l0(layer: int, width: int, l0: int) -> None:
     assert former_key(former_id(layer, width, l0)) == (layer, width, l0)
     if l0 >= 0:
         assert sae_ids([{"layer": layer, "width": width, "l0": l0}]) == [former_id(layer, width, l0)]
 
 
-def test_saes_are_listed_by_what_is_known_of_them() -> None:
+def test_saes_are_sorted_by_their_known_attributes() -> None:
     saes = [
         Sae(sae="f"),
         Sae(sae="e", layer=12),

@@ -35,7 +35,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         yield opened
 
 
-def test_published_numbers_are_said_as_such(store: Store) -> None:
+def test_published_numbers_are_labelled_as_published(store: Store) -> None:
     explorer = Explorer(store, layer=12, letter="s")
     summary, state = explorer.model.summary, explorer.state
     assert state.chosen_sae is not None
@@ -57,7 +57,7 @@ def test_published_numbers_are_said_as_such(store: Store) -> None:
     assert explorer.model.summary["metric_version"] == "SAEBench since 2025-01-13"
 
 
-def test_a_fraction_is_of_the_version_that_measured_it(store: Store, tmp_path: Path) -> None:
+def test_fraction_is_named_by_its_saebench_version(store: Store, tmp_path: Path) -> None:
     source = write_results(tmp_path / "source")
     for file in source.rglob("*_eval_results.json"):
         edit_json(file, lambda results: results["eval_config"].update(min_GT_probe_f1=0.6))
@@ -67,7 +67,7 @@ def test_a_fraction_is_of_the_version_that_measured_it(store: Store, tmp_path: P
             explorer = Explorer(opened, metric=metric, layer=5, l0=34, letter="s")
             state, model = explorer.state, explorer.model
             assert state.metrics == ["full", metric]
-            # As they were published: the suite holds no projections to decide it from.
+            # As published, because the suite has no projections to recompute it.
             tokens = dict(zip(model.concept_evidence["token"], model.concept_evidence["fraction"], strict=True))
             assert (tokens[" short"], tokens[" sea"]) == (0.75, 0.0)
             assert "tau" not in state.movable
@@ -76,7 +76,7 @@ def test_a_fraction_is_of_the_version_that_measured_it(store: Store, tmp_path: P
             assert model.sae_means["absorption_rate"].notna().all()
 
 
-def test_unknown_l0s_come_last_and_stay_out_of_plots_against_l0(store: Store) -> None:
+def test_unknown_l0s_are_last_and_not_in_plots_against_l0(store: Store) -> None:
     explorer = Explorer(store, page="atlas", layer=5)
     state, model = explorer.state, explorer.model
     assert state.options["l0"][0] == 34
@@ -102,7 +102,7 @@ def test_unknown_l0s_come_last_and_stay_out_of_plots_against_l0(store: Store) ->
     for panel, drawn in (("absorption-vs-l0", 1), ("splits-vs-l0", 1), ("absorption-vs-layer", len(means))):
         points = absorption_plot(means, panel, **options).draw().Points.I.dframe()
         assert len(points) == drawn
-        # Who is omitted does not change how a width looks.
+        # Omitted SAEs do not change the style of a width.
         whole = absorption_plot(means, "absorption-vs-layer", **options).draw().Points.I.dframe().set_index("sae")
         assert points.set_index("sae")["colour"].equals(whole.loc[points["sae"], "colour"])
     scores = store.fetch("sae_scores", suite="demo", family="first-letter", main_latent_by="k_sparse").assign(l0=None)

@@ -27,7 +27,7 @@ def made(name: str, layer: int | None = 0, width: int | None = 1000, l0: float |
     return Sae(name, layer=layer, width=width, l0=l0, **more)
 
 
-#: Of two layers; two hooks in the first, two architectures at the first of these, and so on.
+#: Two layers; two hooks in the first layer, two architectures at the first hook, and so on.
 TREE = [
     made("a", hook="resid_post", architecture="TopK", l0=10),
     made("b", hook="resid_post", architecture="TopK", l0=40),
@@ -42,11 +42,11 @@ TREE = [
 
 
 @pytest.mark.parametrize(
-    ("wish", "chosen"),
+    ("requested", "chosen"),
     [
         ({}, "a"),
         ({"layer": 5}, "g"),
-        ({"layer": 5, "hook": "resid_post", "l0": 10}, "g"),  # the layer goes first, and the rest gives way
+        ({"layer": 5, "hook": "resid_post", "l0": 10}, "g"),  # the layer takes precedence over the others
         ({"hook": "mlp_out"}, "f"),
         ({"hook": "mlp_out", "architecture": "TopK"}, "f"),
         ({"architecture": "JumpReLU", "width": 4000}, "e"),
@@ -54,45 +54,45 @@ TREE = [
         ({"width": 4000}, "c"),
         ({"width": 4000, "seed": 1}, "d"),
         ({"width": 4000, "seed": 7}, "c"),
-        ({"width": 4000, "sae": "d"}, "c"),  # a seed tells them apart, and the first is the first option
+        ({"width": 4000, "sae": "d"}, "c"),  # they differ by seed, and the first seed is the first option
         ({"layer": 99, "width": 7}, "a"),
     ],
 )
-def test_each_attribute_narrows_the_next(wish: dict[str, Any], chosen: str) -> None:
-    sae, options = choose(TREE, wish)
+def test_each_attribute_narrows_the_next(requested: dict[str, Any], chosen: str) -> None:
+    sae, options = choose(TREE, requested)
     assert sae is not None
     assert sae.id == chosen
     assert tuple(options) == (*ATTRIBUTES, "sae")
     left = TREE
     for name in ATTRIBUTES:
-        # What can be chosen of an attribute is what the choices before it leave.
+        # The options of an attribute are those left by the attributes before it.
         assert options[name] == values_of(left, name)
         left = [other for other in left if getattr(other, name) == getattr(sae, name)]
     assert options["sae"] == [other.id for other in left]
 
 
-def test_any_sae_can_be_reached_by_what_it_is() -> None:
+def test_every_sae_can_be_selected_by_its_attributes() -> None:
     for sae in TREE:
         assert choose(TREE, {name: getattr(sae, name) for name in ATTRIBUTES} | {"sae": sae.id})[0] == sae
 
 
-def test_nothing_is_chosen_from_nothing() -> None:
+def test_without_saes_nothing_is_chosen() -> None:
     assert choose([], {"layer": 3}) == (None, {name: [] for name in (*ATTRIBUTES, "sae")})
 
 
-def test_an_l0_that_is_not_there_gives_way_to_the_canonical_one_else_the_nearest() -> None:
+def test_missing_l0_becomes_the_canonical_or_the_nearest_one() -> None:
     saes = [made(str(l0), l0=l0) for l0 in (10, 40, 160)]
-    for wish, nearest in ((12, "10"), (19, "10"), (22, "40"), (70, "40"), (90, "160"), (9999, "160"), (0, "10")):
-        # Near is what is near on a scale of ratios: 22 is nearer to 40 than to 10.
-        assert choose(saes, {"l0": wish})[0] == saes[[10, 40, 160].index(int(nearest))], wish
+    for requested, nearest in ((12, "10"), (19, "10"), (22, "40"), (70, "40"), (90, "160"), (9999, "160"), (0, "10")):
+        # The nearest is determined by ratios: 22 is closer to 40 than to 10.
+        assert choose(saes, {"l0": requested})[0] == saes[[10, 40, 160].index(int(nearest))], requested
     hosted = [sae._replace(canonical=sae.id == "160") for sae in saes]
     assert choose(hosted, {"l0": 12})[0] == hosted[2]
     assert choose(hosted, {})[0] == hosted[2]
-    assert choose(hosted, {"l0": 40})[0] == hosted[1], "what was wished for goes first"
+    assert choose(hosted, {"l0": 40})[0] == hosted[1], "the requested L0 takes precedence"
     assert choose(saes, {})[0] == saes[0]
 
 
-def test_an_l0_may_be_rounded_as_links_have_it() -> None:
+def test_l0_may_be_rounded_as_in_links() -> None:
     saes = [made("low", l0=12.65), made("high", l0=13.43)]
     assert choose(saes, {"l0": 13})[0] == saes[0], "the first of those that are written so"
     assert choose(saes, {"l0": 13.43})[0] == saes[1]
@@ -102,7 +102,7 @@ def test_an_l0_may_be_rounded_as_links_have_it() -> None:
     assert not matches(13, 12.65), "an L0 that is called 13 is no other"
 
 
-def test_unknown_l0s_are_chosen_by_negative_ones() -> None:
+def test_unknown_l0s_are_selected_by_negative_numbers() -> None:
     """In old links, -1 means the first, -2 the second."""
     saes = [made("known", l0=10), *(made(f"unknown-{nth}", l0=None) for nth in (1, 2, 3))]
     for l0, chosen in ((-1, "unknown-1"), (-2, "unknown-2"), (-3, "unknown-3"), (-9, "unknown-1")):
@@ -111,9 +111,9 @@ def test_unknown_l0s_are_chosen_by_negative_ones() -> None:
         assert sae.id == chosen
         assert options["l0"] == [10, None]
         assert options["sae"] == ["unknown-1", "unknown-2", "unknown-3"]
-    # By its id, one of those that are alike is meant; an unknown L0 is kept, where one was chosen.
+    # An id selects one of several equal SAEs; an unknown L0 is kept if it was selected.
     assert choose(saes, {"l0": None, "sae": "unknown-3"})[0] == saes[3]
-    # Where all are known, it means nothing, and where none is, nothing is near.
+    # If all L0s are known, a negative one is ignored; if none is, there is no nearest.
     assert choose(saes[:1], {"l0": -1})[0] == saes[0]
     assert choose(saes[1:], {"l0": 40})[0] == saes[1]
     assert matches(None, -1)
@@ -121,7 +121,7 @@ def test_unknown_l0s_are_chosen_by_negative_ones() -> None:
     assert not matches(-1, None)
 
 
-def test_without_a_wish_what_is_unknown_is_not_preferred() -> None:
+def test_known_values_are_preferred_by_default() -> None:
     known, unknown = made("known", l0=10, seed=0, canonical=True), made("unknown", l0=None, seed=0)
     assert choose([known, unknown], {})[0] == known
     assert choose([known, known._replace(id="other", seed=None)], {})[0] == known
@@ -130,7 +130,7 @@ def test_without_a_wish_what_is_unknown_is_not_preferred() -> None:
 # --- Names ---------------------------------------------------------------------------------------------------------
 
 
-def test_names_say_what_tells_saes_apart() -> None:
+def test_labels_contain_the_distinguishing_attributes() -> None:
     (lone,) = labelled([made("lone", hook="resid_post", architecture="TopK", seed=3)])
     assert (lone.label, lone.short) == ("layer 0, 1k latents, L0 10", "0 · 1k · 10")
     named = labelled(TREE)
@@ -141,16 +141,16 @@ def test_names_say_what_tells_saes_apart() -> None:
     assert distinguishing_attributes([]) == []
 
 
-def test_axes_name_no_more_than_they_must() -> None:
+def test_axis_labels_omit_shared_attributes() -> None:
     plain = [made("a", l0=10), made("b", l0=40)]
     assert axis_attributes(plain) == ["layer", "width", "l0"]
     both = [sae._replace(architecture=name) for sae, name in zip(plain, ("TopK", "Gated"), strict=True)]
-    # What all have in common is omitted where there is something else to say.
+    # Shared attributes are omitted if others differ.
     assert axis_attributes(both) == ["architecture", "l0"]
     assert [sae.short for sae in labelled(both)] == ["TopK · 10", "Gated · 40"]
 
 
-def test_names_are_unique_where_attributes_are_alike() -> None:
+def test_labels_are_unique_for_equal_attributes() -> None:
     alike = [
         made("run-1", title="first run"),
         made("run-2", title="second run"),
@@ -168,14 +168,14 @@ def test_names_are_unique_where_attributes_are_alike() -> None:
     assert [sae._replace(label="", short="") for sae in named] == alike
 
 
-def test_names_are_unique_where_measured_l0s_are_close() -> None:
+def test_labels_are_unique_for_close_l0s() -> None:
     for l0s in ((12.61, 12.64), (26.5071, 26.5072), (160.41, 160.44)):
         named = labelled([made(str(l0), l0=l0) for l0 in l0s])
         assert len({sae.label for sae in named}) == len({sae.short for sae in named}) == len(l0s), l0s
     assert list(value_labels("l0", [12.61, 12.64, 40]).values()) == ["12.61", "12.64", "40"]
 
 
-def test_what_is_unknown_is_named_so() -> None:
+def test_unknown_values_are_labelled_unknown() -> None:
     (sae,) = labelled([made("x", layer=None, width=None, l0=None)])
     assert sae.label == "layer unknown, unknown width, L0 unknown"
     assert sae.short == "unknown · unknown · unknown"
@@ -187,7 +187,7 @@ def test_what_is_unknown_is_named_so() -> None:
 # --- Others --------------------------------------------------------------------------------------------------------
 
 
-def test_another_is_suggested_that_differs_in_one_attribute_only() -> None:
+def test_suggested_sae_differs_in_one_attribute_only() -> None:
     saes = [
         made("this", architecture="TopK", l0=20),
         made("l0 only", architecture="TopK", l0=21),
@@ -203,12 +203,12 @@ def test_another_is_suggested_that_differs_in_one_attribute_only() -> None:
     assert suggest_other([saes[0], saes[1], saes[4]], saes[0]) == saes[4]
     assert suggest_other([saes[0], saes[5]], saes[0]) is None
     assert suggest_other(saes, None) is None
-    # In another suite, what is most like it comes first, whatever the layer.
+    # In another suite, the most similar SAE of any layer comes first.
     assert suggest_other(saes[1:], saes[0], in_layer=False) == saes[1]
     assert suggest_other([saes[5]], saes[0], in_layer=False) == saes[5]
 
 
-def test_l0s_are_compared_as_they_were_measured() -> None:
+def test_measured_l0s_are_compared() -> None:
     this = made("this", l0=50, l0_measured=20.0)
     near, far = made("near", width=4000, l0=90, l0_measured=21.0), made("far", width=4000, l0=50, l0_measured=60.0)
     assert suggest_other([this, far, near], this) == near
@@ -219,7 +219,7 @@ def test_l0s_are_compared_as_they_were_measured() -> None:
     assert l0_distance(unknown, this) == float("inf")
 
 
-def test_each_value_of_an_attribute_has_its_counterpart() -> None:
+def test_every_value_of_an_attribute_has_a_counterpart() -> None:
     saes = [
         made("this", l0=20, seed=0),
         made("same value", l0=21, seed=0),
@@ -228,11 +228,11 @@ def test_each_value_of_an_attribute_has_its_counterpart() -> None:
         made("7", layer=7, width=4000, l0=90, seed=1),
     ]
     found = counterparts(saes, saes[0], "layer")
-    # One for each layer, itself for its own; like it in all others first, then near in L0.
+    # One per layer, itself for its own; SAEs with equal other attributes first, then by L0.
     assert [sae.id for sae in found] == ["this", "3-22", "7"]
     assert [sae.id for sae in counterparts(saes, saes[0], "width")] == ["this", "3-other width"]
     assert counterparts(saes[:1], saes[0], "hook") == saes[:1]
-    # Further seeds of another architecture may be nearer in L0, but need not have cosines.
+    # Further seeds of another architecture may be closer in L0, but may lack cosines.
     seeds = [
         made("own", l0=20, seed=0),
         *(made(f"topk-{seed}", architecture="TopK", l0=22 - seed, seed=seed) for seed in (0, 1, 2)),

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_committed_file_is_what_the_contracts_render() -> None:
+def test_committed_file_matches_the_contracts() -> None:
     assert SCHEMA_DOC.read_text("utf-8") == render_schema(), "run python -m queries.schema_doc"
 
 
-def test_its_example_makes_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_documented_example_writes_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (example,) = re.findall(r"```python\n(.*?)```", render_schema(), re.DOTALL)
     exec(example, {})  # noqa: S102 - the example is the project's own

@@ -63,14 +63,14 @@ def runs(store: Store, name: str, params: dict[str, Any], times: int = 1) -> Non
 @pytest.mark.parametrize(
     "changed", [{}, {"tau": 0.1, "cosine_threshold": -1.0, "effect_margin": 0.5, "concept": "first-letter.t"}]
 )
-def test_every_question_runs_by_itself(tiny: Store, name: str, changed: dict[str, Any]) -> None:
+def test_script_of_every_query_runs_alone(tiny: Store, name: str, changed: dict[str, Any]) -> None:
     values = question_values(tiny, sae=SAE) | changed
-    # Asked again, what it has made stands in nobody's way: that depends on no value.
+    # Its definitions do not conflict with those of a second run, whatever the values.
     runs(tiny, name, {param: values[param] for param in catalog()[name].params}, times=1 if changed else 2)
 
 
 @pytest.mark.parametrize("name", sorted(catalog()))
-def test_every_question_of_the_embedded_suite_runs_by_itself(embedded: Store, name: str) -> None:
+def test_script_of_every_query_of_the_embedded_suite_runs_alone(embedded: Store, name: str) -> None:
     sae = embedded.fetch("saes").iloc[0]
     key = (int(sae["layer"]), int(sae["width"]), int(sae["l0_nominal"]))
     values = question_values(embedded, suite=str(sae["suite"]), sae=key) | {"evidence_page": None}
@@ -87,11 +87,11 @@ def test_parameters_of_any_kind_are_quoted(tiny: Store, text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, True, 3, -0.1, 1e300, float("inf"), "it's", "a\0b'\0", [1, 2], ["a'b", "c"]])
-def test_literals_read_back(value: object) -> None:
+def test_literals_round_trip(value: object) -> None:
     assert duckdb.sql(f"SELECT {literal(value)}").fetchone() == (value,)
 
 
-def test_scripts_hold_what_they_need_and_name_the_files_from_here(embedded: Store) -> None:
+def test_scripts_contain_only_needed_definitions_and_relative_paths(embedded: Store) -> None:
     text = embedded.script("k_sparse", suite=SWEEPS.name, sae="l4-w2048-l0-6", concept="first-letter.s", tau=0.05)
     assert "SET VARIABLE tau = '0.05'::DOUBLE;" in text
     assert "TEMP MACRO splits" in text
@@ -101,7 +101,7 @@ def test_scripts_hold_what_they_need_and_name_the_files_from_here(embedded: Stor
     assert files in text
 
 
-def test_shared_scripts_name_no_folder_of_this_machine(tmp_path: Path) -> None:
+def test_shared_scripts_contain_no_local_paths(tmp_path: Path) -> None:
     folder = tmp_path / "it's here"
     with Store(write_tiny_suite(folder / "tiny", saes=[SAE])) as store:
         values = question_values(store, sae=SAE)

@@ -104,29 +104,29 @@ def test_tokens_are_found_with_the_saes_that_absorb_them(tiny: Store, text: str)
     columns = ["token", "concept", "num_saes", "num_absorbed"]
     assert found[columns].to_numpy().tolist() == wanted[["token", "concept", "size", "sum"]].to_numpy().tolist()
     assert set(everything["kind"]) <= {"concept", "token", "word"}
-    # A letter is found by itself only.
+    # A letter is found only by its own name.
     letter = text.strip().lower()
     concepts = [concept_id(letter)] if letter in tuple(LETTERS) else []
     assert everything.loc[everything["kind"] == "concept", "concept"].tolist() == concepts
-    # Beside them, words of the vocabulary that no SAE was tested on.
+    # In addition, words of the vocabulary that were not tested on any SAE.
     words = {token.text: token.letter for token in VOCABULARY if token.letter}
     untested = [
         word
         for word in sorted(words, key=lambda word: (len(word.lstrip(" ")), word))
         if word.lstrip(" ").lower().startswith(text.lower().strip()) and word not in set(rows["token"])
     ]
-    told = everything.loc[everything["kind"] == "word", ["token", "concept"]]
-    assert told.to_numpy().tolist() == [[word, concept_id(words[word])] for word in untested[:3]]
+    listed = everything.loc[everything["kind"] == "word", ["token", "concept"]]
+    assert listed.to_numpy().tolist() == [[word, concept_id(words[word])] for word in untested[:3]]
 
 
 @pytest.mark.parametrize("text", ["first letter S", "letter s", " starts with  S", "FIRST s"])
-def test_a_concept_is_found_by_its_family_and_label(tiny: Store, text: str) -> None:
+def test_concept_is_found_by_family_and_label(tiny: Store, text: str) -> None:
     asked = Asked(tiny)
     asked(text)
     assert re.findall(r'data-action="concept" data-value="([^"]*)"', asked.shown) == [concept_id("s")]
 
 
-def test_a_token_leads_to_all_saes_it_was_tested_on(tiny: Store) -> None:
+def test_token_result_lists_and_opens_all_tested_saes(tiny: Store) -> None:
     asked = Asked(tiny)
     found = ask(tiny, "search", question_values(tiny, sae=SAE, search="s"))
     asked("s")
@@ -134,8 +134,8 @@ def test_a_token_leads_to_all_saes_it_was_tested_on(tiny: Store) -> None:
     assert 'data-action="concept" data-value="first-letter.s"><b>S</b>' in asked.shown
     assert "letter: starts with S" in asked.shown
     for row in found[found["kind"] == "token"].astype({"num_saes": int, "num_absorbed": int}).itertuples():
-        said = f"tested on {row.num_saes} SAE{'s' if row.num_saes > 1 else ''}, absorbed on {row.num_absorbed}"
-        assert said in re.sub(r"<[^>]+>", "", asked.shown)
+        expected = f"tested on {row.num_saes} SAE{'s' if row.num_saes > 1 else ''}, absorbed on {row.num_absorbed}"
+        assert expected in re.sub(r"<[^>]+>", "", asked.shown)
         asked.state.apply({"facet_layer": 3, "facet_l0": 40})
         asked.go("token", row.token)
         assert (asked.state.page, asked.state.token) == ("token", row.token)
@@ -145,7 +145,7 @@ def test_a_token_leads_to_all_saes_it_was_tested_on(tiny: Store) -> None:
         assert rows["absorbed"].sum() == row.num_absorbed
 
 
-def test_a_number_leads_to_the_latent_here_and_everywhere(tiny: Store) -> None:
+def test_number_finds_the_latent_on_this_sae_and_on_all(tiny: Store) -> None:
     asked = Asked(tiny, layer=3, width=1000, l0=40, page="compare")
     latent = int(all_rows(tiny).query("sae == 'l3-w1000-l0-40'")["top_latent"].iloc[0])
     shown = asked(f" {latent} ")
@@ -162,7 +162,7 @@ def test_a_number_leads_to_the_latent_here_and_everywhere(tiny: Store) -> None:
     assert "Nothing begins with “1024”, and this SAE has 1,024 latents." in asked("1024")
 
 
-def test_a_word_that_was_not_tested_leads_to_its_page_too(tiny: Store) -> None:
+def test_untested_word_opens_its_page(tiny: Store) -> None:
     asked = Asked(tiny, page="atlas")
     found = ask(tiny, "search", question_values(tiny, sae=SAE, search="t"))
     word = found.loc[found["kind"] == "word", "token"].iloc[0]
@@ -178,7 +178,7 @@ def test_a_word_that_was_not_tested_leads_to_its_page_too(tiny: Store) -> None:
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, "\ud83d", "x" * 10_000, "9" * 10_000])
-def test_whatever_is_typed_is_text(tiny: Store, text: str) -> None:
+def test_any_input_is_treated_as_text(tiny: Store, text: str) -> None:
     asked = Asked(tiny)
     shown = asked(text)
     assert "Nothing begins with “" in shown
@@ -190,7 +190,7 @@ def test_whatever_is_typed_is_text(tiny: Store, text: str) -> None:
     assert asked.tokens
 
 
-def test_a_search_that_fails_is_not_called_empty(tmp_path: Path) -> None:
+def test_failed_search_is_not_called_empty(tmp_path: Path) -> None:
     with Store(write_tiny_suite(tmp_path / "tiny", saes=[SAE])) as store:
         asked = Asked(store)
     shown = asked("sh")
@@ -257,7 +257,7 @@ def test_keys_find_and_open_a_token(open_page: PageOpener, home: View) -> None:
             name = options(page).nth(chosen).get_attribute("id")
             assert field(page).get_attribute("aria-activedescendant") == name
     page.keyboard.press("ArrowDown")
-    # Arrows are the list's here, not the page's.
+    # Here arrow keys belong to the list, not to the page.
     assert query_of(page)["letter"] == "s"
     page.keyboard.press("Enter")
     token = found["token"].iloc[1]
@@ -277,7 +277,7 @@ def test_keys_find_and_open_a_latent(open_page: PageOpener, home: View) -> None:
     page = open_page(view.path.replace("explore", "evidence") + "&evidence_token=sh&facet_letter=s")
     wait_ready(page)
     page.keyboard.press("/")
-    # Who presses Enter before the answer is there goes to the first of it.
+    # Enter before the results arrive opens the first one.
     page.keyboard.type(str(latent))
     page.keyboard.press("Enter")
     wait_query(page, {"page": "explore", "latent": str(latent), "letter": "s"})
@@ -306,7 +306,7 @@ def test_escape_closes_then_leaves(open_page: PageOpener, home: View) -> None:
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
     expect(field(page)).not_to_be_focused()
-    # A click elsewhere and Tab leave it as well.
+    # A click elsewhere and Tab also leave it.
     for leave in (lambda: part(page, "brand").locator(".name").click(), lambda: page.keyboard.press("Tab")):
         page.keyboard.press("/")
         page.keyboard.press("ArrowDown")
@@ -315,7 +315,7 @@ def test_escape_closes_then_leaves(open_page: PageOpener, home: View) -> None:
         expect_closed(page)
         expect(field(page)).not_to_be_focused()
     expect(page.get_by_role("button", name="Copy link")).to_be_focused()
-    # Emptied, it has nothing to list.
+    # An empty field has no results.
     page.keyboard.press("/")
     page.keyboard.press("ArrowDown")
     expect(options(page).first).to_be_visible()
@@ -329,19 +329,19 @@ def test_escape_closes_then_leaves(open_page: PageOpener, home: View) -> None:
 
 
 @pytest.mark.browser
-def test_bad_input_is_shown_as_it_is(open_page: PageOpener, home: View) -> None:
+def test_unusual_input_is_shown_unchanged(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home)
-    said = part(page, "search").get_by_role("status")
+    status = part(page, "search").get_by_role("status")
     for text in HOSTILE:
         field(page).fill(text)
-        # The field takes no line breaks, and markup no null.
+        # The field accepts no line breaks, and markup no null characters.
         typed = text.replace("\n", " ").replace("\0", "")
-        expect(said).to_contain_text(f"Nothing begins with “{typed}”")
+        expect(status).to_contain_text(f"Nothing begins with “{typed}”")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.evaluate("(text) => navigator.clipboard.writeText(text)", "\N{GRINNING FACE}y" * 5_000 + "\nline")
     field(page).fill("")
     field(page).press("ControlOrMeta+v")
-    expect(said).to_contain_text("\N{GRINNING FACE}y\N{GRINNING FACE}y")
+    expect(status).to_contain_text("\N{GRINNING FACE}y\N{GRINNING FACE}y")
     assert len(field(page).input_value()) <= SEARCH_CHARACTERS
     assert part(page, "search").locator("img, script").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
@@ -361,7 +361,7 @@ def test_another_suite_closes_the_list(open_page: PageOpener, pair: Pair) -> Non
     wait_query(page, {"suite": "full"})
     expect_closed(page)
     expect(field(page)).to_be_focused()
-    # Tokens of any shape are found, shown and opened as what they are.
+    # Unusual tokens are found, shown and opened unchanged.
     for token in ('s"quoted"', " <b>strong</b>", " s'apostrophe", "s\\back"):
         field(page).fill(token)
         expect(options(page).first.locator(".token")).to_have_text(visible(token))

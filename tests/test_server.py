@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SECONDS = 30
-#: What an end may take, in the middle of a question too.
+#: Maximum seconds for a shutdown, also during a query.
 SECONDS_TO_END = 10
 SAES = ((0, 1000, 10),)
 
@@ -91,7 +91,7 @@ def is_listening(server: Server) -> bool:
 
 
 def workers(server: Server) -> set[int]:
-    """The processes that serve, of those that are still there."""
+    """The running worker processes."""
     started = [line["pid"] for line in lines(server) if line["event"] == "start"]
     return {pid for pid in started if Path(f"/proc/{pid}/stat").exists()}
 
@@ -124,7 +124,7 @@ def test_log_has_a_line_for_each_request(suite: Path, tmp_path: Path) -> None:
     assert requests["/dashboard"]["bytes"] > 10_000
     assert requests["/nowhere"]["status"] == 404
     assert requests["/dashboard/ws"]["status"] == 101
-    # Two pages, of which one was joined: each has a mark, which its socket shares.
+    # Two pages, one of them joined: each has an id, which its websocket shares.
     assert len({line["session"] for line in written if "session" in line}) == 2
     assert written[-1].items() >= {"path": "/dashboard/ws", "session": requests["/dashboard/ws"]["session"]}.items()
 
@@ -143,15 +143,15 @@ def written(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in err.splitlines()]
 
 
-def test_error_is_one_line_without_what_was_sent(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_are_one_line_without_the_message(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
     try:
         ExplorerState({}, letter="private")
     except ValueError:
         logger.exception("error handling message\n message: %r", "private")
-    (said,) = written(capsys)
-    assert re.fullmatch(r"explorer/state\.py:\d+", said.pop("at"))
-    del said["time"]
-    assert said == {
+    (record,) = written(capsys)
+    assert re.fullmatch(r"explorer/state\.py:\d+", record.pop("at"))
+    del record["time"]
+    assert record == {
         "level": "error",
         "event": "error handling message",
         "error": "ValueError",
@@ -159,7 +159,7 @@ def test_error_is_one_line_without_what_was_sent(logger: logging.Logger, capsys:
     }
 
 
-class Unspeakable:
+class Unprintable:
     """An object like Bokeh's ERROR message without a text: converting it to text fails."""
 
     def __repr__(self) -> str:
@@ -168,7 +168,7 @@ class Unspeakable:
 
 
 @pytest.mark.parametrize(
-    ("said", "event"),
+    ("arguments", "event"),
     [
         (("",), ""),
         (("\n\nforged\r\n{}",), "forged"),
@@ -176,8 +176,8 @@ class Unspeakable:
         (("half a character \ud800",), "half a character \ud800"),
         (("%s and %s", "one"), "%s and %s"),
         (("%d", "none"), "%d"),
-        (("message %r", Unspeakable()), "message %r"),
-        ((Unspeakable(),), "Unspeakable"),
+        (("message %r", Unprintable()), "message %r"),
+        ((Unprintable(),), "Unprintable"),
         ((b"bytes\xff",), "b'bytes\\xff'"),
         (("long " * 10**5,), ("long " * 100)),
     ],
@@ -185,17 +185,21 @@ class Unspeakable:
 )
 @pytest.mark.parametrize("how", [{}, {"stack_info": True}, {"exc_info": True}, {"exc_info": (None, None, None)}])
 def test_every_record_is_one_line(
-    logger: logging.Logger, capsys: pytest.CaptureFixture[str], said: tuple[Any, ...], event: str, how: dict[str, Any]
+    logger: logging.Logger,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[Any, ...],
+    event: str,
+    how: dict[str, Any],
 ) -> None:
     try:
         ExplorerState({}, letter="private")
     except ValueError:
-        logger.error(*said, **how)  # noqa: TRY400 - with and without the error
+        logger.error(*arguments, **how)  # noqa: TRY400 - with and without the error
     (line,) = written(capsys)
     assert line["event"] == event
 
 
-#: What Python and the libraries write by other ways than a logger of this project.
+#: Output of Python and libraries that does not use a logger of this project.
 _WAYS = """
 import threading, warnings
 import param
@@ -214,15 +218,15 @@ raise RuntimeError("two\\nlines")
 """
 
 
-def test_whatever_fails_is_written_as_lines() -> None:
+def test_all_failures_are_logged_as_lines() -> None:
     done = subprocess.run([sys.executable, "-c", _WAYS], capture_output=True, check=False, cwd=ROOT, timeout=SECONDS)
     assert done.stdout == b""
-    said = [json.loads(line) for line in done.stderr.splitlines()]
-    assert [line.get("error") for line in said] == [None] * 2 + ["ValueError", "ZeroDivisionError", "RuntimeError"]
-    assert all(line["event"].endswith("two") for line in said[:2])
+    records = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line.get("error") for line in records] == [None] * 2 + ["ValueError", "ZeroDivisionError", "RuntimeError"]
+    assert all(line["event"].endswith("two") for line in records[:2])
 
 
-def test_what_repeats_is_written_once_a_second(
+def test_repeated_records_are_written_once_per_second(
     logger: logging.Logger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
@@ -230,14 +234,14 @@ def test_what_repeats_is_written_once_a_second(
     for number in range(1000):
         logger.error(f"connection {number} failed")  # noqa: G004 - as libraries do
     logger.error("another place")
-    said = [(line["event"], line.get("repeated")) for line in written(capsys)]
-    assert said == [("connection 0 failed", None), ("another place", None)]
+    events = [(line["event"], line.get("repeated")) for line in written(capsys)]
+    assert events == [("connection 0 failed", None), ("another place", None)]
     now += 1
     logger.setLevel(logging.INFO)
     for _ in range(3):
         logger.info("request")
-    said = [(line["event"], line.get("repeated")) for line in written(capsys)]
-    assert said == [("connection 0 failed", 999), *[("request", None)] * 3]
+    events = [(line["event"], line.get("repeated")) for line in written(capsys)]
+    assert events == [("connection 0 failed", 999), *[("request", None)] * 3]
 
 
 def test_health_follows_the_suite(suite: Path, tmp_path: Path) -> None:
@@ -275,7 +279,7 @@ def test_health_follows_the_suite(suite: Path, tmp_path: Path) -> None:
         (2, "50000 100000", 64, 1),
     ],
 )
-def test_there_are_as_many_processes_as_processors_and_memory(  # noqa: PLR0917 - what a case is made of
+def test_number_of_processes_follows_processors_and_memory(  # noqa: PLR0917 - what a case is made of
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, processors: int, quota: str, gigabytes: float, expected: int
 ) -> None:
     if quota:
@@ -287,7 +291,7 @@ def test_there_are_as_many_processes_as_processors_and_memory(  # noqa: PLR0917 
 
 
 @pytest.mark.parametrize("number", [1, 2], ids=["one process", "two processes"])
-def test_sigterm_ends_all_in_the_middle_of_a_question(suite: Path, tmp_path: Path, number: int) -> None:
+def test_sigterm_ends_all_processes_during_a_query(suite: Path, tmp_path: Path, number: int) -> None:
     with running(tmp_path, suite, "--num-procs", number) as server:
         wait_until(lambda: len(workers(server)) == number)
         (tmp_path / "slow").write_text("cosines")
@@ -316,7 +320,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_workers_end_with_the_first_process(suite: Path, tmp_path: Path, opened: Path) -> None:
     with running(tmp_path, suite, "--num-procs", 2, "--open") as server:
         wait_until(lambda: len(workers(server)) == 2)
-        # The page that is opened at the start waits for the first worker that can answer.
+        # The page opened at the start waits for the first worker that responds.
         wait_until(lambda: opened.read_text() == f"{server.url}/dashboard 200\n")
         server.process.kill()
         wait_until(lambda: not workers(server))
@@ -338,7 +342,7 @@ def asking(server: Server, *parts: str) -> Iterator[tuple[socket.socket, str]]:
 
 def process_of(server: Server, visitor: socket.socket) -> int:
     """Find the process that holds the server's end of a connection."""
-    # Another connection may have the same port at one end.
+    # Another connection may have the same port at one of its ends.
     ends = [f"{end[1]:04X}" for end in (visitor.getpeername(), visitor.getsockname())]
     rows = [row.split() for kind in ("tcp", "tcp6") for row in Path(f"/proc/net/{kind}").read_text().splitlines()]
     (inode,) = (row[9] for row in rows if [end.split(":")[-1] for end in row[1:3]] == ends)
@@ -352,7 +356,7 @@ def process_of(server: Server, visitor: socket.socket) -> int:
     def holders() -> list[int]:
         return [pid for pid in workers(server) if held in links(pid)]
 
-    # Who passed it on may not have let it go yet.
+    # The process that passed it on may not have closed it yet.
     wait_until(lambda: len(holders()) == 1)
     return holders()[0]
 
@@ -366,14 +370,14 @@ def test_connections_go_to_the_process_that_built_the_page(suite: Path, tmp_path
             for number, processes in found.items():
                 cookie = f"Cookie: ax_dark=1; {COOKIE}={number}\r\n"
                 whole = request.format(cookie)
-                # The second request comes in parts, cut where a number may go on.
+                # The second request is sent in parts, split within a number.
                 cut = whole.index(number) + len(number)
                 for parts in ((whole,), (whole[:cut], whole[cut:])):
                     with asking(server, *parts) as (visitor, head):
                         assert head.startswith("HTTP/1.1 200")
                         processes.add(process_of(server, visitor))
         assert len(found["0"]) == len(found["1"]) == len(set.union(*found.values())) - 1 == 1
-        # A page says which process built it, where the browser does not know yet.
+        # A page sets a cookie with its process if the browser has none.
         (first,), (second,) = found["0"], found["1"]
         for number, process in (("0", first), ("1", second)):
             page = f"GET /dashboard HTTP/1.1\r\nHost: localhost\r\nCookie: {COOKIE}={number}\r\n\r\n"
@@ -381,10 +385,10 @@ def test_connections_go_to_the_process_that_built_the_page(suite: Path, tmp_path
                 assert process_of(server, visitor) == process
                 assert f"{COOKIE}=" not in head
         with asking(server, "GET /dashboard HTTP/1.1\r\nHost: localhost\r\n\r\n") as (visitor, head):
-            told = re.search(rf"Set-Cookie: {COOKIE}=(\d); HttpOnly; Path=/; SameSite=Lax", head)
-            assert told
-            assert found[told[1]] == {process_of(server, visitor)}
-        # Of a process that was replaced, the new one takes the connections.
+            match = re.search(rf"Set-Cookie: {COOKIE}=(\d); HttpOnly; Path=/; SameSite=Lax", head)
+            assert match
+            assert found[match[1]] == {process_of(server, visitor)}
+        # The replacement of a process takes over its connections.
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: len(workers(server)) == 2 and first not in workers(server))
         with asking(server, request.format(f"Cookie: {COOKIE}=0\r\n")) as (visitor, _):
@@ -394,7 +398,7 @@ def test_connections_go_to_the_process_that_built_the_page(suite: Path, tmp_path
         assert any("killed by signal 9, restarting" in line["event"] for line in lines(server))
 
 
-def test_a_browser_tries_another_process_where_its_own_is_full(suite: Path, tmp_path: Path) -> None:
+def test_browser_tries_another_process_if_its_own_is_full(suite: Path, tmp_path: Path) -> None:
     page = "GET /dashboard HTTP/1.1\r\nHost: localhost\r\nCookie: {}={}\r\n\r\n"
     with running(tmp_path, suite, "--num-procs", 2, "--max-sessions", 1) as server:
         wait_until(lambda: len(workers(server)) == 2)
@@ -411,7 +415,7 @@ def test_a_browser_tries_another_process_where_its_own_is_full(suite: Path, tmp_
         expect_end_by_sigterm(server, 2)
 
 
-def test_prefix_and_address(suite: Path, tmp_path: Path, opened: Path) -> None:
+def test_prefix_and_address_are_used(suite: Path, tmp_path: Path, opened: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "explorer.cli", "serve", str(suite), "--port", str(port)]
     command += ["--prefix", "/a/b", "--address", "127.0.0.1", "--open"]
@@ -434,14 +438,14 @@ def test_prefix_and_address(suite: Path, tmp_path: Path, opened: Path) -> None:
         assert get(f"{server.url}/healthz")[0] == 404
         asked = re.findall(r"""<(?:link|script)[^>]*?(?:href|src)="([^"]+)\"""", page)
         assert any("favicon" in address for address in asked)
-        assert not any("bokeh-gl" in address for address in asked)  # which no figure is drawn by
+        assert not any("bokeh-gl" in address for address in asked)  # which no figure uses
         assert {address: status(address) for address in asked} == dict.fromkeys(asked, 200)
         wait_until(lambda: opened.read_text() == f"http://127.0.0.1:{port}/a/b/dashboard 200\n")
     finally:
         server.stop()
 
 
-def test_panel_serve_has_health_and_answers_to_scripts_as_plugins(suite: Path, tmp_path: Path) -> None:
+def test_panel_serve_offers_health_and_api_as_plugins(suite: Path, tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "panel", "serve", "dashboard.py", "--port", str(port)]
     command += ["--plugins", "explorer.health", "--plugins", "explorer.api", "--args", str(suite)]
@@ -452,9 +456,9 @@ def test_panel_serve_has_health_and_answers_to_scripts_as_plugins(suite: Path, t
         assert get(f"{server.url}/api/nothing.csv")[0] == 404
         (suite / "measurements.parquet").unlink()
         assert get(f"{server.url}/healthz")[0] == 503
-        code, told = get(f"{server.url}/api/saes.csv")
+        code, body = get(f"{server.url}/api/saes.csv")
         assert code == 503
-        assert "measurements.parquet" in json.loads(told)["error"]
-        assert str(suite.parent) not in told
+        assert "measurements.parquet" in json.loads(body)["error"]
+        assert str(suite.parent) not in body
     finally:
         server.stop()

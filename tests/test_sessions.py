@@ -80,19 +80,19 @@ def visit(store: Store) -> list[ref[Any]]:
     for page in ("compare", "atlas", "explore"):
         state.page = page
     layout._cleanup(root)
-    # Panel's own book of what is on show, from which a notebook strikes a cell that is run again.
+    # Panel's registry of displayed views, from which a notebook removes a cell that is run again.
     del pn.state._views[root.ref["id"]]
     return [ref(each) for each in (explorer, explorer.model, state, layout, explorer.notices)]
 
 
-def test_explorers_of_a_notebook_are_forgotten() -> None:
+def test_explorers_of_a_notebook_are_garbage_collected() -> None:
     with open_store(SWEEPS) as store:
         left = [part for _ in range(2) for part in visit(store)]
         gc.collect()
         assert [part() for part in left if part() is not None] == []
 
 
-def test_closed_sessions_are_forgotten(opened: Opened, connect: Callable[..., ClientSession]) -> None:
+def test_closed_sessions_are_garbage_collected(opened: Opened, connect: Callable[..., ClientSession]) -> None:
     pages = ({"letter": "s", "latent": "232", "layer": "8"}, {"page": "compare"}, {"page": "atlas"})
     for number in range(SESSIONS):
         session = connect(**pages[number % len(pages)])
@@ -100,7 +100,7 @@ def test_closed_sessions_are_forgotten(opened: Opened, connect: Callable[..., Cl
         session.close()
         del session
     assert len(opened) == SESSIONS
-    # Panel and Bokeh hold on to what the server thread touched last; all before it must be gone.
+    # Panel and Bokeh keep references to the last session of the thread; all former ones must be gone.
     earlier = [part for parts in opened[:-1] for part in parts]
     assert wait_until(lambda: all(part() is None for part in earlier)), [part() for part in earlier if part()]
 

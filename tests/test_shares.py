@@ -62,7 +62,7 @@ def shares_of(tokens: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(("tau", "split"), [(0.03, None), (0.05, {1, 2}), (0.2, {1})])
-def test_shares_are_those_of_each_true_positive(store: Store, tau: float, split: set[int] | None) -> None:
+def test_shares_match_numpy_for_each_true_positive(store: Store, tau: float, split: set[int] | None) -> None:
     tokens = evidence() if split is None else taken_apart(evidence(), split)
     expected = shares_of(tokens)
     rows = store.fetch("token_shares", suite="several", sae=SAE, concept=CONCEPT, tau=tau).set_index("token")
@@ -81,18 +81,18 @@ def data_of(plot: Plot) -> dict[str, pd.DataFrame]:
     return {layer.name: pd.DataFrame(layer.source()) for layer in plot.layers if isinstance(layer, Layer)}
 
 
-def test_a_part_is_as_high_as_its_share_and_the_parts_do_not_overlap(store: Store) -> None:
+def test_bars_are_as_high_as_their_shares_and_do_not_overlap(store: Store) -> None:
     rows = store.fetch("token_shares", suite="several", sae=SAE, concept=CONCEPT, tau=0.03)
     known = rows.dropna(subset="main_share")
     assert (known[SHARES] < 0).any().all() or (known["other_share"] < 0).any(), "the case has nothing below 0"
     layers = data_of(token_shares_plot(rows, theme=LIGHT))
-    for name, said in PARTS.items():
-        drawn = layers[said]
+    for name, title in PARTS.items():
+        drawn = layers[title]
         np.testing.assert_allclose(drawn["top"] - drawn["bottom"], known[name].abs(), atol=1e-9)
         assert ((drawn["bottom"] >= -1e-9) == (known[name].to_numpy() >= 0)).all()
         assert drawn["left"].tolist() == [*range(len(known))]
     stacks = layers["targets"]
-    whole = sum((layers[said]["top"] - layers[said]["bottom"] for said in PARTS.values()), start=0)
+    whole = sum((layers[title]["top"] - layers[title]["bottom"] for title in PARTS.values()), start=0)
     np.testing.assert_allclose(stacks["top"] - stacks["bottom"], whole, atol=1e-9)
     np.testing.assert_allclose(stacks["top"] + stacks["bottom"], 1, atol=1e-9)
     assert stacks["token"].tolist() == known["token"].tolist()
@@ -112,19 +112,19 @@ def test_a_part_is_as_high_as_its_share_and_the_parts_do_not_overlap(store: Stor
         assert all(frame.empty for frame in data_of(empty).values())
 
 
-def test_the_view_says_the_means_and_is_absent_without_projections(store: Store, tmp_path: Path) -> None:
+def test_view_shows_the_means_and_is_hidden_without_projections(store: Store, tmp_path: Path) -> None:
     view = SharesView(ExplorerModel(store, ExplorerState(choices_of(store)), SharesView))
     layout: Any = view.__panel__()
     head, tokens, table, concepts, _ = layout
     expected = shares_of(evidence())
-    means = ", ".join(f"{said} {percent(expected[name].mean())}" for name, said in PARTS.items())
+    means = ", ".join(f"{title} {percent(expected[name].mean())}" for name, title in PARTS.items())
     apart = int(expected["main_share"].isna().sum())
-    said = f"Mean over {len(expected) - apart} S tokens that the probe finds: {means}."
-    assert f"{said} Omitted: {apart} without a positive projection." in shown_text(head.html)
+    sentence = f"Mean over {len(expected) - apart} S tokens that the probe finds: {means}."
+    assert f"{sentence} Omitted: {apart} without a positive projection." in shown_text(head.html)
     assert (tokens.visible, concepts.visible) == (True, True)
     table._handle_msg({"action": "unfold", "value": None})
     assert len(re.findall(r"<tr><td>", table.html)) == len(expected)
-    # A link to another tau is about other split latents.
+    # A link with another tau refers to other split latents.
     view._model.state.apply({"tau": 0.2})
     moved = shares_of(taken_apart(evidence(), {1}))["main_share"].mean()
     assert f"split latents {percent(moved)}" in shown_text(head.html)
@@ -138,7 +138,7 @@ def test_the_view_says_the_means_and_is_absent_without_projections(store: Store,
             Explorer(bare).save_figure("token-shares", tmp_path / "figure.svg")
 
 
-def test_what_another_tau_would_change_is_unknown_without_all_projections(tmp_path: Path) -> None:
+def test_shares_at_another_tau_need_all_projections(tmp_path: Path) -> None:
     with Store(write_tiny_suite(tmp_path / "tiny")) as tiny:
         view = SharesView(ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"), SharesView))
         layout: Any = view.__panel__()
@@ -155,19 +155,19 @@ def test_what_another_tau_would_change_is_unknown_without_all_projections(tmp_pa
         )
 
 
-def said_of_means() -> str:
+def text_of_means() -> str:
     expected = shares_of(evidence()).mean()
     return ", ".join(f"{name} {percent(expected[share])}" for share, name in PARTS.items())
 
 
 @pytest.mark.browser
-def test_the_page_shows_who_carries_a_concept_and_what_each_metric_says(
+def test_page_shows_shares_and_verdicts_of_every_metric(
     suite: Path, serve: Callable[..., Server], open_page: PageOpener
 ) -> None:
     server = serve(suite)
     page = open_page(f"{server.url}/dashboard?page=evidence&metric=fraction-0.3&evidence_verdict=disagree")
     wait_ready(page)
-    expect(part(page, "section").filter(has_text="Who carries S")).to_contain_text(said_of_means())
+    expect(part(page, "section").filter(has_text="Who carries S")).to_contain_text(text_of_means())
     for name in ("token-shares", "concept-shares"):
         wait_figure(page, name)
     table = part(page, "evidence").filter(has_text="Tested tokens of the suite")
@@ -177,7 +177,7 @@ def test_the_page_shows_who_carries_a_concept_and_what_each_metric_says(
     expect(rows.nth(3)).to_contain_text("fraction before 0.4.1")
 
 
-def test_the_commands_take_a_metric(suite: Path, tmp_path: Path) -> None:
+def test_commands_accept_a_metric(suite: Path, tmp_path: Path) -> None:
     for command in (["figure", "threshold-sensitivity"], ["snapshot"]):
         asked = [*command, str(suite), "-o", str(tmp_path / "file.svg"), "--metric", "fraction-0.2"]
         result = CliRunner().invoke(app, asked)
@@ -194,11 +194,11 @@ def test_the_commands_take_a_metric(suite: Path, tmp_path: Path) -> None:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("metric", ["full", "fraction-0.3"])
-def test_a_snapshot_shows_them_too(store: Store, chromium: Browser, tmp_path: Path, metric: str) -> None:
+def test_snapshot_shows_the_shares(store: Store, chromium: Browser, tmp_path: Path, metric: str) -> None:
     file = save_snapshot(store, tmp_path / "snapshot.html", metric=metric)
     page = chromium.new_page()
     page.goto(file.as_uri())
-    expect(page.locator("#token-shares-head")).to_contain_text(said_of_means())
+    expect(page.locator("#token-shares-head")).to_contain_text(text_of_means())
     expect(page.locator("#failed")).to_be_hidden()
     for name in ("token-shares", "concept-shares"):
         expect(page.locator(f"#{name}-plot .bk-Figure")).to_be_visible()

@@ -35,7 +35,7 @@ _PAIR = """() => {
 
 
 @pytest.mark.browser
-def test_pairs_are_the_pages(open_site: Callable[..., Page], site_store: Store) -> None:
+def test_pairs_on_a_site_equal_those_of_the_page(open_site: Callable[..., Page], site_store: Store) -> None:
     page = open_site("?page=compare&suite=tiny&compare_by=pair")
     choices = choices_of(site_store)
     random = np.random.default_rng(1)
@@ -63,13 +63,13 @@ def test_pairs_are_the_pages(open_site: Callable[..., Page], site_store: Store) 
         model = ExplorerModel(site_store, state, PairView)
         page.evaluate("(values) => reader.go(values)", wanted | {"page": "compare", "suite": suite, "sae": sae})
         wait_shown(page)
-        said = page.evaluate(_PAIR)
+        found = page.evaluate(_PAIR)
         head, table = pair_head_html(model), pair_tables_html(model)
-        assert plain(said["head"]) == plain(head), wanted
-        assert said["chosen"] == re.findall(r'value="([^"]*)" selected', head)
-        assert [row for row in Texts(said["table"]).rows if row] == [row for row in Texts(table).rows if row], wanted
-        assert plain(said["table"]).replace(" ", "") == plain(table).replace(" ", "")
-        assert said["titles"] == [unescape(title) for title in re.findall(r'title="([^"]*)"', table)]
+        assert plain(found["head"]) == plain(head), wanted
+        assert found["chosen"] == re.findall(r'value="([^"]*)" selected', head)
+        assert [row for row in Texts(found["table"]).rows if row] == [row for row in Texts(table).rows if row], wanted
+        assert plain(found["table"]).replace(" ", "") == plain(table).replace(" ", "")
+        assert found["titles"] == [unescape(title) for title in re.findall(r'title="([^"]*)"', table)]
         drawn = pair_drawing(model)().layers[2].source()  # type: ignore[union-attr]
         assert page.locator("#pair-rates-plot").is_visible() == bool(len(drawn["concept"]))
         if len(drawn["concept"]):
@@ -78,7 +78,7 @@ def test_pairs_are_the_pages(open_site: Callable[..., Page], site_store: Store) 
                 assert list(data[name]) == drawn[name].tolist()
         seen.add(plain(head))
     assert len(seen) > 12
-    # What is chosen on the page stands in its address, and the dialog cites it.
+    # The selection on the page is part of its address, which the dialog cites.
     start = {"page": "compare", "suite": "tiny", "sae": "l3-w1000-l0-40", "other_suite": None, "other_sae": None}
     page.evaluate("(values) => reader.go(values)", start | dict.fromkeys(state.thresholds_of_suite._fields))
     wait_shown(page)

@@ -1,4 +1,4 @@
-"""What the files of a site hold: the store's numbers, no markup of a suite, nothing from elsewhere."""
+"""The contents of a site's files: numbers of the store, no markup from a suite, no external resources."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def each_sae(store: Store) -> Iterator[dict[str, Any]]:
         yield question_values(store, suite=suite, sae=sae) | {"mean_policy": "with_candidates"}
 
 
-def test_every_number_of_every_sae_and_concept_is_the_stores(site_store: Store, site: Site) -> None:
+def test_numbers_of_every_sae_and_concept_equal_the_stores(site_store: Store, site: Site) -> None:
     seen = 0
     for values in each_sae(site_store):
         suite, sae = values["suite"], values["sae"]
@@ -72,14 +72,14 @@ def _expect_concept(store: Store, values: dict[str, Any], held: dict[str, Any]) 
     assert len(table) == len(tested) == len(held["opened"])
     for row, html in zip(tested.itertuples(), table, strict=True):
         cells = re.findall(r'<td class="of-(\w+)"[^>]*>(.*?)</td>', html, re.DOTALL)
-        said = {name: Texts(cell).text.strip() for name, cell in cells}
-        assert said["token"] == visible(row.token)
-        assert said["top_latent"] == str(row.top_latent)
-        assert (said["top_effect"], said["top_cosine"]) == (number(row.top_effect, 2), number(row.top_cosine))
-        assert said["reason"].startswith("absorbed") == bool(row.absorbed)
+        texts = {name: Texts(cell).text.strip() for name, cell in cells}
+        assert texts["token"] == visible(row.token)
+        assert texts["top_latent"] == str(row.top_latent)
+        assert (texts["top_effect"], texts["top_cosine"]) == (number(row.top_effect, 2), number(row.top_cosine))
+        assert texts["reason"].startswith("absorbed") == bool(row.absorbed)
 
 
-def test_atlas_and_search_have_the_stores_numbers(site_store: Store, site: Site) -> None:
+def test_atlas_and_search_have_the_numbers_of_the_store(site_store: Store, site: Site) -> None:
     for suite in site_store.suites:
         values = {"family": FAMILY, "scope": "suite", "suite": suite, **DECIDING}
         for policy in ("with_candidates", "all_concepts"):
@@ -109,7 +109,7 @@ def test_atlas_and_search_have_the_stores_numbers(site_store: Store, site: Site)
             assert f"tested on {count(row.num_saes, 'SAE')}, absorbed on {row.num_absorbed}" in Texts(html).text
 
 
-#: What of parts the page takes for HTML.
+#: The values of parts that the page inserts as HTML.
 _HTML = {
     *("headline", "figures", "no_plot", "highest", "lists", "evidence", "opened", "k_sparse", "head", "table", "html"),
     *("strip", "map", "about", "made", "moved", "verdicts", "latent", "cut", "results", "nothing", "prose"),
@@ -147,7 +147,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path) -> None:
     assert EVIL in "\n".join(page.texts)
 
 
-def test_the_page_names_its_scripts_and_reaches_nowhere(site: Site) -> None:
+def test_page_allows_only_its_own_scripts_and_no_network(site: Site) -> None:
     text = (site.folder / "index.html").read_text(encoding="utf-8")
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
     assert policy is not None
@@ -155,12 +155,12 @@ def test_the_page_names_its_scripts_and_reaches_nowhere(site: Site) -> None:
     inline = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
     hashes = [base64.b64encode(hashlib.sha256(each.encode()).digest()).decode() for each in inline]
     assert allowed["default-src"] == "'none'"
-    # BokehJS, a packed file, becomes a script of the page.
+    # BokehJS, a compressed file, becomes a script of the page.
     bokeh = zlib.decompress((site.folder / "assets" / "bokeh.bin").read_bytes())
     hashes.append(base64.b64encode(hashlib.sha256(bokeh).digest()).decode())
     assert allowed["script-src"].split() == ["'self'", *(f"'sha256-{each}'" for each in hashes)]
     assert allowed["connect-src"] == "'self'"
-    # The others are loaded by need.
+    # The others are loaded on demand.
     scripts = [f"assets/{name}.js" for name in ("reader", "cite", "live", "guide", "reader_guide", "site")]
     assert re.findall(r'src="([^"]*)"', text) == scripts
     assert not re.search(r"\son\w+=", text)
@@ -168,7 +168,7 @@ def test_the_page_names_its_scripts_and_reaches_nowhere(site: Site) -> None:
     assert (site.folder / ".nojekyll").exists()
 
 
-def test_a_site_has_what_steps_of_tours_point_at(site: Site) -> None:
+def test_every_anchor_of_a_tour_exists_on_the_site(site: Site) -> None:
     page = (site.folder / "index.html").read_text(encoding="utf-8")
     [names] = re.findall(r"const NAMES = \{(.*?)\}", (STATIC / "guide.js").read_text(encoding="utf-8"))
     named = dict(re.findall(r'([\w-]+): "([\w-]+)"', names))

@@ -1,4 +1,4 @@
-"""Every metric of a suite can be chosen on a site, and shows what a server shows by it."""
+"""Every metric of a suite can be selected on a site, with the same results as on a server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from queries import Store
 
-_SAID = """() => {
+_TEXTS = """() => {
   const text = (element) => element.textContent.replace(/\\s+/g, " ").trim();
   const within = (id, selector) => [...document.getElementById(id).querySelectorAll(selector)];
   return {
@@ -40,7 +40,7 @@ _SAID = """() => {
 
 
 @pytest.mark.browser
-def test_a_reader_chooses_a_metric(open_site: Callable[..., Page], site_store: Store) -> None:
+def test_metric_is_selected_and_shown(open_site: Callable[..., Page], site_store: Store) -> None:
     page = open_site("?suite=several&page=atlas")
     choices = choices_of(site_store)
     own, *others = choices["several"].movable
@@ -56,24 +56,24 @@ def test_a_reader_chooses_a_metric(open_site: Callable[..., Page], site_store: S
         )
         page.evaluate("reader.acts.page('evidence')")
         wait_shown(page)
-        said = page.evaluate(_SAID)
-        assert said["headline"] == plain(sentence_html(explored, live=False))
-        assert said["figures"] == plain(figures_html(explored))
+        found = page.evaluate(_TEXTS)
+        assert found["headline"] == plain(sentence_html(explored, live=False))
+        assert found["figures"] == plain(figures_html(explored))
         counts = counted.suite_info
         totals = counts_html(
             counted.shown, counts, absorbed=num_absorbed(counts), own=None, moves=metric == "ig_ablation"
         )
-        assert said["totals"] == plain(totals)
+        assert found["totals"] == plain(totals)
         tested = judged(explored.whole("concept_evidence"), explored.shown)
-        told = {row["token"]: percent(row["fraction"]) if metric in FRACTIONS else row["why"] for row in tested}
-        assert dict(said["rows"]) == told
+        expected = {row["token"]: percent(row["fraction"]) if metric in FRACTIONS else row["why"] for row in tested}
+        assert dict(found["rows"]) == expected
         page.evaluate("reader.acts.page('atlas')")
         wait_shown(page)
-        assert page.evaluate(_SAID)["means"] == plain(means_html(means))
-        seen.add(said["headline"])
+        assert page.evaluate(_TEXTS)["means"] == plain(means_html(means))
+        seen.add(found["headline"])
         expect(page.get_by_role("combobox", name="Metric")).to_have_value(metric)
     assert len(seen) > 2
-    # The choice stands in the address, and holds for another page; another suite has its own.
+    # The selection is part of the address, and applies to other pages; another suite has its own metric.
     page = open_site(f"?page=explore&suite=several&metric={others[0]}")
     expect(page.locator("#made")).to_contain_text(f"Metric: {metric_label(others[0])}")
     page.locator("#suite").select_option("tiny")

@@ -35,7 +35,7 @@ def marked(latents: list[int], cosines: pd.Series) -> dict[str, Any]:
 
 
 @pytest.mark.browser
-def test_a_reader_walks_through_all_pages(open_site: Callable[..., Page], site_store: Store) -> None:
+def test_every_page_can_be_used(open_site: Callable[..., Page], site_store: Store) -> None:
     page = open_site("?suite=tiny")
     values = question_values(site_store, sae="l3-w1000-l0-40", letter="s")
     wait_figure(page, "cosine")
@@ -56,10 +56,10 @@ def test_a_reader_walks_through_all_pages(open_site: Callable[..., Page], site_s
     page.get_by_role("radiogroup", name="Width").get_by_role("radio", name="4k").click()
     expect(page.locator("#headline .where")).to_contain_text("4k latents, L0 10")
     expect(page.locator("#card")).to_be_hidden()
-    page.locator("#headline h1").click()  # among the widths the arrow keys walk from one to the next
+    page.locator("#headline h1").click()  # with the focus on the widths, the arrow keys would change the width
     page.keyboard.press("ArrowRight")
     expect(page.locator("#headline .where")).to_contain_text("Letter T")
-    # Atlas: the ring is where the reader is, and a tap on a cell opens it.
+    # Atlas: a ring marks the current SAE, and a tap on a cell opens it.
     page.keyboard.press("g")
     page.keyboard.press("a")
     wait_figure(page, "absorption-heatmap")
@@ -76,7 +76,7 @@ def test_a_reader_walks_through_all_pages(open_site: Callable[..., Page], site_s
     page.go_back()
     wait_shown(page)
     assert "page=atlas" in page.url
-    # A word that is looked for leads to its verdicts.
+    # A search result opens the verdicts of its token.
     page.keyboard.press("/")
     page.get_by_role("combobox", name="Search").fill("short")
     expect(page.locator("#found [role=option]").first).to_contain_text("absorbed on")
@@ -86,21 +86,21 @@ def test_a_reader_walks_through_all_pages(open_site: Callable[..., Page], site_s
     assert {text.lstrip("␣").lower() for text in shown.all_inner_texts()} == {"short"}
     page.get_by_role("radio", name="absorbed", exact=True).click()
     expect(page.locator("#none-found")).to_be_visible()
-    # Another suite, with parts of its own.
+    # Another suite, with its own parts.
     page.locator("#suite").select_option("several")
     expect(page.locator("#evidence")).to_contain_text("Tokens tested for S (200)")
     expect(page.locator("#about")).to_contain_text("several")
 
 
 @pytest.mark.browser
-def test_a_tour_compares_two_saes(chromium: Browser, tmp_path: Path) -> None:
+def test_tour_compares_two_saes(chromium: Browser, tmp_path: Path) -> None:
     widths = write_tiny_suite(tmp_path / "tiny", saes=[(3, 1000, 40), (3, 4000, 40)])
     with open_store(widths) as store:
         publish_site(store, tmp_path / "site")
         steps = rendered_tour(store, "tiny", "does-a-wider-sae-help").steps
     with range_server(tmp_path / "site") as (url, _):
         opener = PageOpener(chromium, url)
-        # What is set before a tour, a step takes back: another SAE to compare with, moved thresholds.
+        # A step resets the former state: another SAE to compare with, moved thresholds.
         moved = "suite=tiny&tau=0.05&other_sae=l3-w4000-l0-40-s1"
         page = opener(f"{url}/index.html?page=evidence&{moved}")
         wait_shown(page)
@@ -112,8 +112,8 @@ def test_a_tour_compares_two_saes(chromium: Browser, tmp_path: Path) -> None:
             expect(page.locator(".ax-tour-ring")).to_be_visible()
             expect(page.get_by_role("dialog", name=step.title)).to_be_visible()
             wait_shown(page)
-            told = {"tour": "does-a-wider-sae-help", "tour_step": str(number)}
-            assert dict(parse_qsl(urlsplit(page.url).query)) == dict(step.state) | told
+            position = {"tour": "does-a-wider-sae-help", "tour_step": str(number)}
+            assert dict(parse_qsl(urlsplit(page.url).query)) == dict(step.state) | position
             if number == 2:
                 page.reload()
                 expect(page.locator("[data-step$=' 2'][data-placed]")).to_be_visible()
@@ -130,16 +130,16 @@ def test_a_tour_compares_two_saes(chromium: Browser, tmp_path: Path) -> None:
 
 
 @pytest.mark.browser
-def test_a_link_of_the_served_page_leads_to_the_same(open_site: Callable[..., Page]) -> None:
+def test_link_of_the_served_page_opens_the_same_view(open_site: Callable[..., Page]) -> None:
     page = open_site("?page=explore&suite=tiny&sae=l3-w4000-l0-10&concept=first-letter.l&tau=0.03", dark=True)
     expect(page.locator("#headline .where")).to_contain_text("Letter L · layer 3, 4k latents, L0 10")
-    page.evaluate("reader.go({page: 'compare'})")  # whose plot is drawn now, for dark, too
+    page.evaluate("reader.go({page: 'compare'})")  # whose plot is drawn now, also for the dark theme
     wait_shown(page)
     assert page.evaluate("reader.figures['pair-rates'].model.below[0].axis_line_color") == DARK.rule
     page = open_site("?suite=nowhere&sae=%3Cb%3E&concept=x&latent=-1&page=y&metric=full")
     expect(page.locator("#headline .where")).to_contain_text("Letter A · layer 3, 1k latents")
     expect(page.locator("#refused-names")).to_have_text("nowhere, <b>, x, full, y")
-    # One of old, and what is no name of a suite, though every object of JavaScript has it.
+    # A former link, and the name of a property that every JavaScript object has.
     for query, where, refused in [
         ("?layer=3&sae_width=4000&l0=10&letter=L", "Letter L · layer 3, 4k latents, L0 10", None),
         ("?suite=tiny&layer=7&tau=9&metric=x", "Letter A · layer 3, 1k latents", "x, layer=7, tau=9"),
@@ -152,7 +152,7 @@ def test_a_link_of_the_served_page_leads_to_the_same(open_site: Callable[..., Pa
 
 
 @pytest.mark.browser
-def test_a_choice_builds_on_one_that_is_still_loading(open_site: Callable[..., Page]) -> None:
+def test_selection_during_loading_is_combined_with_the_former_one(open_site: Callable[..., Page]) -> None:
     page = open_site("?suite=tiny&sae=l3-w1000-l0-40&concept=first-letter.s")
     page.evaluate("""() => {
       reader.acts.sae("l3-w4000-l0-10");
@@ -165,7 +165,7 @@ def test_a_choice_builds_on_one_that_is_still_loading(open_site: Callable[..., P
 
 
 @pytest.mark.browser
-def test_a_part_that_does_not_load_is_told_of(chromium: Browser, site: Site) -> None:
+def test_missing_part_is_reported(chromium: Browser, site: Site) -> None:
     context = chromium.new_context()
     page = context.new_page()
     page.goto((site.folder / "index.html").as_uri())
@@ -190,7 +190,7 @@ def test_a_part_that_does_not_load_is_told_of(chromium: Browser, site: Site) -> 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1440, 390])
-def test_nothing_serious_stands_in_anybodys_way(open_site: Callable[..., Page], width: int) -> None:
+def test_pages_have_no_serious_accessibility_violations(open_site: Callable[..., Page], width: int) -> None:
     page = open_site("?suite=tiny&sae=l3-w1000-l0-40&concept=first-letter.s", width=width)
     page.locator("#lists [data-action=latent]").last.click()
     expect(page.locator("#card")).to_be_visible()

@@ -1,4 +1,4 @@
-"""Moved thresholds on a site give what a server computes, word by word."""
+"""Moved thresholds on a site have the same results as on a server."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from queries import Store
 
 
-#: What of a state a page is set to.
+#: The parts of a state that are set on a page.
 _PLACE = ("page", "suite", "sae", "concept")
 
-_SAID = """() => {
+_TEXTS = """() => {
   const text = (id) => document.getElementById(id).textContent.replace(/\\s+/g, " ").trim();
   const rows = [...document.querySelectorAll("#evidence tr[data-token]")];
   const cell = (row, name) => row.querySelector(`.of-${name}`).textContent.replace(/\\s+/g, " ").trim();
@@ -56,7 +56,7 @@ _SAID = """() => {
 
 
 @pytest.mark.browser
-def test_thresholds_are_live(open_site: Callable[..., Page], site_store: Store) -> None:
+def test_moved_thresholds_equal_the_servers_results(open_site: Callable[..., Page], site_store: Store) -> None:
     page = open_site("?suite=tiny")
     moved: list[dict[str, float]] = [{"cosine_threshold": 0.12}, {"effect_margin": 2.5}, {"tau": 0.2}, {"tau": 0.0}]
     moved += [{"tau": 0.1, "cosine_threshold": -0.1, "effect_margin": 0.0}]
@@ -81,27 +81,27 @@ def test_thresholds_are_live(open_site: Callable[..., Page], site_store: Store) 
         }
         page.evaluate("(values) => reader.go(values)", values)
         wait_shown(page)
-        said = page.evaluate(_SAID)
-        assert said["headline"] == plain(sentence_html(model, live=False))
-        assert said["figures"] == plain(figures_html(model))
-        assert said["lists"] == plain(lists)
+        found = page.evaluate(_TEXTS)
+        assert found["headline"] == plain(sentence_html(model, live=False))
+        assert found["figures"] == plain(figures_html(model))
+        assert found["lists"] == plain(lists)
         names = re.findall(r'aria-label="((?:Split|Absorbing) latent [^"]*)"', lists)
-        assert said["names"] == [unescape(name) for name in names]
-        assert said["cells"] == [f"{cell['name']}: {cell['label']}" for cell in cells]
-        assert said["shades"] == [cell["shade"] for cell in cells]
-        assert {token: why for token, (_, why) in said["verdicts"].items()} == {
+        assert found["names"] == [unescape(name) for name in names]
+        assert found["cells"] == [f"{cell['name']}: {cell['label']}" for cell in cells]
+        assert found["shades"] == [cell["shade"] for cell in cells]
+        assert {token: why for token, (_, why) in found["verdicts"].items()} == {
             row["token"]: row["why"] for row in tested
         }
-        assert {token: verdict.startswith("absorbed") for token, (verdict, _) in said["verdicts"].items()} == {
+        assert {token: verdict.startswith("absorbed") for token, (verdict, _) in found["verdicts"].items()} == {
             row["token"]: bool(row["absorbed"]) for row in tested
         }
-        if sae == saes[0]:  # of the others no cosines are drawn
+        if sae == saes[0]:  # only its cosines are compared
             drawn = [set(glyphs(page, "cosine")[nth]["data"]["latent"]) for nth in (SPLIT, ABSORBING)]
             split = set(model.split_latents["latent"])
             assert drawn == [split, set(model.absorbing_latents["latent"]) - split]
-        seen.add(said["headline"])
+        seen.add(found["headline"])
     assert len(seen) > 12
-    # The slider does the same, and what is moved can be taken back.
+    # The slider has the same effect, and thresholds can be reset.
     page.locator("[data-threshold=effect_margin]").fill("4")
     wait_for(page, "() => location.search.includes('effect_margin=4')")
     expect(page.locator("#thresholds-head")).to_contain_text("differs from this suite's own")
@@ -122,7 +122,7 @@ _ATLAS = """() => {
 
 
 @pytest.mark.browser
-def test_atlas_follows_thresholds(open_site: Callable[..., Page], site_store: Store) -> None:
+def test_atlas_follows_moved_thresholds(open_site: Callable[..., Page], site_store: Store) -> None:
     page = open_site("?page=atlas&suite=tiny")
     moved: list[dict[str, float]] = [
         {"cosine_threshold": 0.12},
@@ -141,8 +141,8 @@ def test_atlas_follows_thresholds(open_site: Callable[..., Page], site_store: St
         )
         wait_shown(page)
         wait_figure(page, "absorption-heatmap")
-        said = page.evaluate(_ATLAS)
-        rows = dict(zip(said["labels"], zip(*said["rows"], strict=True), strict=True))
+        texts = page.evaluate(_ATLAS)
+        rows = dict(zip(texts["labels"], zip(*texts["rows"], strict=True), strict=True))
         means = model.sae_means.to_dict("records")
         assert list(rows["Rate"]) == [percent(row["absorption_rate"]) for row in means]
         assert list(rows["± letters"]) == [percent(row["absorption_sd"]) for row in means]
@@ -151,10 +151,10 @@ def test_atlas_follows_thresholds(open_site: Callable[..., Page], site_store: St
         assert {name: texts[-1] for name, texts in rows.items() if name in table and name != "Rate"} == {
             name: text.strip() for name, text in table.items() if name in rows and name != "Rate"
         }
-        assert said["legend"] == plain(re.search(r'<div class="legend">.*?</div>', map_head_html(model), re.DOTALL)[0])  # type: ignore[index]
+        assert texts["legend"] == plain(re.search(r'<div class="legend">.*?</div>', map_head_html(model), re.DOTALL)[0])  # type: ignore[index]
         highest = highest_cells(model)
         assert highest is not None
-        assert said["highest"] == [str(text) for row in highest.rows() for text in row]
+        assert texts["highest"] == [str(text) for row in highest.rows() for text in row]
         for name, draw in {
             "absorption-heatmap": map_drawing(model),
             **{panel: panel_drawing(model, panel) for panel in ("absorption-vs-l0", "splits-vs-l0")},
@@ -171,7 +171,7 @@ def test_atlas_follows_thresholds(open_site: Callable[..., Page], site_store: St
 
 
 @pytest.mark.browser
-def test_totals_and_search_follow_thresholds(open_site: Callable[..., Page], site_store: Store) -> None:
+def test_totals_and_search_follow_moved_thresholds(open_site: Callable[..., Page], site_store: Store) -> None:
     page = open_site("?page=evidence&suite=tiny")
     choices = choices_of(site_store)
     moved: list[dict[str, float]] = [{}, {"cosine_threshold": 0.12}, {"tau": 0.1, "effect_margin": 2.5}, {"tau": 0.0}]

@@ -161,15 +161,15 @@ def fetch(store: Store, query: str, letter: str, **params: Any) -> pd.DataFrame:
     return store.fetch(query, **keys(suite="tiny", **SAE, letter=letter, **thresholds, **params))
 
 
-# --- What the file holds -------------------------------------------------------------------------------------------
+# --- Contents of the file ------------------------------------------------------------------------------------------
 
 
-def test_all_concepts_are_there_with_every_number(store: Store, snapshot: Snapshot) -> None:
+def test_snapshot_contains_every_number_of_all_concepts(store: Store, snapshot: Snapshot) -> None:
     assert list(snapshot.labels.items()) == [(concept_id(letter), letter.upper()) for letter in sorted(LETTERS)]
     for letter in LETTERS:
         held = snapshot.concept(letter)
         cosines = fetch(store, "cosines", letter)
-        # Four decimals are shown: rounding to them loses none.
+        # Four decimals are displayed, so rounding to four loses nothing.
         shown = [f"{cosine:.4f}" for cosine in cosines["cosine"]]
         assert [f"{cosine:.4f}".replace("-0.0000", "0.0000") for cosine in snapshot.cosines(letter)] == [
             cosine.replace("-0.0000", "0.0000") for cosine in shown
@@ -187,7 +187,7 @@ def test_all_concepts_are_there_with_every_number(store: Store, snapshot: Snapsh
     assert all("Top activating contexts" in card["html"] for card in cards.values())
 
 
-def test_rows_are_ordered_by_what_stands_behind_their_numbers(store: Store, snapshot: Snapshot) -> None:
+def test_rows_are_sorted_by_unrounded_values(store: Store, snapshot: Snapshot) -> None:
     order = snapshot.concept("s")["order"]
     latents = fetch(store, "token_latents", "s", token=None)
     strongest = latents.groupby("token")["effect"].first()
@@ -214,7 +214,7 @@ def test_no_text_of_the_suite_becomes_markup(tmp_path: Path) -> None:
         "a href='#ax-main'",
         *["<script>"] * 6,
     ]
-    # It was not omitted either: all of it stands there, as text.
+    # Nor was it omitted: all of it is contained, as text.
     texts = "\n".join(text for fragment in fragments for text in fragment.texts)
     for hostile in (*HOSTILE.values(), "<script>alert(1)</script>"):
         assert hostile in texts or visible(hostile) in texts, hostile
@@ -222,7 +222,7 @@ def test_no_text_of_the_suite_becomes_markup(tmp_path: Path) -> None:
     assert EVIL in "\n".join(Reader(snapshot.text).texts)
 
 
-def test_the_file_reaches_nowhere_and_runs_only_its_own_scripts(snapshot: Snapshot) -> None:
+def test_file_uses_no_network_and_runs_only_its_own_scripts(snapshot: Snapshot) -> None:
     page = _Page(snapshot.text)
     assert page.reaches == ["data:,"]
     assert not page.handlers
@@ -250,13 +250,13 @@ def test_thresholds_and_origin_are_named(store: Store, snapshot: Snapshot, tmp_p
     )
 
 
-def test_what_is_absent_is_said(tmp_path: Path) -> None:
+def test_missing_tables_are_named(tmp_path: Path) -> None:
     without = ("k_sparse", "encoder_top", "latents")
     bare = write_tiny_suite(tmp_path / "bare", cosines=False, examples=False, activations=False, without=without)
     with open_store(bare) as store:
         snapshot = Snapshot(save_snapshot(store, tmp_path / "bare.html", **SAE))
-    said = "the cosines of this SAE; text, output tokens and histograms of its latents; scores of k-sparse probes"
-    assert f"not in this snapshot: {said}.</p>" in snapshot.text
+    missing = "the cosines of this SAE; text, output tokens and histograms of its latents; scores of k-sparse probes"
+    assert f"not in this snapshot: {missing}.</p>" in snapshot.text
     assert not len(snapshot.cosines("s"))
     assert snapshot.concept("s")["bars"] is None
     assert "This suite stores no cosines for this SAE" in snapshot.concept("s")["no_plot"]
@@ -272,7 +272,7 @@ def test_sixteen_thousand_latents_take_less_than_eight_megabytes(tmp_path: Path)
     assert snapshot.path.stat().st_size + of_concepts * (26 / len(LETTERS) - 1) < 8e6
 
 
-def test_a_plot_knows_its_colours_in_both_themes() -> None:
+def test_plots_have_the_colours_of_both_themes() -> None:
     frame = pd.DataFrame({"latent": [0, 1, 2], "cosine": [0.1, 0.2, 0.3]})
     made = standalone(
         lambda theme: cosine_plot(frame, split=[0], absorbing=[1], selected=2, threshold=0.025, theme=theme).draw(),
@@ -293,7 +293,7 @@ def _marks(theme: Any) -> tuple[str, ...]:
 # --- Making it -----------------------------------------------------------------------------------------------------
 
 
-def test_steps_are_reported(store: Store, tmp_path: Path) -> None:
+def test_progress_is_reported(store: Store, tmp_path: Path) -> None:
     steps: list[tuple[str, int, int]] = []
     save_snapshot(store, tmp_path / "a.html", progress=lambda *step: steps.append(step))
     assert [what for what, *_ in steps] == [
@@ -305,7 +305,7 @@ def test_steps_are_reported(store: Store, tmp_path: Path) -> None:
     assert {total for *_, total in steps} == {7}
 
 
-def test_a_file_that_is_there_is_replaced_only_by_force(store: Store, tmp_path: Path) -> None:
+def test_existing_file_is_replaced_only_with_force(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "a.html"
     path.write_text("mine")
     with pytest.raises(SnapshotError, match=r"a\.html: exists already"):
@@ -315,7 +315,7 @@ def test_a_file_that_is_there_is_replaced_only_by_force(store: Store, tmp_path: 
     assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
-def test_nothing_half_written_is_left(suite: Path, tmp_path: Path) -> None:
+def test_failed_snapshot_leaves_no_files(suite: Path, tmp_path: Path) -> None:
     with open_store(suite) as store:
         pass
     path = tmp_path / "a.html"
@@ -336,7 +336,7 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["snapshot", *map(str, arguments)])
 
 
-def test_the_command_writes_and_says_how_much(suite: Path, tmp_path: Path) -> None:
+def test_command_writes_and_prints_the_size(suite: Path, tmp_path: Path) -> None:
     made = run(suite, "-o", tmp_path / "a.html", "--layer", 3, "--width", 4000, "--l0", 10, "--letter", "T")
     assert made.exit_code == 0, made.stderr
     assert re.fullmatch(rf"{tmp_path}/a\.html: \d\.\d MB\n", made.stdout)
@@ -360,7 +360,7 @@ def test_the_command_writes_and_says_how_much(suite: Path, tmp_path: Path) -> No
         (["-o", "a.html", "--latent", "99999"], "latent = '99999' does not exist here"),
     ],
 )
-def test_bad_input_gets_one_line(suite: Path, tmp_path: Path, arguments: list[str], line: str) -> None:
+def test_invalid_input_is_reported_in_one_line(suite: Path, tmp_path: Path, arguments: list[str], line: str) -> None:
     (tmp_path / "there.html").touch()
     arguments = [arguments[0], str(tmp_path / arguments[1]), *arguments[2:]]
     result = run(suite, *arguments)
@@ -370,13 +370,13 @@ def test_bad_input_gets_one_line(suite: Path, tmp_path: Path, arguments: list[st
     assert [path.name for path in tmp_path.iterdir()] == ["there.html"]
 
 
-def test_a_missing_suite_is_named(tmp_path: Path) -> None:
+def test_missing_suite_is_named(tmp_path: Path) -> None:
     result = run(tmp_path / "none", "-o", tmp_path / "a.html")
     assert result.exit_code == 2
     assert result.stderr.startswith(f"absorption-explorer: {tmp_path / 'none'}: no such folder")
 
 
-def test_the_page_sends_a_snapshot_of_its_state(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_sends_a_snapshot_of_its_state(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[str, bytes, str]] = []
     shown: set[str] = set()
 
@@ -438,7 +438,7 @@ def marked(latents: list[int], cosines: pd.Series) -> dict[str, Any]:
 
 
 @pytest.mark.browser
-def test_concepts_and_latents_are_chosen_as_on_the_page(
+def test_concepts_and_latents_are_selected_as_on_the_page(
     open_snapshot: Callable[..., Page], s: dict[str, Any], store: Store
 ) -> None:
     page = open_snapshot()
@@ -451,7 +451,7 @@ def test_concepts_and_latents_are_chosen_as_on_the_page(
     assert page.locator("#selection").inner_text().startswith(f"Latent {latent} · absorbing latent of S · cosine 0.")
     assert f"#concept=first-letter.s&latent={latent}" in page.url
     wait_glyph(page, "cosine", RING, **marked([latent], s["cosines"]))
-    # A latent of no concept: what its card can say stands in the file, too.
+    # A latent without a role: the contents of its card are in the file, too.
     other = int(s["cosines"].drop([*s["split"], *s["absorbing"]]).idxmax())
     page.evaluate("(hash) => { location.hash = hash }", f"concept=first-letter.s&latent={other}")
     page.wait_for_selector(f"#card h2:has-text('Latent {other}')")
@@ -564,7 +564,7 @@ _COLOURS = """async (id) => {
 
 
 @pytest.mark.browser
-def test_each_view_is_cited_as_on_the_page(open_snapshot: Callable[..., Page], store: Store) -> None:
+def test_views_are_cited_as_on_the_page(open_snapshot: Callable[..., Page], store: Store) -> None:
     page = open_snapshot("#concept=first-letter.s")
     page.locator("#lists [data-action=latent]").last.click()
     expect(page.locator("#card")).to_be_visible()
@@ -584,11 +584,11 @@ def test_each_view_is_cited_as_on_the_page(open_snapshot: Callable[..., Page], s
 
 
 @pytest.mark.browser
-def test_light_dark_and_paper(open_snapshot: Callable[..., Page]) -> None:
+def test_theme_is_switched_and_prints_are_light(open_snapshot: Callable[..., Page]) -> None:
     page = open_snapshot(dark=True)
     wait_figure(page, "cosine")
     assert glyphs(page, "cosine")[LINE]["line"] == DARK.other
-    # Paper is light, whatever the screen is; a canvas is no picture, so there is one in its place.
+    # Prints use the light theme; a canvas is replaced by an image.
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     colours = set(page.evaluate(_COLOURS, "printed-plot"))
     assert {LIGHT.other, LIGHT.split, LIGHT.absorbing} <= colours
@@ -604,7 +604,7 @@ def test_light_dark_and_paper(open_snapshot: Callable[..., Page]) -> None:
 
 
 @pytest.mark.browser
-def test_a_snapshot_without_cosines_explains_itself(open_snapshot: Callable[..., Page], tmp_path: Path) -> None:
+def test_snapshot_without_cosines_explains_what_is_missing(open_snapshot: Callable[..., Page], tmp_path: Path) -> None:
     suite = write_tiny_suite(tmp_path / "bare", cosines=False, examples=False, saes=SAES)
     with open_store(suite) as store:
         path = save_snapshot(store, tmp_path / "bare.html", letter="s")
@@ -619,7 +619,7 @@ def test_a_snapshot_without_cosines_explains_itself(open_snapshot: Callable[...,
 
 
 @pytest.mark.browser
-def test_the_button_downloads_while_the_page_goes_on(open_page: PageOpener, tmp_path: Path) -> None:
+def test_button_downloads_while_the_page_stays_usable(open_page: PageOpener, tmp_path: Path) -> None:
     page = open_page("/dashboard?layer=4&width=2048&letter=l")
     wait_figure(page, "cosine")
     with page.expect_download() as download:

@@ -57,7 +57,7 @@ def sae_of(state: ExplorerState) -> tuple[Any, Any, Any]:
 # --- Narrowing -----------------------------------------------------------------------------------------------------
 
 
-def test_starts_at_the_first_suite_and_its_canonical_sae() -> None:
+def test_initial_state_is_the_canonical_sae_of_the_first_suite() -> None:
     state = ExplorerState(CHOICES)
     assert (state.suite, state.sae, *sae_of(state)) == ("alpha", "l0-w1000-l0-40", 0, 1000, 40)
     assert state.chosen_sae == ALPHA[1]
@@ -72,11 +72,15 @@ def test_starts_at_the_first_suite_and_its_canonical_sae() -> None:
 @pytest.mark.parametrize(
     ("start", "change", "expected"),
     [
-        ((0, 1000, 40), {"layer": 3}, (3, 1000, 40)),  # width and L0 are there: kept, though another L0 is canonical
-        ((0, 1000, 10), {"layer": 3}, (3, 1000, 90)),  # the L0 is not: the canonical one
+        (
+            (0, 1000, 40),
+            {"layer": 3},
+            (3, 1000, 40),
+        ),  # width and L0 exist and are kept, although another L0 is canonical
+        ((0, 1000, 10), {"layer": 3}, (3, 1000, 90)),  # the L0 does not exist: the canonical one
         ((0, 1000, 40), {"width": 4000}, (0, 4000, 90)),  # none is canonical: the nearest
         ((0, 1000, 10), {"width": 4000}, (0, 4000, 10)),
-        ((0, 1000, 40), {"layer": 5}, (5, 4000, 20)),  # neither is there
+        ((0, 1000, 40), {"layer": 5}, (5, 4000, 20)),  # neither exists
         ((5, 4000, 20), {"layer": 0}, (0, 4000, 10)),
         ((0, 1000, 40), {"suite": "beta"}, (3, 1000, 40)),
         ((0, 1000, 10), {"sae": "l3-w1000-l0-40"}, (3, 1000, 40)),
@@ -96,7 +100,7 @@ def test_each_choice_narrows_the_next(
         elif not {*change} & {*names}:
             state.param.update(**change)
         else:
-            continue  # an attribute is no parameter
+            continue  # an attribute is not a parameter
         assert sae_of(state) == expected
         assert state.sae == sae_id(*expected)
         saes = CHOICES[state.suite].saes
@@ -107,7 +111,7 @@ def test_each_choice_narrows_the_next(
         assert state.options["l0"] == [sae.l0 for sae in saes if (sae.layer, sae.width) == expected[:2]]
 
 
-def test_what_cannot_be_chosen_cannot_be_set() -> None:
+def test_unavailable_values_cannot_be_set() -> None:
     state = ExplorerState(CHOICES)
     impossible = {"suite": "gamma", "sae": "l1-w1000-l0-10", "concept": "first-letter.ä"}
     for name, value in (*impossible.items(), ("latent", -1), ("latent", 99_999)):
@@ -125,7 +129,7 @@ def test_what_cannot_be_chosen_cannot_be_set() -> None:
 
 
 @pytest.mark.parametrize("choices", [{}, {"empty": SuiteChoices()}])
-def test_nothing_to_choose_from(choices: dict[str, SuiteChoices]) -> None:
+def test_state_without_choices_is_empty(choices: dict[str, SuiteChoices]) -> None:
     state = ExplorerState(choices)
     assert state.sae is state.chosen_sae is state.concept is state.chosen_concept is None
     assert (state.suite, *sae_of(state)) == (next(iter(choices), None), None, None, None)
@@ -134,7 +138,7 @@ def test_nothing_to_choose_from(choices: dict[str, SuiteChoices]) -> None:
         "concept = 'first-letter.s' does not exist here (there is nothing)",
     ]
     assert state.concept is None
-    # What such a state says of itself can be taken over, as a session does from its URL.
+    # The query of such a state can be applied, as a session does with its URL.
     again = ExplorerState(choices, **state.url_values())
     assert again.url_values() == state.url_values()
     assert again.from_query(state.to_query()) == []
@@ -149,14 +153,14 @@ def test_suite_without_saes_can_be_left_and_entered() -> None:
     assert state.concept == concept_id("a")
 
 
-# --- What a change takes with it -----------------------------------------------------------------------------------
+# --- Dependent changes ---------------------------------------------------------------------------------------------
 
 PLACES = ({"concept": concept_id("s")}, {"sae": "l3-w1000-l0-90"}, {"suite": "beta"})
 MOVES = (*PLACES, {"letter": "s"}, {"l0": 10}, {"width": 4000}, {"layer": 3})
 
 
 @pytest.mark.parametrize("move", MOVES, ids=lambda move: next(iter(move)))
-def test_selection_is_forgotten_elsewhere(move: dict[str, Any]) -> None:
+def test_selection_is_cleared_elsewhere(move: dict[str, Any]) -> None:
     for through_apply in (False, True) if move in PLACES else (True,):
         state = ExplorerState(CHOICES, latent=7)
         state.cosine_range = (0.1, 0.2)
@@ -177,7 +181,7 @@ def test_latent_given_with_a_move_is_kept(move: dict[str, Any], latent: int) -> 
     state.param.watch(lambda *_: seen.append(state.latent), ["suite", "sae", "concept", "latent"])
     assert state.apply(move | {"latent": latent}) == []
     assert state.latent == latent
-    # Nobody sees it go and come back: what views hold on it would be lost.
+    # It is not cleared in between, because views would discard their contents.
     assert set(seen) == {latent}
     assert state.cosine_range is None, "a brush belongs to the plot that it was made in"
 
@@ -200,7 +204,7 @@ def test_latent_set_with_a_concept_is_kept() -> None:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_selection_stays_where_it_was_made(change: dict[str, Any]) -> None:
+def test_selection_is_kept_for_other_changes(change: dict[str, Any]) -> None:
     state = ExplorerState(CHOICES, latent=7, cosine_range=(0.1, 0.2))
     state.param.update(**change)
     assert state.latent == 7
@@ -214,14 +218,14 @@ def test_latent_out_of_range_is_refused() -> None:
         "latent = '1024' does not exist here (this SAE has 1,024 latents)"
     ]
     assert (state.concept, state.latent) == (concept_id("s"), None)
-    # It counts what the SAE that is asked for has, not the one before.
+    # The limit is that of the requested SAE, not of the former one.
     assert state.apply({"latent": 4000, "width": 4000}) == []
     assert state.latent == 4000
 
 
 def test_only_given_values_are_refused() -> None:
     state = ExplorerState(CHOICES, width=4000, latent=4000)
-    # A latent that the smaller SAE lacks was not asked for, nor was the width that went with the layer.
+    # Neither the latent that the smaller SAE lacks nor the width of the former layer was requested.
     assert state.apply({"width": 1000}) == []
     assert state.latent is None
     assert ExplorerState(CHOICES, width=4000).apply({"layer": 3}) == []
@@ -252,12 +256,12 @@ def test_several_values_are_one_change() -> None:
     assert expected.items() <= state.url_values().items()
     seen.clear()
     state.suite = "alpha"
-    # Whoever looks, sees an SAE of the suite shown, its thresholds, and no latent of another.
+    # At any time the SAE, the thresholds and the latent belong to the shown suite.
     assert {(values["tau"], values["latent"]) for values in seen} == {(0.03, None)}
     assert {values["sae"] for values in seen} == {"l3-w1000-l0-90"}
 
 
-def test_refused_starting_values_are_an_error() -> None:
+def test_invalid_initial_values_are_an_error() -> None:
     with pytest.raises(
         ValueError, match=r"^layer = '99' .* \(there is 0, 3, 5\); concept = 'first-letter.ß' does not exist"
     ):
@@ -273,8 +277,8 @@ DETERMINISTIC = settings(derandomize=True, deadline=None, suppress_health_check=
 
 
 def options_of(name: str) -> st.SearchStrategy[Any]:
-    """Choose one of a switch's options, or several where it takes several."""
-    # What only other metrics tell is taken back where there is but one.
+    """Choose one of a switch's options, or several if it accepts several."""
+    # Options of other metrics are reset if there is only one metric.
     options = [one for one in ExplorerState.param[name].objects if one not in ("projection", "fraction", "disagree")]
     if not isinstance(ExplorerState.param[name], param.ListSelector):
         return st.sampled_from(options)
@@ -298,7 +302,7 @@ def others_of(suite: str) -> list[tuple[str | None, str | None]]:
     ]
 
 
-#: Every value that a state can have, and that its URL carries.
+#: All values that a state can have and its URL contains.
 STATES = st.one_of(
     [
         st.fixed_dictionaries(
@@ -324,7 +328,7 @@ STATES = st.one_of(
 
 @DETERMINISTIC
 @given(here=STATES, there=STATES)
-def test_url_carries_the_state_from_anywhere_to_anywhere(here: dict[str, Any], there: dict[str, Any]) -> None:
+def test_url_restores_any_state_from_any_other(here: dict[str, Any], there: dict[str, Any]) -> None:
     state, other = ExplorerState(CHOICES, **here), ExplorerState(CHOICES, **there)
     assert here == {name: state.url_values()[name] for name in here}
     assert other.from_query(f"?{state.to_query()}") == []
@@ -332,7 +336,7 @@ def test_url_carries_the_state_from_anywhere_to_anywhere(here: dict[str, Any], t
     assert other.to_query() == state.to_query()
 
 
-def test_links_of_old_go_on_working_and_are_rewritten() -> None:
+def test_former_links_work_and_are_rewritten() -> None:
     state = ExplorerState(CHOICES)
     former = "page=compare&layer=3&width=1000&l0=90&letter=Q&compare_by=pair&other_layer=5&other_width=4000&other_l0=20"
     assert state.from_query(f"{former}&facet_letter=s") == []
@@ -346,7 +350,7 @@ def test_links_of_old_go_on_working_and_are_rewritten() -> None:
     assert other.url_values() == state.url_values()
 
 
-def test_going_back_takes_back_the_metric() -> None:
+def test_going_back_restores_the_metric() -> None:
     movable = {"ig_ablation": ("tau",), "full": ("tau",)}
     state = ExplorerState({"alpha": SuiteChoices(ALPHA, CONCEPTS, FAMILIES, movable=movable)})
     before = state.to_query()
@@ -356,7 +360,7 @@ def test_going_back_takes_back_the_metric() -> None:
     assert (state.metric, state.to_query()) == ("ig_ablation", before)
 
 
-#: By what links and arguments of old say: what is meant.
+#: Former links and arguments, with their meaning.
 FORMER: dict[tuple[tuple[str, Any], ...], dict[str, Any]] = {
     (("letter", "s"),): {"concept": concept_id("s")},
     (("letter", "S"),): {"concept": concept_id("s")},
@@ -376,7 +380,7 @@ FORMER: dict[tuple[tuple[str, Any], ...], dict[str, Any]] = {
         "facet_saes": ["l3-w1000-l0-40"],
     },
 }
-#: Names that only addresses had, as those of the explorer of the paper's authors.
+#: Keys that only addresses had, such as those of the explorer of the paper's authors.
 FORMER_LINKS: dict[tuple[tuple[str, Any], ...], dict[str, Any]] = {
     (("sae_width", 4000),): {"sae": "l0-w4000-l0-90"},
     (("sae_l0", 10),): {"sae": "l0-w1000-l0-10"},
@@ -385,18 +389,18 @@ FORMER_LINKS: dict[tuple[tuple[str, Any], ...], dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("former", FORMER | FORMER_LINKS, ids=lambda former: urlencode(dict(former)))
-def test_each_former_word_means_what_it_meant(former: tuple[tuple[str, Any], ...]) -> None:
-    said, meant = dict(former), (FORMER | FORMER_LINKS)[former]
+def test_former_keys_and_values_keep_their_meaning(former: tuple[tuple[str, Any], ...]) -> None:
+    values, meant = dict(former), (FORMER | FORMER_LINKS)[former]
     linked = ExplorerState(CHOICES)
-    assert linked.from_query(urlencode(said)) == []
+    assert linked.from_query(urlencode(values)) == []
     ways = [linked]
     if former in FORMER:
         applied = ExplorerState(CHOICES)
-        assert applied.apply(said) == []
-        ways += [applied, ExplorerState(CHOICES, **said)]
+        assert applied.apply(values) == []
+        ways += [applied, ExplorerState(CHOICES, **values)]
     for state in ways:
         assert {name: getattr(state, name) for name in meant} == meant
-        # It is written in today's words, which say the same.
+        # It is written with the current keys, which have the same meaning.
         written = dict(parse_qsl(state.to_query()))
         assert written.keys() <= {*ExplorerState.URL_KEYS}
         again = ExplorerState(CHOICES)
@@ -405,7 +409,7 @@ def test_each_former_word_means_what_it_meant(former: tuple[tuple[str, Any], ...
 
 
 @pytest.mark.parametrize("other", [{"other_layer": 3}, {"other_layer": 9, "other_width": 9, "other_l0": 9}])
-def test_an_sae_of_old_that_is_not_there_is_refused(other: dict[str, int]) -> None:
+def test_missing_saes_of_former_links_are_refused(other: dict[str, int]) -> None:
     state = ExplorerState(CHOICES, other_sae="l5-w4000-l0-20")
     (refused,) = state.apply(other)
     assert refused.startswith("other_sae = ")
@@ -414,7 +418,7 @@ def test_an_sae_of_old_that_is_not_there_is_refused(other: dict[str, int]) -> No
     assert "None" not in refused
 
 
-def test_arguments_of_old_open_an_explorer(tmp_path: Path) -> None:
+def test_former_arguments_open_an_explorer(tmp_path: Path) -> None:
     """Negative L0s meant the first, second ... SAE of unknown L0."""
     saes = ((0, 1000, 10), (3, 1000, -2), (3, 1000, -1))
     with Store(write_tiny_suite(tmp_path / "tiny", saes=saes)) as store:
@@ -431,7 +435,7 @@ def test_arguments_of_old_open_an_explorer(tmp_path: Path) -> None:
             Explorer(store, letters="t")
 
 
-def test_what_an_id_says_is_said_once_and_what_it_does_not_name_is_refused() -> None:
+def test_attributes_beside_an_id_are_omitted_or_refused() -> None:
     state = ExplorerState(CHOICES)
     assert state.from_query("sae=l3-w1000-l0-90&l0=40&concept=first-letter.q&letter=r") == [
         "l0 = '40' is omitted, for sae says it",
@@ -446,12 +450,12 @@ def test_what_an_id_says_is_said_once_and_what_it_does_not_name_is_refused() -> 
         "sae = 'nowhere' does not exist here",
     ]
     assert (*sae_of(state), state.label) == (3, 1000, 90, "Q")
-    # An id is one of its suite.
+    # An id refers to its suite.
     assert state.from_query("suite=beta&sae=l3-w8000-l0-15") == []
     assert (state.suite, *sae_of(state)) == ("beta", 3, 8000, 15)
 
 
-def test_url_names_thresholds_and_switches_only_where_they_were_changed() -> None:
+def test_url_contains_only_changed_thresholds_and_switches() -> None:
     state = ExplorerState(CHOICES)
     start = "page=explore&suite=alpha&sae=l0-w1000-l0-40&concept=first-letter.a"
     assert state.to_query() == start
@@ -461,20 +465,20 @@ def test_url_names_thresholds_and_switches_only_where_they_were_changed() -> Non
     assert state.to_query() == start
     state.param.update(dark=True, seed=5, cosine_range=(0.1, 0.2))
     assert state.to_query() == start
-    # The suite's own thresholds are no change, those of another are.
+    # The suite's own thresholds are not in the URL, those of another suite are.
     state.apply({"suite": "beta"})
     assert "tau" not in state.to_query()
     state.tau = 0.03
     assert dict(parse_qsl(state.to_query()))["tau"] == "0.03"
 
 
-def test_what_a_link_says_beside_is_named() -> None:
+def test_redundant_parts_of_a_link_are_named() -> None:
     state = ExplorerState(CHOICES)
-    # As links to the explorer of the paper's authors have it.
+    # The keys of links to the explorer of the paper's authors.
     assert state.from_query("layer=5&sae_width=4000&sae_l0=20&letter=s") == []
     assert sae_of(state) == (5, 4000, 20)
     assert state.from_query("letter=t&utm_source=mail&dark=True") == ["there is nothing called 'utm_source', 'dark'"]
-    # The last counts.
+    # The last value is used.
     for twice in ("letter=s&letter=t", "layer=5&width=1000&sae_width=4000", "facet_layer=3&facet_layer=5"):
         name = twice.split("=")[-2].split("&")[-1].removeprefix("sae_")
         (refused,) = state.from_query(twice)
@@ -499,12 +503,12 @@ def test_what_a_link_says_beside_is_named() -> None:
     assert state.latent is None
 
 
-def test_url_without_a_value_means_its_start() -> None:
+def test_url_without_a_value_means_its_default() -> None:
     state = ExplorerState(CHOICES, letter="s", latent=7, tau=0.2, cosine_view="rank")
     assert state.from_query("?letter=T") == []
     assert (state.label, state.latent, state.tau, state.cosine_view) == ("T", None, 0.03, "index")
     assert state.from_query("suite=beta&latent=") == []
-    # What is looked at stays, as the SAE does.
+    # The concept is kept, as the SAE is.
     assert (state.suite, state.tau, state.label) == ("beta", 0.05, "T")
     assert state.from_query("suite=nonsense&tau=0.5") == [
         "suite = 'nonsense' does not exist here (there is alpha, beta)"
@@ -519,7 +523,7 @@ NUMBERS: dict[str, type] = {
     **dict.fromkeys(("learn_step", "learn_latents", "toy_seed", "tour_step"), int),
     **dict.fromkeys(("absorption", "hedging", "toy_parent", "toy_child", "toy_alone", "toy_sparsity"), float),
 }
-#: What says where one is, so that an empty text leaves one there.
+#: Keys of the location; an empty text keeps the current one.
 PLACE = ("sae", "concept", "letter", "family", *ATTRIBUTES)
 
 
@@ -546,7 +550,7 @@ def shown_by(state: ExplorerState, name: str) -> Any:
     return state.concept if name == "letter" else getattr(state, name)
 
 
-#: Texts that nearly are values, and any other.
+#: Texts that are nearly valid values, and arbitrary ones.
 TEXTS = st.sampled_from(
     [
         *("", "0", "3", "5", "40", "1000", "8000", "7", "4095", "-1", "1.5", "nan", "inf", "1e999", "1e5", " 3 ", "٣"),
@@ -561,44 +565,44 @@ READ = (*ExplorerState.URL_KEYS, *ATTRIBUTES, "letter", "family")
 
 @DETERMINISTIC
 @given(values=st.dictionaries(st.sampled_from([*READ, "name", "dark", "param"]), TEXTS), start=STATES)
-def test_any_text_in_the_url_is_taken_or_named(values: dict[str, str], start: dict[str, Any]) -> None:
+def test_any_text_in_the_url_is_accepted_or_named(values: dict[str, str], start: dict[str, Any]) -> None:
     state = ExplorerState(CHOICES, **start)
     unnamed = {"dark": state.dark, "name": state.name}
     sentences = state.from_query(urlencode(values))
     for name, text in values.items():
         called = "concept" if name == "letter" and "concept" not in values else name
-        said = [sentence for sentence in sentences if sentence.partition(" = ")[0] == called]
+        messages = [sentence for sentence in sentences if sentence.partition(" = ")[0] == called]
         if name not in READ:
-            assert not said
+            assert not messages
             assert f"'{name}'" in sentences[-1]
             continue
-        assert len(said) <= 1
+        assert len(messages) <= 1
         says_it = {**dict.fromkeys(ATTRIBUTES, "sae"), "letter": "concept", "family": "concept"}.get(name)
         if says_it in values:
-            assert said[0].endswith(f"is omitted, for {says_it} says it")
+            assert messages[0].endswith(f"is omitted, for {says_it} says it")
         elif name == "family" and "letter" in values:
-            continue  # the letter counts
+            continue  # the letter takes precedence
         elif name in (*PLACE, "metric") and not text:
-            assert not said
-        elif name == "other_sae" and said:
+            assert not messages
+        elif name == "other_sae" and messages:
             assert state.other_sae is None
         elif name == "other_suite" and text == state.suite:
-            assert (state.other_suite, said) == (None, [])
+            assert (state.other_suite, messages) == (None, [])
         else:
-            assert (shown_by(state, name) == meant(name, text)) == (not said), (name, text, said)
+            assert (shown_by(state, name) == meant(name, text)) == (not messages), (name, text, messages)
     assert len(sentences) <= len(values)
     assert all(len(sentence) < 500 for sentence in sentences)
     assert unnamed == {name: getattr(state, name) for name in unnamed}
     assert state.chosen_sae in CHOICES[state.suite].saes
     assert state.chosen_sae
     assert state.latent is None or state.latent < state.chosen_sae.n_latents
-    # Whatever it came from, the state can be linked to.
+    # Any resulting state can be linked to.
     assert ExplorerState(CHOICES).from_query(state.to_query()) == []
 
 
 @pytest.mark.parametrize("name", ["layer", "l0", "latent", "tau", "seed", "facet_l0"])
 @pytest.mark.parametrize("text", ["nan", "-inf", "1e999", "9" * 400, "9" * 5000, "0x10", "1,5", "--1", "s"])
-def test_text_that_is_no_number_is_named_shortly(name: str, text: str) -> None:
+def test_invalid_numbers_are_named_briefly(name: str, text: str) -> None:
     state = ExplorerState(CHOICES)
     before = state.url_values()
     (sentence,) = state.from_query(urlencode({name: text}))
@@ -609,13 +613,13 @@ def test_text_that_is_no_number_is_named_shortly(name: str, text: str) -> None:
 
 @DETERMINISTIC
 @given(st.text())
-def test_any_query_is_survived(query: str) -> None:
+def test_any_query_is_handled(query: str) -> None:
     state = ExplorerState(CHOICES)
     state.from_query(query)
     assert state.chosen_sae in CHOICES[state.suite].saes
 
 
-def test_every_parameter_says_what_it_is() -> None:
+def test_every_parameter_is_documented() -> None:
     undocumented = [name for name in ExplorerState.param if name != "name" and not ExplorerState.param[name].doc]
     assert undocumented == []
     assert set(ExplorerState.URL_KEYS) <= set(ExplorerState.param)
@@ -624,7 +628,7 @@ def test_every_parameter_says_what_it_is() -> None:
 # --- Compare -------------------------------------------------------------------------------------------------------
 
 
-def test_compare_starts_with_what_several_saes_can_be_compared_by() -> None:
+def test_compare_starts_with_an_attribute_of_several_saes() -> None:
     def start(saes: list[Sae]) -> ExplorerState:
         return ExplorerState({"one": SuiteChoices(saes, CONCEPTS, FAMILIES)})
 
@@ -635,7 +639,7 @@ def test_compare_starts_with_what_several_saes_can_be_compared_by() -> None:
     assert start(others).comparison == "architecture"
     assert start(others).compared == [sae.id for sae in others]
     assert start([sweep[0], sweep[0]._replace(id="deep", layer=9)]).comparison == "layer"
-    # Two SAEs can be compared without cosines, and there is always something to show.
+    # Two SAEs can be compared without cosines, and there is always a default.
     assert start(ALPHA).comparison == "pair"
     assert start(sweep[:1]).comparison == "l0"
     assert start([ALPHA[0], ALPHA[0]._replace(id="seed", seed=1, repeat_of=ALPHA[0].id)]).comparison == "l0"

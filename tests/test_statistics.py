@@ -24,12 +24,12 @@ def simulated(
     return this, other + difference
 
 
-def test_the_same_data_give_the_same_interval() -> None:
+def test_equal_data_have_equal_intervals() -> None:
     data = simulated(np.random.default_rng(1), seeds=2, concepts=26, difference=0.02)
     assert mean_difference(*data) == mean_difference(*(rates.copy() for rates in data))
 
 
-def test_the_mean_is_that_of_the_other_minus_this() -> None:
+def test_mean_difference_is_other_minus_this() -> None:
     found = mean_difference(np.array([[0.1, 0.3, 0.2]]), np.array([[0.2, 0.5, 0.2]]))
     assert found is not None
     assert found.mean == pytest.approx(0.1)
@@ -46,7 +46,7 @@ def test_the_mean_is_that_of_the_other_minus_this() -> None:
     ("seeds", "concepts", "between"),
     [(1, 26, 0.0), (3, 26, 0.0), (3, 26, 0.02), (5, 12, 0.02)],
 )
-def test_intervals_hold_a_known_truth_about_95_times_in_100(seeds: int, concepts: int, between: float) -> None:
+def test_intervals_contain_the_truth_in_about_95_percent_of_cases(seeds: int, concepts: int, between: float) -> None:
     """The bounds are wide, because 200 draws determine 95% to three points; benchmarks/intervals.py draws more."""
     random = np.random.default_rng(0)
     held = 0
@@ -59,28 +59,28 @@ def test_intervals_hold_a_known_truth_about_95_times_in_100(seeds: int, concepts
     assert 0.91 <= held / REPEATS <= 0.99
 
 
-def test_a_detectable_difference_is_told_from_none_four_times_in_five() -> None:
+def test_detectable_difference_is_found_with_a_power_of_80_percent() -> None:
     """Approximately: with three seeds, it is itself uncertain."""
     random = np.random.default_rng(6)
-    said, told = [], {True: 0, False: 0}
+    detectable_differences, num_found = [], {True: 0, False: 0}
     for _ in range(REPEATS):
         found = mean_difference(*simulated(random, seeds=3, concepts=26, difference=0.0, between=0.02))
         assert found is not None
         assert found.detectable is not None
-        said.append(found.detectable)
-    typical = float(np.mean(said))
-    for is_there in told:
+        detectable_differences.append(found.detectable)
+    typical = float(np.mean(detectable_differences))
+    for is_there in num_found:
         for _ in range(REPEATS):
             difference = typical * is_there
             found = mean_difference(*simulated(random, seeds=3, concepts=26, difference=difference, between=0.02))
             assert found is not None
             assert found.low is not None
-            told[is_there] += found.low > 0
-    assert 0.6 <= told[True] / REPEATS <= 0.9
-    assert told[False] / REPEATS <= 0.05
+            num_found[is_there] += found.low > 0
+    assert 0.6 <= num_found[True] / REPEATS <= 0.9
+    assert num_found[False] / REPEATS <= 0.05
 
 
-def test_pairs_make_the_interval_narrow() -> None:
+def test_pairing_concepts_narrows_the_interval() -> None:
     """Concepts that are hard for both do not make their difference uncertain."""
     random = np.random.default_rng(2)
     this, other = simulated(random, seeds=1, concepts=40, difference=0.02)
@@ -95,10 +95,10 @@ def width(found: object) -> float:
     return getattr(found, "high") - getattr(found, "low")  # noqa: B009 - which may be None to the type
 
 
-def test_concepts_that_are_unknown_of_one_take_no_part() -> None:
+def test_concepts_unknown_for_one_sae_are_omitted() -> None:
     this, other = simulated(np.random.default_rng(3), seeds=2, concepts=12, difference=0.05)
     whole = mean_difference(this[:, :10], other[:, :10])
-    this[0, 10] = np.nan  # of one seed is enough
+    this[0, 10] = np.nan  # for one seed is enough
     other[:, 11] = np.nan
     assert mean_difference(this, other) == whole
     assert whole is not None
@@ -107,14 +107,14 @@ def test_concepts_that_are_unknown_of_one_take_no_part() -> None:
     assert mean_difference(np.zeros((1, 0)), np.zeros((1, 0))) is None
 
 
-def test_of_one_concept_there_is_no_interval() -> None:
+def test_single_concept_has_no_interval() -> None:
     found = mean_difference(np.array([[0.1], [0.2]]), np.array([[0.4]]))
     assert found is not None
     assert (found.low, found.high, found.detectable, found.num_concepts) == (None, None, None, 1)
     assert found.mean == pytest.approx(0.25)
 
 
-def test_seeds_are_resampled_too() -> None:
+def test_seeds_are_resampled() -> None:
     """Two SAEs may have different numbers of seeds; differences between seeds widen the interval."""
     random = np.random.default_rng(4)
     this, other = simulated(random, seeds=4, concepts=30, difference=0.0)
@@ -131,14 +131,14 @@ def test_seeds_are_resampled_too() -> None:
     assert width(alike) == pytest.approx(width(one), rel=0.1), "seeds that are all alike add nothing"
 
 
-def test_a_difference_that_is_the_same_everywhere_is_certain() -> None:
+def test_constant_difference_has_an_interval_of_width_0() -> None:
     rates = np.linspace(0, 0.5, 20)[None]
     found = mean_difference(rates, rates + 0.1)
     assert found is not None
     assert (found.mean, found.low, found.high) == pytest.approx((0.1, 0.1, 0.1))
 
 
-def test_many_concepts_and_seeds_take_little_time_and_memory() -> None:
+def test_many_concepts_and_seeds_are_computed_quickly() -> None:
     this, other = simulated(np.random.default_rng(5), seeds=3, concepts=3000, difference=0.01)
     found = mean_difference(this, other)
     assert found is not None

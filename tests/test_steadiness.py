@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 SAES = ((0, 1000, 10), (0, 1000, 40))
-#: By page, a question that it asks and the figure that the answer is drawn in.
+#: By page, one of its queries and the figure of its result.
 ASKED = {
     "explore": ("cosines", "cosine"),
     "compare": ("compared_cosines", "cosine-l0-w1000-l0-10"),
@@ -58,7 +58,7 @@ def view(tmp_path: Path) -> Iterator[View]:
         yield View(store, suite="tiny", layer=0, width=1000, l0=10, letter="s")
 
 
-def test_question_that_takes_too_long_can_be_asked_again(open_page: PageOpener, view: View, tmp_path: Path) -> None:
+def test_timed_out_query_can_be_retried(open_page: PageOpener, view: View, tmp_path: Path) -> None:
     slow = tmp_path / "slow"
     with running(tmp_path, free_port()) as server:
         for name, (question, figure) in ASKED.items():
@@ -77,7 +77,7 @@ def test_question_that_takes_too_long_can_be_asked_again(open_page: PageOpener, 
             notice.get_by_role("button", name="Try again").click()
             expect(notice).to_have_count(0)
             wait_figure(page, figure)
-        # The same in a session that runs already; other questions are answered meanwhile.
+        # The same in a running session; other queries are answered meanwhile.
         slow.write_text("absorbing_latents")
         page = open_view(open_page, f"{server.url}{view.path}")
         slow.write_text("cosines")
@@ -90,7 +90,7 @@ def test_question_that_takes_too_long_can_be_asked_again(open_page: PageOpener, 
         expect_view(page, view.but(letter="t"))
 
 
-def test_newer_choice_ends_a_long_question_and_others_go_on(open_page: PageOpener, view: View, tmp_path: Path) -> None:
+def test_newer_choice_cancels_a_long_query(open_page: PageOpener, view: View, tmp_path: Path) -> None:
     """Neither waits for the five minutes after which the query would be cancelled."""
     slow = tmp_path / "slow"
     with running(tmp_path, free_port(), seconds=300) as server:
@@ -100,7 +100,7 @@ def test_newer_choice_ends_a_long_question_and_others_go_on(open_page: PageOpene
         root = page.locator("html")
         expect(root).to_have_class(re.compile("ax-is-waiting"))
         expect(root).to_have_class(re.compile("ax-is-busy"))
-        # What is shown is from before, until all of the new is there.
+        # The former contents stay until all new results have arrived.
         expect(part(page, "headline").locator("h1")).to_contain_text("S words")
         slow.write_text("")
         cell(other, "l").click()
@@ -115,7 +115,7 @@ def test_newer_choice_ends_a_long_question_and_others_go_on(open_page: PageOpene
         expect(part(page, "notices").locator(".notice")).to_have_count(0)
 
 
-def test_export_that_takes_long_holds_nobody_up(open_page: PageOpener, view: View, tmp_path: Path) -> None:
+def test_long_export_does_not_block_other_visitors(open_page: PageOpener, view: View, tmp_path: Path) -> None:
     slow = tmp_path / "slow"
     with running(tmp_path, free_port(), 300, "--session-seconds", 1) as server:
         page, other = (open_view(open_page, f"{server.url}{view.path}") for _ in range(2))
@@ -128,7 +128,7 @@ def test_export_that_takes_long_holds_nobody_up(open_page: PageOpener, view: Vie
                 "aria-disabled", "true"
             )
 
-        # Of the suite's tokens the page holds 25 only.
+        # The page contains only 25 of the suite's tokens.
         page.get_by_role("link", name="Evidence").click()
         expect(page.get_by_role("heading", name="Evidence", exact=True)).to_be_visible()
         slow.write_text("evidence")
@@ -137,13 +137,13 @@ def test_export_that_takes_long_holds_nobody_up(open_page: PageOpener, view: Vie
         slow.write_text("")
         cell(other, "l").click()
         expect_view(other, view.but(letter="l"))
-        # One at a time: the next begins when the page of the first has gone, which ends its question.
+        # One at a time: the next begins when the page of the first is closed, which cancels its query.
         with other.expect_download() as download:
             export(other, "concept_evidence")
             page.close()
         assert download.value.suggested_filename == "tiny_concept_evidence.csv"
         expect(part(other, "export").get_by_role("status")).to_be_empty()
-        # A question that fails is told beside the buttons.
+        # A failed query is reported beside the buttons.
         part(other, "export").get_by_role("button", name="Close").click()
         other.get_by_role("link", name="Evidence").click()
         expect(other.get_by_role("heading", name="Evidence", exact=True)).to_be_visible()
@@ -152,7 +152,7 @@ def test_export_that_takes_long_holds_nobody_up(open_page: PageOpener, view: Vie
         part(other, "export").get_by_role("button", name="Parquet").click()
         expect(part(other, "export").get_by_role("alert")).to_contain_text("was not written")
         (tmp_path / "manifest.json").rename(tmp_path / "tiny" / "manifest.json")
-        # SIGTERM ends all within seconds.
+        # SIGTERM ends everything within seconds.
         slow.with_suffix(".asked").unlink()
         slow.write_text("evidence")
         part(other, "export").get_by_role("button", name="Close").click()
@@ -171,7 +171,7 @@ def expect_file(path: Path) -> None:
         pause.wait(0.05)
 
 
-def test_page_outlives_its_server(open_page: PageOpener, view: View, tmp_path: Path) -> None:
+def test_page_recovers_after_a_restart_of_the_server(open_page: PageOpener, view: View, tmp_path: Path) -> None:
     port = free_port()
     with running(tmp_path, port) as server:
         page = open_view(open_page, f"{server.url}{view.path}", allow=["not connected", "ERR_CONNECTION_REFUSED"])
@@ -184,7 +184,7 @@ def test_page_outlives_its_server(open_page: PageOpener, view: View, tmp_path: P
         lost = page.get_by_role("alert").filter(has_text="Connection to the server lost")
         expect(lost).to_be_visible()
     with running(tmp_path, port):
-        # The page does not join the new server by itself, where nothing of its session is left.
+        # The page does not join the new server by itself, because its session no longer exists.
         expect(lost).to_be_visible()
         assert query_of(page) == seen.query
         lost.get_by_role("button", name="Reload").click()
@@ -195,7 +195,7 @@ def test_page_outlives_its_server(open_page: PageOpener, view: View, tmp_path: P
         expect_view(page, view)
 
 
-def test_replaced_suite_is_told_and_shown_after_a_reload(open_page: PageOpener, view: View, tmp_path: Path) -> None:
+def test_replaced_suite_is_reported_and_shown_after_a_reload(open_page: PageOpener, view: View, tmp_path: Path) -> None:
     suite = tmp_path / "tiny"
     with running(tmp_path, free_port()) as server:
         page = open_view(open_page, f"{server.url}{view.path}")
@@ -210,13 +210,13 @@ def test_replaced_suite_is_told_and_shown_after_a_reload(open_page: PageOpener, 
             page.reload()
             wait_ready(page)
             expect_view(page, new)
-        # Cut short, it cannot be opened: whoever comes next reads which file, and what to do.
+        # A truncated suite cannot be opened: the next visitor sees the file and a remedy.
         os.truncate(suite / "measurements.parquet", 100)
         page.reload()
         expect(page.locator(".empty")).to_contain_text("measurements.parquet: not a readable parquet file")
         shutil.copy(ROOT / "LICENSE", suite / "measurements.parquet")
         page.reload()
         expect(page.locator(".empty")).to_contain_text("measurements.parquet: not a readable parquet file")
-        # What a page fetches after it was loaded, such as its icon, must not find the server gone.
+        # Requests after the page has loaded, such as its icon, must still reach the server.
         page.goto("about:blank")
     assert "Traceback" not in server.output

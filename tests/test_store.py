@@ -39,7 +39,7 @@ SAES = ((0, 1000, 10), (3, 1000, 40))
 NUM_SAES = 2 * len(SAES)
 SAE = {"suite": "tiny", "layer": 0, "width": 1000, "l0": 10}
 
-#: Counts for longer than any test runs, in small steps that can be interrupted.
+#: Runs longer than any test, in small steps that can be interrupted.
 SLOW = "SELECT count(*) AS number FROM range(10_000_000) AS a, range(10_000_000) AS b WHERE (a.range + b.range) % 7 = 3"
 
 
@@ -69,7 +69,7 @@ def _inject(monkeypatch: pytest.MonkeyPatch, **statements: str) -> None:
 # --- Answers -------------------------------------------------------------------------------------------------------
 
 
-def test_threads_get_the_answers_they_asked_for(folder: Path) -> None:
+def test_threads_receive_their_own_results(folder: Path) -> None:
     """Two threads on one cursor lose results without an error; all results here are different."""
     questions: list[dict[str, Any]] = [
         {"suite": "tiny", "layer": layer, "width": width, "l0": l0, "letter": letter}
@@ -89,7 +89,7 @@ def test_threads_get_the_answers_they_asked_for(folder: Path) -> None:
             start.wait()
             answers = []
             for question in questions[worker::8] + questions[: worker + 1]:
-                store._cache.clear()  # every question meets the database
+                store._cache.clear()  # every query runs on the database
                 frame = store.fetch("cosines", **keys(**question))
                 answers.append(np.array_equal(frame["cosine"], expected[question["layer"], question["letter"]]))
             return answers
@@ -99,7 +99,7 @@ def test_threads_get_the_answers_they_asked_for(folder: Path) -> None:
     assert all(answered)
 
 
-def test_wrong_parameters_are_a_mistake_of_the_caller(store: Store) -> None:
+def test_wrong_parameters_raise_errors(store: Store) -> None:
     with pytest.raises(TypeError, match="random_tokens takes suite, concept, seed, not suite"):
         store.fetch("random_tokens", suite="tiny")
     with pytest.raises(KeyError):
@@ -133,7 +133,7 @@ def _spoil(frame: pd.DataFrame) -> int:
     return refused
 
 
-def test_answers_cannot_be_spoilt_for_others(store: Store) -> None:
+def test_cached_results_are_immutable(store: Store) -> None:
     before = {name: frame.copy(deep=True) for name, frame in _ask_all(store).items()}
     assert sum(_spoil(frame) for frame in _ask_all(store).values())
     for name, frame in _ask_all(store).items():
@@ -169,7 +169,7 @@ def test_unknown_texts_are_none(own: Path) -> None:
         assert seen[type(None)]
 
 
-def test_equal_questions_meet_the_database_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_queries_run_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[str] = []
     run = Store._run
 
@@ -185,7 +185,7 @@ def test_equal_questions_meet_the_database_once(store: Store, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("most_bytes", [2**20, 0])
-def test_what_is_asked_of_a_second_concept_is_asked_of_all(
+def test_second_concept_fetches_all_concepts_together(
     folder: Path, monkeypatch: pytest.MonkeyPatch, most_bytes: int
 ) -> None:
     """Not for the first one, because a visitor may be moving a threshold; nor if the result would be too large."""
@@ -211,7 +211,7 @@ def test_what_is_asked_of_a_second_concept_is_asked_of_all(
         assert asked[-3:] == 3 * [first]
 
 
-def test_where_all_together_fail_each_is_asked_for_by_itself(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_queries_replace_a_failed_combined_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = keys(**SAE, tau=0.03)
     with Store(folder) as store:
         expected = [store._run(catalog()["k_sparse"], place | {"concept": concept_id(each)}) for each in "stba"]
@@ -224,7 +224,7 @@ def test_where_all_together_fail_each_is_asked_for_by_itself(folder: Path, monke
             store.fetch("k_sparse", **place, concept=None)
 
 
-def test_cache_is_bounded_by_what_it_really_holds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_is_limited_by_its_actual_size(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = 60_000
     monkeypatch.setattr(queries.store, "CACHE_BYTES", limit)
     with Store(folder) as store:
@@ -248,7 +248,7 @@ def test_cache_is_bounded_by_what_it_really_holds(folder: Path, monkeypatch: pyt
         pd.testing.assert_frame_equal(store.fetch("cosines", **keys(**SAE, letter="s")), cosines)
 
 
-def test_lists_count_with_their_texts(folder: Path) -> None:
+def test_size_of_lists_includes_their_texts(folder: Path) -> None:
     with Store(folder) as store:
         latent = store.fetch("split_latents", **keys(**SAE, letter="t", tau=0.03))["latent"].iloc[0]
         frame = store.fetch("latent_contexts", **keys(**SAE, latent=int(latent)))
@@ -271,17 +271,17 @@ def _weigh(frame: pd.DataFrame) -> int:
 
 
 @pytest.mark.timeout(30)
-def test_slow_question_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_query_is_cancelled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _inject(monkeypatch, slow=SLOW)
     with Store(folder, timeout=0.3) as store:
         with pytest.raises(QueryError, match=r"^The question 'slow' took longer than 0\.3 s and was cancelled\.$"):
             store.fetch("slow")
-        # The store is as good as before, and the failure is not remembered as an answer.
+        # The store still works, and the failure is not cached.
         assert len(store.fetch("saes")) == NUM_SAES
         assert ("slow",) not in store._cache
 
 
-def test_answered_questions_are_watched_no_more(folder: Path) -> None:
+def test_finished_queries_leave_no_thread(folder: Path) -> None:
     with Store(folder, timeout=3600) as store:
         store.fetch("saes")
         for thread in threading.enumerate():
@@ -291,7 +291,7 @@ def test_answered_questions_are_watched_no_more(folder: Path) -> None:
 
 
 @pytest.mark.timeout(60)
-def test_question_that_nobody_waits_for_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_abandoned_query_is_cancelled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two parallel queries, only the one whose caller has cancelled it."""
     _inject(monkeypatch, slow=SLOW, also_slow=SLOW)
     with Store(folder, timeout=3) as store, ThreadPoolExecutor(2) as pool:
@@ -330,14 +330,14 @@ def test_number_of_rows_is_capped(store: Store, monkeypatch: pytest.MonkeyPatch,
             store.fetch(f"numbers_{rows}")
 
 
-def test_failing_question_says_so_in_one_line(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_query_is_reported_in_one_line(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     _inject(monkeypatch, broken="SELECT error('first line\nsecond line')")
     with pytest.raises(QueryError, match=r"^The question 'broken' failed: .*first line$"):
         store.fetch("broken")
 
 
 @pytest.mark.parametrize("way", ["cut short", "removed"])
-def test_changed_file_fails_its_questions_only(own: Path, way: str) -> None:
+def test_changed_file_fails_its_queries_only(own: Path, way: str) -> None:
     with Store(own) as store:
         assert store.changed() is None
         file = own / "latents.parquet"
@@ -353,7 +353,7 @@ def test_changed_file_fails_its_questions_only(own: Path, way: str) -> None:
         assert len(store.fetch("cosines", **keys(**SAE, letter="s"))) == 1024
 
 
-def test_question_opens_no_file_of_other_saes(tmp_path: Path) -> None:
+def test_query_opens_no_files_of_other_saes(tmp_path: Path) -> None:
     """So its time does not depend on the number of SAEs in a suite."""
     folder = write_tiny_suite(tmp_path / "suite")
     questions: dict[str, dict[str, Any]] = {"cosines": keys(**SAE, letter="s")}
@@ -372,21 +372,21 @@ def test_question_opens_no_file_of_other_saes(tmp_path: Path) -> None:
     assert list(folder.glob("cosines/*.parquet")) == [folder / COSINES]
 
 
-def test_replaced_suite_is_not_mixed_with_the_one_that_was_opened(own: Path) -> None:
+def test_replaced_suite_is_not_mixed_with_the_opened_one(own: Path) -> None:
     with Store(own) as store:
         before = store.fetch("cosines", **keys(**SAE, letter="s"))
         shutil.rmtree(own)
         write_tiny_suite(own, seed=1, saes=SAES[:1])
         with pytest.raises(QueryError, match=r"manifest\.json of the suite tiny was changed .* Reload the page"):
             store.fetch("cosines", **keys(**SAE, letter="t"))
-        # What was answered before stands.
+        # Former results are kept.
         assert store.fetch("cosines", **keys(**SAE, letter="s")).equals(before)
 
 
-def test_a_store_that_another_replaces_is_closed_by_whoever_used_it_last(own: Path, tmp_path: Path) -> None:
+def test_replaced_store_is_closed_by_its_last_user(own: Path, tmp_path: Path) -> None:
     other = write_tiny_suite(tmp_path / "other", name="other", saes=SAES[:1])
     (first, leave), (_, leave_last) = acquire_store(str(own)), acquire_store(str(own))
-    second = shared_store(str(own), str(other))  # as where a reader opens another suite
+    second = shared_store(str(own), str(other))  # as when a visitor opens another suite
     leave()
     assert len(first.fetch("saes"))
     assert shared_store(str(own), str(other)) is second
@@ -397,7 +397,7 @@ def test_a_store_that_another_replaces_is_closed_by_whoever_used_it_last(own: Pa
     close_stores()
 
 
-def test_shared_store_is_opened_anew_for_a_changed_suite(own: Path) -> None:
+def test_shared_store_is_reopened_for_a_changed_suite(own: Path) -> None:
     first = shared_store(str(own))
     assert shared_store(str(own)) is first
     (own / "measurements.parquet").unlink()
@@ -448,7 +448,7 @@ def locked(neighbours: tuple[Path, Path]) -> Iterator[Store]:
         "RESET memory_limit",
     ],
 )
-def test_nothing_outside_the_suite_can_be_reached(
+def test_files_outside_the_suite_cannot_be_accessed(
     neighbours: tuple[Path, Path], locked: Store, tmp_path: Path, statement: str
 ) -> None:
     root, neighbour = neighbours
@@ -471,7 +471,7 @@ def test_nothing_outside_the_suite_can_be_reached(
         "PRAGMA database_list",
     ],
 )
-def test_a_question_can_only_read(
+def test_queries_cannot_write(
     neighbours: tuple[Path, Path], locked: Store, monkeypatch: pytest.MonkeyPatch, statement: str
 ) -> None:
     before = sorted(neighbours[0].iterdir())
@@ -485,7 +485,7 @@ def test_a_question_can_only_read(
 # --- Opening and closing -------------------------------------------------------------------------------------------
 
 
-def test_closed_store_has_let_go(own: Path) -> None:
+def test_closed_store_releases_its_files(own: Path) -> None:
     def held() -> list[str]:
         links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
         return [str(link) for link in links if str(own) in str(link.readlink())]
@@ -559,8 +559,8 @@ def _be_a_folder(file: Path) -> None:
 
 COSINES = "cosines/l0-w1000-l0-10.parquet"
 
-#: What is done to a good suite; the file that the message names, and words of it.
-SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
+#: A change to a valid suite; the file that the message names, and words of the message.
+DAMAGED: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "missing parquet": (lambda folder: (folder / "k_sparse.parquet").unlink(), "k_sparse.parquet", "missing"),
     "missing cosines of one SAE": (lambda folder: (folder / COSINES).unlink(), COSINES, "missing"),
     "parquet is a folder": (
@@ -651,7 +651,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "sae l0-w1000-l0-10-s1 occurs twice; give each SAE its own",
     ),
     "unknown format": (
-        # A later format has fields that this program does not know; the version is what the reader must hear of.
+        # A later format has unknown fields; the message must be about the version.
         lambda folder: _edit_manifest(folder, lambda m: m.update(format_version=3, invention=True)),
         "manifest.json",
         "format_version 3 is unknown",
@@ -662,25 +662,23 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "name",
     ),
 }
-_MEND = re.compile(
-    r"restore|import (the suite )?again|fix|remove it from|every suite needs it|a suite is a folder with"
-)
+_FIX = re.compile(r"restore|import (the suite )?again|fix|remove it from|every suite needs it|a suite is a folder with")
 
 
-@pytest.mark.parametrize("case", SPOILT)
-def test_suite_that_cannot_be_opened_says_why_in_one_line(own: Path, case: str) -> None:
-    spoil, file, words = SPOILT[case]
+@pytest.mark.parametrize("case", DAMAGED)
+def test_invalid_suite_is_reported_in_one_line_with_a_fix(own: Path, case: str) -> None:
+    spoil, file, words = DAMAGED[case]
     spoil(own)
     with pytest.raises(SuiteError) as failure:
         Store(own)
     message = str(failure.value)
     assert message.startswith(str(own / file)), message
     assert re.search(words, message), message
-    assert _MEND.search(message), message
+    assert _FIX.search(message), message
     assert len(message.splitlines()) == 1
 
 
-def test_folders_that_cannot_be_opened(own: Path, tmp_path: Path) -> None:
+def test_invalid_folders_are_reported(own: Path, tmp_path: Path) -> None:
     for paths, words in (
         ((), "no suite given; name the folder"),
         ((tmp_path / "nowhere",), f"^{tmp_path}/nowhere: no such folder; give the folder of a suite"),
@@ -691,8 +689,8 @@ def test_folders_that_cannot_be_opened(own: Path, tmp_path: Path) -> None:
             Store(*paths)
 
 
-def test_folder_that_reads_as_a_column_is_refused(tmp_path: Path) -> None:
-    """DuckDB takes the outermost ``layer=`` of a path for the column, so the cosines would silently be gone."""
+def test_folder_name_that_looks_like_a_column_is_refused(tmp_path: Path) -> None:
+    """DuckDB takes the outermost ``layer=`` of a path for the column, so cosines would be missing without an error."""
     folder = tmp_path / "layer=7" / "former"
     shutil.copytree(Path(__file__).parent / "layout_1" / "tiny", folder)
     with pytest.raises(SuiteError, match=f"^{folder}: .*'layer=7'.*; move the suite"):
@@ -703,7 +701,7 @@ def test_folder_that_reads_as_a_column_is_refused(tmp_path: Path) -> None:
         assert store.fetch("concept_counts", **keys(**SAE, **DECIDING), family=FAMILY)["measured"].sum() == len(LETTERS)
 
 
-def test_every_table_can_be_left_out_but_the_required(tmp_path: Path) -> None:
+def test_optional_tables_can_be_omitted(tmp_path: Path) -> None:
     required = {name for name, table in TABLES.items() if table.required}
     assert required == {"saes", "concepts", "measurements"}
     with Store(write_tiny_suite(tmp_path / "bare", saes=SAES, without=set(TABLES) - required)) as store:
@@ -711,7 +709,7 @@ def test_every_table_can_be_left_out_but_the_required(tmp_path: Path) -> None:
         assert not store.fetch("saes")["cosines"].any()
 
 
-def test_ids_of_saes_are_distinct_readable_and_fit_for_a_url() -> None:
+def test_ids_of_saes_are_unique_readable_and_valid_in_urls() -> None:
     keys_of_saes = [(0, 1000, 10), (10, 100, 10), (0, 1000, -1), (0, 1000, -2), (0, 1000, 0), (1, 1000, -1)]
     ids = [sae_id(*key) for key in keys_of_saes]
     assert ids == ["l0-w1000-l0-10", "l10-w100-l0-10", "l0-w1000", "l0-w1000-2", "l0-w1000-l0-0", "l1-w1000"]

@@ -14,14 +14,14 @@ from explorer.text.glossary import GLOSSARY, definition
 from explorer.text.tasks import TASKS
 
 THRESHOLDS = {"tau": 0.03, "cosine_threshold": 0.025, "effect_margin": 1.0}
-#: What is shown of the concept, which the glossary has under that name.
+#: Values of the concept, by their names in the glossary.
 CONCEPT = {"label": "L", "phrase": "starts with L"}
 VALUES = {**THRESHOLDS, **CONCEPT, "metric": "ig_ablation"}
-#: What the lessons of the page Learn take besides.
+#: Further values for the lessons of the page Learn.
 LESSON_VALUES = {"sparsity": 0.1, "best": "0.13", "difference": "0.20", "with_parent": "0.99", "limit": "0.058"}
 METRICS = ("ig_ablation", "full", "fraction", "fraction-0.3", "another")
 
-# Every term that the interface shows a definition for; a view that needs a new one adds it here.
+# All terms with a definition in the interface; a view that needs a new one adds it here.
 TERMS = (
     "sae",
     "latent",
@@ -95,12 +95,12 @@ def test_formulas_become_mathml(topic: str) -> None:
     html = render_text(topic, **VALUES)
     assert '<div class="math block">' in html
     assert html.count('<math xmlns="http://www.w3.org/1998/Math/MathML"') == html.count('class="math ')
-    # LaTeX that latex2mathml does not know (such as `aligned`) comes out as its bare ampersands.
+    # LaTeX that latex2mathml does not support (such as `aligned`) leaves its ampersands in the output.
     assert "&amp;" not in html
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-def test_html_needs_neither_script_nor_network(topic: str) -> None:
+def test_html_uses_no_scripts_and_no_network(topic: str) -> None:
     assert not re.search(r"<(script|img|link|iframe|style)|\bsrc=|\son\w+=", render_text(topic, **VALUES))
 
 
@@ -127,7 +127,7 @@ def test_live_values_appear_in_text_and_formulas() -> None:
         assert "-ing" not in render_text(topic, **VALUES)
 
 
-def test_decision_explains_the_metric_in_force() -> None:
+def test_decision_explains_the_selected_metric() -> None:
     texts = {metric: render_text("decision", **VALUES | {"metric": metric}) for metric in METRICS}
     assert len(set(texts.values())) == len(METRICS)
     assert [metric for metric in METRICS if "Integrated gradients" in texts[metric]] == ["ig_ablation"]
@@ -186,7 +186,7 @@ def test_method_page_explains_every_term() -> None:
     assert [term for term in TERMS if f"`{term}`" not in page] == []
 
 
-def test_ten_tasks_in_order() -> None:
+def test_tasks_have_their_order() -> None:
     assert [task.id for task in TASKS] == [
         "select_concept",
         "compare_probe",
@@ -205,7 +205,7 @@ def test_ten_tasks_in_order() -> None:
         assert task.hint.endswith((".", "?"))
 
 
-def test_canonical_hint_has_a_substitute() -> None:
+def test_hint_without_a_canonical_sae_differs() -> None:
     hints = {task.id: task.hint_for(has_canonical=False) for task in TASKS}
     changed = [task.id for task in TASKS if task.hint_for(has_canonical=True) != hints[task.id]]
     assert changed == ["switch_sae"]

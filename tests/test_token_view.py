@@ -110,15 +110,13 @@ TOKENS = [
 
 
 @pytest.mark.parametrize(("suite", "token"), TOKENS)
-def test_verdicts_of_a_token_are_those_of_the_files(
-    store: Store, files: dict[str, Files], suite: str, token: str
-) -> None:
+def test_verdicts_of_a_token_match_the_files(store: Store, files: dict[str, Files], suite: str, token: str) -> None:
     there, rows = files[suite], ask(store, "token_saes", of_token(suite, token))
     pairs = set(zip(rows["sae"], rows["concept"], strict=True))
     assert pairs == {(sae, concept) for sae in there.saes["sae"] for concept in there.concepts_of(token)}
     assert len(pairs) == len(rows)
     by_ablation = there.by_ablation
-    told = by_ablation.set_index(["sae", "concept", "token"])
+    stored = by_ablation.set_index(["sae", "concept", "token"])
     split = there.measurements.groupby(["sae", "concept"])["split_latents"].first()
     measured = there.measurements[there.measurements["metric"].fillna("ig_ablation") == "ig_ablation"]
     of_pair = measured.set_index(["sae", "concept"])
@@ -126,11 +124,11 @@ def test_verdicts_of_a_token_are_those_of_the_files(
     is_test = bool(there.tokens.loc[there.tokens["token"] == token, "is_test"].iloc[0])
     for row in rows.itertuples():
         key = (row.sae, row.concept, token)
-        assert row.is_tested == (key in told.index), key
+        assert row.is_tested == (key in stored.index), key
         latents = split.get((row.sae, row.concept))
         assert same_number(row.num_split_latents, None if latents is None else len(latents)), key
         if row.is_tested:
-            own = told.loc[key]
+            own = stored.loc[key]
             assert row.absorbed == own["is_absorption"] == row.published, key
             assert row.top_latent == own["top_latent"]
             assert row.top_effect == pytest.approx(own["top_effect"])
@@ -147,9 +145,7 @@ def test_verdicts_of_a_token_are_those_of_the_files(
 
 
 @pytest.mark.parametrize(("suite", "token"), TOKENS)
-def test_latents_that_fire_are_those_of_the_files(
-    store: Store, files: dict[str, Files], suite: str, token: str
-) -> None:
+def test_active_latents_match_the_files(store: Store, files: dict[str, Files], suite: str, token: str) -> None:
     there, rows = files[suite], ask(store, "token_roles", of_token(suite, token))
     tested = there.tested_tokens[there.tested_tokens["token"] == token].set_index(["sae", "concept"])
     absorbing = there.by_ablation[there.by_ablation["is_absorption"]].groupby(["sae", "concept"])["top_latent"].agg(set)
@@ -178,7 +174,7 @@ def test_latents_that_fire_are_those_of_the_files(
         if row.role == "other" and (effects := by_latent(own, "effects")):
             assert row.effect == pytest.approx(effects[row.latent])
             assert row.effect < 0
-    # Of the others, those whose removal hurts most.
+    # Of the others, those with the strongest effect.
     for key, others in rows[rows["role"] == "other"].groupby(["sae", "concept"]):
         own = tested.loc[key]
         role = set(playing.loc[(playing["sae"] == key[0]) & (playing["concept"] == key[1]), "latent"])
@@ -189,7 +185,7 @@ def test_latents_that_fire_are_those_of_the_files(
         assert others["effect"].tolist() == pytest.approx(sorted(effect for effect in left if effect < 0)[:3])
 
 
-def test_another_threshold_moves_verdicts_as_on_evidence(store: Store) -> None:
+def test_moved_thresholds_change_verdicts_as_on_evidence(store: Store) -> None:
     moved = {"cosine_threshold": 0.3, "effect_margin": 0.25, "tau": 0.01}
     rows = ask(store, "token_saes", of_token("smollm2-135m", "using", **moved))
     listed = {
@@ -215,12 +211,17 @@ def test_another_threshold_moves_verdicts_as_on_evidence(store: Store) -> None:
 ERRING = [
     ("smollm2-135m", "l4-w2048-l0-6", "first-letter.s", 383),  # main latent
     ("smollm2-135m", "l4-w2048-l0-6", "first-letter.s", 47),  # absorbs
-    ("smollm2-135m-architectures", "l8-w2048-l0-8", "suffix.ing", None),  # words without any of the family
+    (
+        "smollm2-135m-architectures",
+        "l8-w2048-l0-8",
+        "suffix.ing",
+        None,
+    ),  # with words that have no concept of the family
 ]
 
 
 @pytest.mark.parametrize(("suite", "sae", "concept", "latent"), ERRING)
-def test_false_alarms_and_misses_are_those_of_the_files(
+def test_false_alarms_and_misses_match_the_files(
     store: Store, files: dict[str, Files], *, suite: str, sae: str, concept: str, latent: int | None
 ) -> None:
     there = files[suite]
@@ -249,7 +250,7 @@ def test_false_alarms_and_misses_are_those_of_the_files(
     tested = there.tested_tokens.query("sae == @sae and concept == @concept").set_index("token")["is_absorption"]
     absorbed = {names[one] for one in missed} & set(tested.index[tested])
     assert counts["num_missed_absorbed"] == len(absorbed)
-    # The words that are listed: the strongest, with their kind; and of the misses the absorbed ones first.
+    # The listed words: the strongest, with their kind; absorbed words first among the misses.
     loud = words[words["kind"] != "miss"]
     strongest = sorted((-fires[one], names[one]) for one in false | unlisted)[:100]
     assert list(zip(-loud["activation"], loud["token"], strict=True)) == strongest
@@ -262,7 +263,7 @@ def test_false_alarms_and_misses_are_those_of_the_files(
     assert silent["is_tested"].tolist() == silent["token"].isin(tested.index).tolist()
 
 
-def test_test_words_give_the_precision_that_the_suite_stores(store: Store, files: dict[str, Files]) -> None:
+def test_precision_on_test_words_matches_the_suite(store: Store, files: dict[str, Files]) -> None:
     there = files["smollm2-135m"]
     some = there.encoder_top.query("rank == 0 and sae == 'l8-w2048-l0-13'")
     for row in some.itertuples():
@@ -273,7 +274,7 @@ def test_test_words_give_the_precision_that_the_suite_stores(store: Store, files
     assert len(some) == 26
 
 
-def test_tokens_like_a_text_are_found(tiny: Store) -> None:
+def test_similar_tokens_are_found(tiny: Store) -> None:
     known = {token.text for token in VOCABULARY}
 
     def similar(text: str) -> dict[str, str]:
@@ -295,7 +296,7 @@ def test_tokens_like_a_text_are_found(tiny: Store) -> None:
 
 
 class Shown:
-    """The page of a token, and what its reader does with it."""
+    """The page of a token, and actions of its visitor."""
 
     def __init__(self, store: Store, token: str, **state: Any) -> None:
         self.model = ExplorerModel(store, ExplorerState(choices_of(store), **state), Pages)
@@ -317,7 +318,7 @@ class Shown:
         return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", self.html)))
 
 
-def test_a_token_leads_to_its_latents_and_verdicts(tiny: Store) -> None:
+def test_token_links_its_latents_and_verdicts(tiny: Store) -> None:
     shown = Shown(tiny, AWKWARD[0])
     assert str(chip(AWKWARD[0])) in shown.html
     saes = ask(tiny, "token_saes", of_token("tiny", AWKWARD[0]))
@@ -337,7 +338,7 @@ def test_a_token_leads_to_its_latents_and_verdicts(tiny: Store) -> None:
     assert shown.model.suite_evidence is not None
     listed = shown.model.suite_evidence.query("token == @AWKWARD[0]")
     assert listed[["sae", "concept"]].to_numpy().tolist() == [[row["sae"], row["concept"]]]
-    # What was never shown leads nowhere.
+    # Links that were not shown have no effect.
     for value in ("99999 1", "x", "", "0 99999999"):
         shown.act("go", value)
         shown.act("verdict", value)
@@ -371,7 +372,7 @@ def test_rows_are_sorted_filtered_and_counted(tiny: Store) -> None:
 
 
 @pytest.mark.parametrize("token", ["nosuch", "<b>x</b>", '"', "x" * 500, "\ud83d", "'; --", "{{ 7 * 191 }}"])
-def test_a_text_that_is_no_token_gets_one_line(tiny: Store, token: str) -> None:
+def test_unknown_token_is_reported_in_one_line(tiny: Store, token: str) -> None:
     shown = Shown(tiny, token)
     assert shown.text.count("is not a token of this suite's vocabulary.") == 1
     assert "<section" not in shown.html
@@ -391,24 +392,24 @@ def test_similar_tokens_are_offered(tiny: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("without", "has_activations", "said"),
+    ("without", "has_activations", "message"),
     [
         ((), False, "This suite stores no activations on the vocabulary"),
         (("tested_tokens",), True, "This suite stores no tested tokens, so there are no verdicts."),
         (("tokens", "token_concepts"), True, "the suite's vocabulary does not list it"),
     ],
 )
-def test_a_suite_that_stores_less_says_so(
-    tmp_path: Path, without: tuple[str, ...], *, has_activations: bool, said: str
+def test_missing_data_of_a_suite_is_stated(
+    tmp_path: Path, without: tuple[str, ...], *, has_activations: bool, message: str
 ) -> None:
     folder = write_tiny_suite(tmp_path / "tiny", without=without, activations=has_activations)
     with Store(folder) as store:
         shown = Shown(store, AWKWARD[0])
-        assert said in shown.text
+        assert message in shown.text
         assert shown.model.error == ""
         rows = ask(store, "token_roles", of_token("tiny", AWKWARD[0]))
         if not has_activations:
-            # Known are the latents of the tested rows, and of no others.
+            # Only the latents of the tested rows are known.
             assert rows.loc[~rows["as_tested"], "activation"].isna().all()
         if "tested_tokens" in without:
             assert "unknown" in shown.text
@@ -427,7 +428,7 @@ def test_a_suite_that_stores_less_says_so(
         assert ("Fires without S" in words.html) == is_known
 
 
-def test_words_of_tester_and_card_lead_to_the_token(tiny: Store) -> None:
+def test_words_of_tester_and_card_open_the_token(tiny: Store) -> None:
     sae = "l0-w1000-l0-10"
     latent = int(
         ask(tiny, "split_latents", {**of_token("tiny", ""), "sae": sae, "concept": concept_id("s")})["latent"].iloc[0]
@@ -448,7 +449,7 @@ def test_words_of_tester_and_card_lead_to_the_token(tiny: Store) -> None:
     assert missed
     words._handle_msg({"action": "token", "value": unescape(missed[1])})
     assert (state.page, state.token) == ("token", unescape(missed[1]))
-    # From Evidence, too.
+    # Also from Evidence.
     state.apply({"page": "evidence", "evidence_token": AWKWARD[0]})
     table = SuiteEvidence(model).__panel__()
     assert isinstance(table, Markup)
@@ -457,7 +458,7 @@ def test_words_of_tester_and_card_lead_to_the_token(tiny: Store) -> None:
     assert (state.page, state.token) == ("token", AWKWARD[0])
 
 
-def test_false_alarms_are_asked_for_while_they_are_in_view(tiny: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_false_alarms_are_queried_only_in_view(tiny: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     fetch = Store.fetch
 
@@ -486,14 +487,14 @@ def test_false_alarms_are_asked_for_while_they_are_in_view(tiny: Store, monkeypa
     model.state.effect_margin = 3.0
     see()
     assert asked == [latent, latent]
-    # Out of view, the words of the latent before are not shown as those of the next.
+    # Out of view, the words of the former latent are not shown as those of the next.
     words._handle_msg({"action": "seen", "value": False})
     model.state.latent = other
     assert "Fires without S" not in words.html
     model.state.latent = None
     see()
     assert asked == [latent, latent]
-    # A failed query is no list of none, and is asked again.
+    # A failed query is not shown as an empty list, and is retried.
     with monkeypatch.context() as broken:
         broken.setattr(Store, "fetch", _failing)
         model.state.latent = latent
@@ -513,7 +514,7 @@ def _failing(_: Store, name: str, /, **__: Any) -> pd.DataFrame:
 
 
 @pytest.mark.browser
-def test_from_search_to_token_to_latent_and_back(open_page: PageOpener, home: View) -> None:
+def test_search_token_and_latent_link_to_each_other(open_page: PageOpener, home: View) -> None:
     page = open_page("/dashboard?page=atlas")
     wait_ready(page)
     page.keyboard.press("/")
@@ -524,7 +525,7 @@ def test_from_search_to_token_to_latent_and_back(open_page: PageOpener, home: Vi
     shown = part(page, "token-page")
     expect(shown.get_by_role("heading", level=1)).to_have_text("using")
     rows = ask(home.store, "token_saes", of_token(home.suite, "using"))
-    # Of further seeds counts are stored, and nothing of single tokens.
+    # Further seeds have counts only, without single tokens.
     seeds = [sae for sae in home.store.suites[home.suite].manifest.saes if sae.repeat_of]
     expect(shown.locator(".verdicts tbody tr")).to_have_count(len(rows) - len(seeds))
     expect(shown.locator(".bare")).to_contain_text(f"Nothing is stored of this token for {len(seeds)} SAEs")
@@ -540,7 +541,7 @@ def test_from_search_to_token_to_latent_and_back(open_page: PageOpener, home: Vi
     wait_query(page, {"page": "explore", "letter": "u", "latent": str(int(row["top_latent"]))})
     expect(part(page, "card").locator("h2 .term").first).to_have_text(f"Latent {int(row['top_latent'])}")
     words = part(page, "latent-words")
-    words.scroll_into_view_if_needed()  # they are asked for in view
+    words.scroll_into_view_if_needed()  # they are queried when in view
     expect(words.locator("h4").first).to_contain_text("Fires without U")
     page.go_back()
     wait_query(page, {"page": "token", "token": "using"})

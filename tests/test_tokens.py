@@ -38,7 +38,7 @@ COMMANDS = {
     "absorption-explorer serve": ["explorer.cli", "serve"],
 }
 PATHS = ("/dashboard", "/dashboard/", "/dashboard/autoload.js", "/dashboard/metadata", "/dashboard/ws", "/")
-#: Each way to say which session is wanted, or to set what only the server may set.
+#: All ways to name a session, or to set what only the server may set.
 CHOSEN = (
     "bokeh-session-id=CHOSEN",
     "bokeh-session-id=",
@@ -54,7 +54,7 @@ CHOSEN = (
 
 
 def start(log: Path, way: str, *arguments: str, key: str | None = None) -> Server:
-    """Start a server in one of the two ways, without requesting any page of the explorer."""
+    """Start a server with one of the two commands, without requesting any page of the explorer."""
     port = free_port()
     command = [sys.executable, "-m", *COMMANDS[way], "--port", str(port), *arguments]
     return start_process(command, log, port, "/favicon.ico", environment={"BOKEH_SECRET_KEY": key} if key else {})
@@ -70,7 +70,7 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 def made(session_id: str, *, key: str | None = None, age: float = 0) -> str:
-    """A token that is in no page."""
+    """A token that is not part of any page."""
     payload: dict[str, Any] = {"headers": {}, "cookies": {}, "arguments": {}}
     expiration = int(_TOKEN_SECONDS - age)
     if key is None:
@@ -82,10 +82,10 @@ def new_id(key: str = KEY) -> str:
     return generate_session_id(key.encode(), signed=True)
 
 
-# --- Whose id it is --------------------------------------------------------------------------------------------------
+# --- Ids of sessions -------------------------------------------------------------------------------------------------
 
 
-def test_a_link_cannot_choose_the_session_of_who_follows_it(url: str) -> None:
+def test_links_cannot_choose_a_visitors_session(url: str) -> None:
     """Session fixation, from end to end: a link is sent, followed by the victim, and its session is then joined."""
     link = "/dashboard?bokeh-session-id=CHOSEN"
     for _ in ("the attacker opens it", "the victim follows it"):
@@ -93,14 +93,14 @@ def test_a_link_cannot_choose_the_session_of_who_follows_it(url: str) -> None:
         assert answer.status == 403
         assert b"render_items" not in answer.body
     assert join_status(url, made("CHOSEN")) == 403
-    # Nor is the session of a page joined by its id alone.
+    # Nor can the session of a page be joined by its id alone.
     page = contents(token_from(url))
     assert join_status(url, made(page["session_id"])) == 403
     assert join_status(url, made(page["session_id"], key="another key")) == 403
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_no_request_names_its_session(url: str, path: str) -> None:
+def test_requests_that_name_a_session_are_refused(url: str, path: str) -> None:
     answers = [ask(url, f"{path}?{query}") for query in CHOSEN]
     answers += [ask(url, path, **{name: "CHOSEN"}) for name in ("Bokeh_Session_Id", "bokeh_session_id")]
     for answer in answers:
@@ -110,22 +110,22 @@ def test_no_request_names_its_session(url: str, path: str) -> None:
         assert b"evil.example" not in answer.body
 
 
-def test_every_page_has_a_session_of_its_own(url: str) -> None:
+def test_every_page_has_its_own_session(url: str) -> None:
     assert len({contents(token_from(url))["session_id"] for _ in range(3)}) == 3
 
 
-# --- What a token holds ----------------------------------------------------------------------------------------------
+# --- Contents of tokens ----------------------------------------------------------------------------------------------
 
 
-def test_a_token_holds_the_explorers_cookies_and_no_header(url: str) -> None:
+def test_token_contains_only_the_explorers_cookies_and_no_headers(url: str) -> None:
     sent = {"Cookie": "session=secret; ax_dark=1; ax_open=splits; ax_else=2; user=me", "Authorization": "Basic secret"}
-    told = contents(token_from(url, **sent, X_Forwarded_User="me"))
-    assert told["cookies"] == {"ax_dark": "1", "ax_open": "splits"}
-    assert told["headers"] == {}
-    assert set(told) == {"session_id", "session_expiry", "headers", "cookies", "arguments", "app_path"}
+    payload = contents(token_from(url, **sent, X_Forwarded_User="me"))
+    assert payload["cookies"] == {"ax_dark": "1", "ax_open": "splits"}
+    assert payload["headers"] == {}
+    assert set(payload) == {"session_id", "session_expiry", "headers", "cookies", "arguments", "app_path"}
 
 
-def test_the_explorers_cookies_are_those_that_it_sets() -> None:
+def test_list_of_cookies_matches_those_that_are_read() -> None:
     asked = {
         part.split('"')[0]
         for file in Path("explorer").rglob("*.py")
@@ -134,15 +134,15 @@ def test_the_explorers_cookies_are_those_that_it_sets() -> None:
     assert {f"ax_{name}" for name in asked} == set(COOKIES)
 
 
-# --- Who joins -------------------------------------------------------------------------------------------------------
+# --- Joining ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_page_joins_its_session(url: str) -> None:
+def test_page_joins_its_session(url: str) -> None:
     with open_session(f"{url}/dashboard", letter="q") as session:
         assert session.document.select_one({"name": "browser"})
 
 
-def test_tokens_that_are_not_this_servers_are_refused(url: str) -> None:
+def test_foreign_and_forged_tokens_are_refused(url: str) -> None:
     token = token_from(url)
     head, _, signature = token.partition(".")
     bomb = urlsafe_b64encode(compress(b'{"bytes": "' + b"A" * 20_000_000, 9)).decode().rstrip("=")
@@ -176,31 +176,31 @@ def test_tokens_that_are_not_this_servers_are_refused(url: str) -> None:
     assert join_status(url, token) == 101
 
 
-def test_a_token_makes_no_session_anew_for_ever(url: str) -> None:
-    # As one process of several takes the token of another's page.
+def test_old_tokens_create_no_session(url: str) -> None:
+    # As for a page served by another process of the same server.
     assert join_status(url, made(new_id(), key=KEY, age=NEW_SESSION_SECONDS - 60)) == 101
     assert join_status(url, made(new_id(), key=KEY, age=NEW_SESSION_SECONDS + 60)) == 403
-    # A page that was open for a long time joins its session again.
+    # A page that was open for a long time can rejoin its session.
     session_id = new_id()
     with websocket(url, made(session_id, key=KEY)) as (status, sock):
         assert status == 101
-        assert sock.recv(1)  # the session is there
+        assert sock.recv(1)  # the session exists
     assert join_status(url, made(session_id, key=KEY, age=30 * 24 * 3600)) == 101
 
 
-def test_one_connection_holds_a_session_at_a_time(url: str) -> None:
+def test_session_has_one_connection_at_a_time(url: str) -> None:
     """A token that leaked from a page cannot join its session, neither with the page nor in its place."""
     request = HTTPRequest(f"{url.replace('http', 'ws', 1)}/dashboard/ws")
 
     async def attack() -> None:
         closed = asyncio.Event()
 
-        def hear(message: str | bytes | None) -> None:
+        def on_message(message: str | bytes | None) -> None:
             if message is None:
                 closed.set()
 
         async def connect() -> WebSocketClientConnection:
-            return await websocket_connect(request, subprotocols=["bokeh", token], on_message_callback=hear)
+            return await websocket_connect(request, subprotocols=["bokeh", token], on_message_callback=on_message)
 
         token = token_from(url)
         page = await connect()
@@ -218,14 +218,14 @@ def test_one_connection_holds_a_session_at_a_time(url: str) -> None:
     asyncio.run(attack())
 
 
-def test_a_connection_that_was_cut_off_gives_way(url: str) -> None:
+def test_interrupted_connection_is_replaced(url: str) -> None:
     token = token_from(url)
     with websocket(url, token) as (status, _):
         assert status == 101
         assert join_status(url, token) == 101
 
 
-def test_a_websocket_that_was_not_opened_holds_nothing(url: str) -> None:
+def test_refused_websocket_does_not_occupy_the_session(url: str) -> None:
     token = token_from(url)
     assert join_status(url, token, Upgrade="none") == 400
     assert join_status(url, token, Origin="https://evil.example") == 403
@@ -233,7 +233,7 @@ def test_a_websocket_that_was_not_opened_holds_nothing(url: str) -> None:
     assert join_status(url, token) == 101
 
 
-def test_a_name_that_leads_to_this_machine_opens_no_websocket(url: str) -> None:
+def test_dns_rebinding_opens_no_websocket(url: str) -> None:
     """DNS rebinding: to the browser, the page of another site and this server have the same origin."""
     token = token_from(url, Host="evil.example")
     for sent in ({}, {"Sec-Fetch-Site": "same-origin"}):
@@ -244,7 +244,7 @@ def test_a_name_that_leads_to_this_machine_opens_no_websocket(url: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/dashboard", "/dashboard/autoload.js"])
-def test_the_first_request_of_a_server_is_held_to_the_same(tmp_path: Path, path: str) -> None:
+def test_first_request_of_a_server_is_guarded(tmp_path: Path, path: str) -> None:
     """With ``panel serve`` it is accepted before the guard is installed."""
     server = start(tmp_path / "log", "panel serve")
     try:
@@ -262,7 +262,7 @@ def test_the_first_request_of_a_server_is_held_to_the_same(tmp_path: Path, path:
     assert "Traceback" not in server.output
 
 
-def test_the_first_websocket_of_a_server_is_held_to_the_same(tmp_path: Path) -> None:
+def test_first_websocket_of_a_server_is_guarded(tmp_path: Path) -> None:
     server = start(tmp_path / "log", "panel serve")
     try:
         with websocket(server.url, made("CHOSEN")) as (status, sock):
@@ -279,7 +279,7 @@ def test_the_first_websocket_of_a_server_is_held_to_the_same(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("way", COMMANDS)
-def test_processes_of_one_server_take_each_others_tokens(tmp_path: Path, way: str) -> None:
+def test_processes_of_a_server_accept_each_others_tokens(tmp_path: Path, way: str) -> None:
     server = start(tmp_path / "log", way, "--num-procs", "2")
     parent = server.process.pid
     children = [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]

@@ -46,7 +46,7 @@ def store() -> Iterator[Store]:
 # --- Files ---------------------------------------------------------------------------------------------------------
 
 
-def test_no_number_of_a_suite_is_typed_in() -> None:
+def test_tour_texts_contain_no_literal_numbers() -> None:
     assert list(TOURS) == ["first-absorbed-word", "does-a-wider-sae-help", "is-it-only-letters"]
     slot = re.compile(r"\[\[.*?\]\]|\[%.*?%\]", re.DOTALL)
     for tour in TOURS.values():
@@ -74,7 +74,7 @@ text = "t"
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ((("place = 1", "place"),), "t.toml: is not TOML"),
         ((('title = "T"\n', ""),), "t.toml: title: field required"),
@@ -86,19 +86,19 @@ text = "t"
         ((("case.sae ", "case.sea "),), "t.toml: 'dict object' has no attribute 'sea'"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_one_line(store: Store, changes: tuple[tuple[str, str], ...], said: str) -> None:
+def test_errors_of_a_tour_file_are_one_line(store: Store, changes: tuple[tuple[str, str], ...], message: str) -> None:
     text = _GOOD
     for before, after in changes:
         text = text.replace(before, after)
-    with pytest.raises(TourError, match=f"^{re.escape(said)}") as told:
+    with pytest.raises(TourError, match=f"^{re.escape(message)}") as error:
         render_tour(store, SWEEPS.name, read_tour("t", text))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
-# --- What they tell ------------------------------------------------------------------------------------------------
+# --- Their texts ---------------------------------------------------------------------------------------------------
 
 
-def test_a_suite_offers_what_it_can_show_and_every_state_can_be_set(store: Store) -> None:
+def test_suites_offer_possible_tours_whose_states_are_valid(store: Store) -> None:
     for suite, names in OFFERED.items():
         tours = rendered_tours(store, suite)
         assert [tour.name for tour in tours if tour.steps] == names
@@ -117,20 +117,20 @@ def _text(store: Store, suite: str, tour: str) -> str:
     return " ".join(" ".join(Reader(step.html).texts) for step in rendered_tour(store, suite, tour).steps)
 
 
-def test_numbers_are_the_stores(store: Store) -> None:
-    # Found again: the narrow and the wide SAE of which the wide one absorbs most, from the table of means.
+def test_numbers_match_the_store(store: Store) -> None:
+    # Recomputed from the table of means: the pair of SAEs whose wide one absorbs most.
     means = ask(store, "sae_means", suite=SWEEPS.name).query("repeat_of.isna()")
     pairs = means.merge(means, on=["layer", "hook", "architecture"], suffixes=("", "_wide")).query(
         "width < width_wide and 0.75 * l0 <= l0_wide <= 1.25 * l0"
     )
     best = pairs.sort_values("num_absorbed_wide").iloc[-1]
-    told = _text(store, SWEEPS.name, "does-a-wider-sae-help")
-    assert f"The mean rate is {best.absorption_rate:.1%}" in told
-    assert f"{best.absorption_rate_wide:.1%}" + " on B" in told
+    text = _text(store, SWEEPS.name, "does-a-wider-sae-help")
+    assert f"The mean rate is {best.absorption_rate:.1%}" in text
+    assert f"{best.absorption_rate_wide:.1%}" + " on B" in text
     higher = (pairs["absorption_rate_wide"] > pairs["absorption_rate"]).sum()
-    assert f"This suite has {len(pairs)} such pairs. The wider SAE has the higher rate in {higher} of them" in told
+    assert f"This suite has {len(pairs)} such pairs. The wider SAE has the higher rate in {higher} of them" in text
 
-    # And the concept beside letters that exceeds chance most, from the rates of each family by each metric.
+    # The concept, other than letters, that exceeds chance most, from the rates of each family by each metric.
     suite, most = ARCHITECTURES.name, (0.0, 0.0)
     for family in set(choices_of(store)[suite].families) - {FAMILY}:
         for metric in ("ig_ablation", "full"):
@@ -140,19 +140,19 @@ def test_numbers_are_the_stores(store: Store) -> None:
             most = max(most, *zip(above, known["absorption_rate"], strict=True)) if len(known) else most
     assert f"The rate is {most[1]:.1%}" in _text(store, suite, "is-it-only-letters")
 
-    # The first word is absorbed, by the latent that is told.
+    # The first word is absorbed by the named latent.
     case = ask(store, "telling_case", suite=SWEEPS.name).iloc[0]
     place = {"suite": SWEEPS.name, "sae": case.sae, "concept": case.concept}
     absorbing = ask(store, "absorbing_latents", **place).set_index("latent")
-    told = _text(store, SWEEPS.name, "first-absorbed-word")
+    text = _text(store, SWEEPS.name, "first-absorbed-word")
     token = rendered_tour(store, SWEEPS.name, "first-absorbed-word").steps[-1].state["evidence_token"]
     assert token in [each.strip() for each in absorbing.loc[case.latent, "tokens"]]
-    assert f"is absorbed by latent {case.latent}." in told
+    assert f"is absorbed by latent {case.latent}." in text
     summary = store.fetch("summary", **place, family=FAMILY, **DECIDING).iloc[0]
-    assert f"{summary.num_absorbed} of the tested words are absorbed, by {summary.num_absorbing_latents} differ" in told
+    assert f"{summary.num_absorbed} of the tested words are absorbed, by {summary.num_absorbing_latents} differ" in text
 
 
-def test_suites_of_all_shapes_tell_or_say_why_not(tmp_path: Path) -> None:
+def test_every_suite_renders_tours_or_gives_a_reason(tmp_path: Path) -> None:
     bare: dict[str, Any] = {
         "cosines": False,
         "examples": False,
@@ -171,25 +171,25 @@ def test_suites_of_all_shapes_tell_or_say_why_not(tmp_path: Path) -> None:
             assert [found for tour in tours for step in tour.steps for found in Reader(step.html).found] == []
 
 
-def test_a_page_without_a_server_offers_a_tour_of_more_than_half_its_steps(store: Store) -> None:
-    told = rendered_tour(store, SWEEPS.name, "does-a-wider-sae-help")
-    kept = with_existing_steps(told, lambda step: step.at != "pair")
+def test_page_without_a_server_offers_tours_with_most_steps(store: Store) -> None:
+    tour = rendered_tour(store, SWEEPS.name, "does-a-wider-sae-help")
+    kept = with_existing_steps(tour, lambda step: step.at != "pair")
     assert kept is not None
-    assert kept.steps == tuple(step for step in told.steps if step.at != "pair")
+    assert kept.steps == tuple(step for step in tour.steps if step.at != "pair")
     # A snapshot of the wide SAE has two steps of the comparison.
-    assert with_existing_steps(told, lambda step: step.state["page"] == "explore") is None
+    assert with_existing_steps(tour, lambda step: step.state["page"] == "explore") is None
 
 
-def test_an_address_leads_to_its_step(store: Store) -> None:
+def test_address_opens_its_step(store: Store) -> None:
     def opened(query: str) -> tuple[ExplorerState, list[str]]:
         state = ExplorerState(choices_of(store))
         return state, state.from_query(query) + enter_step(store, state, query)
 
-    # A link that names nothing else leads to a suite that can show it, and sets the step's state.
+    # A link without other values opens a suite that can show it, and sets the step's state.
     state, refused = opened("tour=does-a-wider-sae-help&tour_step=2")
     assert (state.suite, state.page, state.compare_by, state.tour_step) == (SWEEPS.name, "compare", "pair", 2)
     assert refused == []
-    # One that was copied after the reader had gone elsewhere keeps what was shown.
+    # A link copied after the visitor has navigated elsewhere keeps the displayed state.
     state, refused = opened(
         f"suite={SWEEPS.name}&page=explore&concept=first-letter.s&tour=does-a-wider-sae-help&tour_step=2"
     )
@@ -205,7 +205,7 @@ def test_an_address_leads_to_its_step(store: Store) -> None:
     assert "tour = 'no-tour' does not exist here" in refused[0]
 
 
-# --- Over the live page --------------------------------------------------------------------------------------------
+# --- On the live page ----------------------------------------------------------------------------------------------
 
 _COVERED = """() => {
   const card = [...Bokeh.index.query(({model}) => model.name === "tour")][0].el.shadowRoot.querySelector("[data-tour]");
@@ -236,7 +236,7 @@ def _query(page: Page) -> dict[str, str]:
     [(SWEEPS, "does-a-wider-sae-help", 1440), (ARCHITECTURES, "is-it-only-letters", 390)],
     ids=["widths", "letters, on a phone"],
 )
-def test_a_whole_tour(
+def test_complete_tour_can_be_followed(
     open_page: PageOpener, serve: Callable[..., Server], store: Store, shown: tuple[Path, str, int]
 ) -> None:
     suite, name, width = shown
@@ -255,17 +255,17 @@ def test_a_whole_tour(
         if number == 1:
             expect(card).to_be_focused()
             expect(card.get_by_role("button", name="Back")).to_be_disabled()
-        if number == 2 and width > 390:  # whatever the reader changes meanwhile, the next step sets its own state
+        if number == 2 and width > 390:  # the next step sets its own state despite changes by the visitor
             page.keyboard.press("Shift+ArrowLeft")
             wait_for(page, "(concept) => !location.search.includes(concept)", f"concept={step.state['concept']}&")
         page.keyboard.press("ArrowRight")
-    _at_step(page, len(steps))  # the arrow goes no further
+    _at_step(page, len(steps))  # the arrow key stops here
     if width > 390:
         page.keyboard.press("ArrowLeft")
         _at_step(page, len(steps) - 1)
         page.go_back()
         _at_step(page, len(steps))
-    expect(page.locator(".ax-tour-said")).to_contain_text(steps[-1].title)
+    expect(page.locator(".ax-tour-announcement")).to_contain_text(steps[-1].title)
     page.keyboard.press("Escape")
     expect(page.locator("[data-tour]")).to_have_count(0)
     expect(page.locator(".ax-tour-ring")).to_have_count(0)
@@ -273,8 +273,8 @@ def test_a_whole_tour(
 
 
 @pytest.mark.browser
-def test_a_step_whose_view_is_not_on_the_page_is_told_at_its_edge(open_page: PageOpener) -> None:
-    # What the address says besides stays: here another page than the step's.
+def test_step_without_its_view_is_docked_at_the_edge(open_page: PageOpener) -> None:
+    # Other values of the address are kept, here a page other than the step's.
     query = urlencode({"suite": ARCHITECTURES.name, "page": "atlas", "tour": "first-absorbed-word", "tour_step": 3})
     page = open_page(f"/dashboard?{query}")
     wait_ready(page)
@@ -287,7 +287,7 @@ def test_a_step_whose_view_is_not_on_the_page_is_told_at_its_edge(open_page: Pag
 
 
 @pytest.mark.browser
-def test_help_is_searched_and_a_presentation_has_keys(open_page: PageOpener) -> None:
+def test_help_can_be_searched_and_presentations_have_keys(open_page: PageOpener) -> None:
     query = urlencode({"tour": "first-absorbed-word", "tour_step": 3, "present": 1})
     page = open_page(f"/dashboard?{query}")
     wait_ready(page)
@@ -296,7 +296,7 @@ def test_help_is_searched_and_a_presentation_has_keys(open_page: PageOpener) -> 
     expect(page.locator(".ax-sidebar")).to_be_hidden()
     _at_step(page, 3)
     assert _query(page)["present"] == "1"
-    assert figure(page, "cosine").height > 400  # 300 on a desk
+    assert figure(page, "cosine").height > 400  # 300 outside of presentations
     page.keyboard.press("PageDown")
     _at_step(page, 4)
     page.keyboard.press("Escape")  # first the tour, then the presentation

@@ -31,22 +31,22 @@ class BrokenStore(Store):
         return super().fetch(name, **params)
 
 
-def said_by(explorer: Explorer) -> list[str]:
+def rendered_by(explorer: Explorer) -> list[str]:
     return [part.html for part in explorer.layout.select(Markup) if isinstance(part, Markup)]
 
 
 @pytest.mark.parametrize("page", ["explore", "compare", "atlas", "evidence", "learn"])
-def test_what_was_not_answered_is_not_called_missing(tmp_path: Path, page: str) -> None:
+def test_failed_queries_are_not_shown_as_missing_results(tmp_path: Path, page: str) -> None:
     with BrokenStore(write_tiny_suite(tmp_path / "tiny", saes=((0, 1000, 10),))) as store:
         store.broken = True
         explorer = Explorer(store, page=page, letter="s", facet_latent=5)
-        said = said_by(explorer)
-        assert any("It failed." in html for html in said)
-        empty = [box for html in said for box in _EMPTY.findall(html)]
+        rendered = rendered_by(explorer)
+        assert any("It failed." in html for html in rendered)
+        empty = [box for html in rendered for box in _EMPTY.findall(html)]
         assert empty
         assert [box for box in empty if "was not answered" not in box] == []
         store.broken = False
         explorer.model.retry()
         assert explorer.model.error == ""
-        assert not any("was not answered" in html for html in said_by(explorer))
+        assert not any("was not answered" in html for html in rendered_by(explorer))
         assert not any(explorer.model.unanswered(name) for name in QUESTIONS)

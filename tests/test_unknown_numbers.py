@@ -86,7 +86,7 @@ def values_of(store: Store) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("policy", ["with_candidates", "all_concepts"])
-def test_every_place_says_the_same_of_what_is_absorbed(stores: dict[str, Store], kind: str, policy: str) -> None:
+def test_absorbed_counts_agree_everywhere(stores: dict[str, Store], kind: str, policy: str) -> None:
     """Concepts, means, the curve by a threshold and the counts of the suite agree, or all say that it is unknown."""
     store = stores[kind]
     values = values_of(store) | {"mean_policy": policy}
@@ -96,7 +96,7 @@ def test_every_place_says_the_same_of_what_is_absorbed(stores: dict[str, Store],
         of_sae = cells[cells["sae"] == row["sae"]]
         assert same(row["num_absorbed"], of_sae["num_absorbed"].sum(min_count=1))
         if of_sae["absorption_rate"].isna().all():
-            assert pd.isna(row["absorption_rate"])  # an unknown rate is no rate of 0
+            assert pd.isna(row["absorption_rate"])  # an unknown rate is not 0
         elif policy == "all_concepts":
             assert row["absorption_rate"] == pytest.approx(of_sae["absorption_rate"].mean())
     expect_sensitivity(store, values)
@@ -110,7 +110,7 @@ def test_every_place_says_the_same_of_what_is_absorbed(stores: dict[str, Store],
 FACETS = dict.fromkeys(("facet_saes", "facet_concept", "facet_latent"))
 
 
-SAID = {
+SENTENCES = {
     "tokens": r"\d+ of [\d,]+ tested tokens of 8 SAEs are absorbed, by \d+ latents",
     "published": "75 words of 1 SAE are absorbed, as published",
     "mixed": r"4 of 11 tested tokens of 1 SAE .* A further 3 words are absorbed as published",
@@ -120,18 +120,18 @@ SAID = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_evidence_says_what_was_counted_and_what_was_published(stores: dict[str, Store], kind: str) -> None:
+def test_evidence_distinguishes_counted_and_published_numbers(stores: dict[str, Store], kind: str) -> None:
     model = Explorer(stores[kind], page="evidence").model
     head: Any = EvidenceHead(model).__panel__()
-    said = shown_text(head.html, "")
-    assert re.search(SAID[kind], said), said
-    assert not re.search(r"\b0 of 0\b|[–-] of|nan|None", said), said
-    of_tokens = "Click a token" in said
+    text = shown_text(head.html, "")
+    assert re.search(SENTENCES[kind], text), text
+    assert not re.search(r"\b0 of 0\b|[–-] of|nan|None", text), text
+    of_tokens = "Click a token" in text
     assert of_tokens == (kind in ("tokens", "mixed"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_only_a_threshold_that_moves_something_can_be_moved(stores: dict[str, Store], kind: str) -> None:
+def test_only_effective_thresholds_can_be_moved(stores: dict[str, Store], kind: str) -> None:
     """Only thresholds that change a result are offered; others are rejected in links and show no badge."""
     store = stores[kind]
     values = values_of(store)
@@ -154,7 +154,7 @@ def test_only_a_threshold_that_moves_something_can_be_moved(stores: dict[str, St
         refused = state.from_query(f"{of}={low}")
         assert bool(refused) == (of not in moves), of
         assert bool(state.moved) == (of in moves)
-        # Set directly, as a notebook may, it is no difference either.
+        # Set directly, as in a notebook, it is not shown as a difference either.
         model.state.param.update(**{of: low})
         assert bool(model.state.moved) == (of in moves)
         model.state.param.update(**model.state.thresholds_of_suite._asdict())
@@ -167,7 +167,7 @@ def test_only_a_threshold_that_moves_something_can_be_moved(stores: dict[str, St
 
 
 @pytest.mark.parametrize("own", [{}, {"tau": 0.05}, {"cosine_threshold": 0.1, "effect_margin": 2.0}])
-def test_what_a_threshold_differs_from_is_named(tmp_path: Path, own: dict[str, float]) -> None:
+def test_differences_of_thresholds_are_named(tmp_path: Path, own: dict[str, float]) -> None:
     """Moved thresholds are compared with the suite's; the suite states where its own differ from the paper's."""
     with Store(write_tiny_suite(tmp_path / "suite", name="suite", thresholds=own)) as store:
         model = Explorer(store).model
@@ -175,16 +175,16 @@ def test_what_a_threshold_differs_from_is_named(tmp_path: Path, own: dict[str, f
         for moved in (False, True):
             if moved:
                 model.state.tau = 0.1
-            said = side._head.html
-            assert ("differs from this suite's own" in said) == moved
-            assert "from the paper" not in said.replace("than the paper", "")
-            assert ("measured with other thresholds than the paper's" in said) == bool(own)
+            text = side._head.html
+            assert ("differs from this suite's own" in text) == moved
+            assert "from the paper" not in text.replace("than the paper", "")
+            assert ("measured with other thresholds than the paper's" in text) == bool(own)
             for name, value in own.items():
-                assert f"{name.replace('_', ' ')} {value:.3f}" in said
-                assert f"(paper: {getattr(Thresholds(), name):.3f})" in said
+                assert f"{name.replace('_', ' ')} {value:.3f}" in text
+                assert f"(paper: {getattr(Thresholds(), name):.3f})" in text
 
 
-def test_saes_of_unknown_l0_have_no_place_on_an_l0_axis_and_no_negative_l0(tmp_path: Path) -> None:
+def test_saes_of_unknown_l0_are_not_on_l0_axes_and_have_no_negative_l0(tmp_path: Path) -> None:
     """In plots, labels, tooltips and tables of all pages."""
     source = tmp_path / "source"
     for nth in range(3):
@@ -202,13 +202,13 @@ def test_saes_of_unknown_l0_have_no_place_on_an_l0_axis_and_no_negative_l0(tmp_p
             figure = hv.render(atlas.drawing(name)().draw(), backend="bokeh")
             for axis in (figure.x_range, figure.y_range):
                 assert axis.start < axis.end, name
-            assert_unknown_l0s_are_said(figure)
+            assert_unknown_l0s_are_labelled(figure)
         cells = hv.render(HeatMapView(model).drawing()().draw(), backend="bokeh")
         assert list(cells.xaxis[0].major_label_overrides.values()) == [sae.short for sae in model.state.saes]
-        assert_unknown_l0s_are_said(cells)
+        assert_unknown_l0s_are_labelled(cells)
 
 
-def test_what_is_gained_or_lost_is_unknown_without_tokens(stores: dict[str, Store]) -> None:
+def test_gained_and_lost_tokens_are_unknown_without_tokens(stores: dict[str, Store]) -> None:
     store = stores["mixed"]
     here, there = store.fetch("saes")["sae"]
     values = values_of(store)
@@ -221,19 +221,19 @@ def test_what_is_gained_or_lost_is_unknown_without_tokens(stores: dict[str, Stor
     assert not re.search(r"\((?:0|nan)\)|nan", html)
 
 
-def assert_unknown_l0s_are_said(figure: Any) -> None:
+def assert_unknown_l0s_are_labelled(figure: Any) -> None:
     """Check the contents of each tooltip."""
     for tool in figure.select(HoverTool):
         fields = dict(re.findall(r">(L0|SAE)</span><span>@\{?(\w+)", tool.tooltips))
         assert "SAE" in fields
         for renderer in tool.renderers:
             data = renderer.data_source.data
-            assert all("L0 unknown" in said for said in data[fields["SAE"]])
-            assert all(str(said).startswith("unknown") for said in data.get(fields.get("L0"), ()))
+            assert all("L0 unknown" in text for text in data[fields["SAE"]])
+            assert all(str(text).startswith("unknown") for text in data.get(fields.get("L0"), ()))
 
 
 @pytest.mark.parametrize("kind", ["published", "uncounted", "unprobed"])
-def test_a_figure_with_nothing_to_draw_is_not_written(stores: dict[str, Store], tmp_path: Path, kind: str) -> None:
+def test_empty_figures_are_not_written(stores: dict[str, Store], tmp_path: Path, kind: str) -> None:
     """If an L0, rate or score is unknown, one line says so, and no file is written."""
     explorer = Explorer(stores[kind], letter="s")
     splits, rates = ({f"{of}-vs-{x}" for x in ("l0", "layer", "width")} for of in ("splits", "absorption"))
@@ -245,7 +245,7 @@ def test_a_figure_with_nothing_to_draw_is_not_written(stores: dict[str, Store], 
         assert not path.exists()
 
 
-def test_the_command_fails_where_no_l0_is_known(tmp_path: Path) -> None:
+def test_command_fails_without_known_l0s(tmp_path: Path) -> None:
     sae = ("made-up", "layer_3/trainer_0")
     write_json(tmp_path / "source" / results_file(sae), absorption(sae, [detail("s", 100, 25, 1, 0.3)]))
     import_results(tmp_path / "source", tmp_path / "suite")
@@ -257,7 +257,7 @@ def test_the_command_fails_where_no_l0_is_known(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_strip_and_figures_of_a_concept_say_what_is_known(stores: dict[str, Store], kind: str) -> None:
+def test_strip_and_numbers_of_a_concept_show_what_is_known(stores: dict[str, Store], kind: str) -> None:
     explorer = Explorer(stores[kind], letter="s")
     model = explorer.model
     assert model.concepts is not None
@@ -276,7 +276,7 @@ def test_strip_and_figures_of_a_concept_say_what_is_known(stores: dict[str, Stor
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_heading_counts_what_is_known(stores: dict[str, Store], kind: str) -> None:
+def test_headings_show_known_counts(stores: dict[str, Store], kind: str) -> None:
     """Lists show the number of their items, else the published one; if unknown, neither a number nor "none"."""
     info = ask(stores[kind], "suite_info", values_of(stores[kind])).iloc[0]
     concepts = stores[kind].fetch("concepts")["concept"]
@@ -294,9 +294,9 @@ def test_a_heading_counts_what_is_known(stores: dict[str, Store], kind: str) -> 
             f"Tokens tested for {letter.upper()}": summary["num_tested"],
             "Tested tokens of the suite": info["n_tested_tokens"],
         }
-        said = lists.html + tested.html + suite.html
+        text = lists.html + tested.html + suite.html
         assert {
-            title: re.search(rf"{title}(?: \(([\d,]+)\))?\s*</(?:button|h2)>", said)[1]  # type: ignore[index]
+            title: re.search(rf"{title}(?: \(([\d,]+)\))?\s*</(?:button|h2)>", text)[1]  # type: ignore[index]
             for title in known
         } == {title: None if pd.isna(count) else f"{int(count):,}" for title, count in known.items()}
         assert ("No token was tested" in tested.html) == (summary["num_tested"] == 0)
@@ -304,8 +304,8 @@ def test_a_heading_counts_what_is_known(stores: dict[str, Store], kind: str) -> 
 
 
 @pytest.mark.parametrize("is_counted", [True, False])
-def test_a_number_of_latents_that_nobody_counted_is_the_least(tmp_path: Path, *, is_counted: bool) -> None:
-    """Wherever it stands; a latent beyond it may be there, so that it can be found and chosen."""
+def test_uncounted_number_of_latents_is_a_lower_bound(tmp_path: Path, *, is_counted: bool) -> None:
+    """Everywhere; a latent beyond it may exist, so it can be found and selected."""
     folder = write_tiny_suite(tmp_path / "tiny", saes=[(0, 1000, 10)])
     saes = pq.read_table(folder / "saes.parquet")
     counted = pa.array([is_counted] * len(saes))
@@ -333,8 +333,8 @@ def test_a_number_of_latents_that_nobody_counted_is_the_least(tmp_path: Path, *,
         assert (f"at least {highest:,}" in about) != is_counted
 
 
-def test_sentences_stand_apart(tmp_path: Path) -> None:
-    """A suite of which neither L0 nor rates are known says both, and how many SAEs are brushed."""
+def test_sentences_are_separated(tmp_path: Path) -> None:
+    """A suite with unknown L0 and unknown rates states both, and the number of selected SAEs."""
     for sae in (("own", "layer_3_width_16k_a"), ("own", "layer_3_width_16k_b")):
         write_json(tmp_path / "source" / results_file(sae), absorption(sae, [{"first_letter": "s"}]))
     import_results(tmp_path / "source", tmp_path / "own")

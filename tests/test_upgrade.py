@@ -25,12 +25,12 @@ from tests.questions import ask, question_values
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What the suite of the first layout calls its SAEs; two of them have no known L0.
+#: Ids of the SAEs, with their keys in the first layout; two of them have no known L0.
 SAES = {"l0-w1000-l0-10": (0, 1000, 10), "l3-w1000-l0-40": (3, 1000, 40), "l3-w1000": (3, 1000, -1)} | {
     "l3-w1000-2": (3, 1000, -2)
 }
-#: What the first layout does not tell.
-_TOLD_SINCE = ["seed", "num_tokens"]
+#: Columns that the first layout does not have.
+_ADDED_SINCE = ["seed", "num_tokens"]
 FIRST = Path(__file__).parent / "layout_1" / "tiny"
 
 
@@ -55,20 +55,20 @@ def stores(first: Path, second: Path) -> Iterator[tuple[Store, Store]]:
 
 
 @pytest.mark.parametrize("name", sorted(catalog()))
-def test_every_question_has_the_answer_that_it_had(stores: tuple[Store, Store], name: str) -> None:
+def test_every_query_returns_the_same_after_the_upgrade(stores: tuple[Store, Store], name: str) -> None:
     former, newest = stores
     for sae in SAES.values():
         for letter in ("s", "t", "q"):
             values = question_values(former, sae=sae, letter=letter)
             assert values == question_values(newest, sae=sae, letter=letter)
             answers = [ask(store, name, values) for store in (newest, former)]
-            if name == "layer_cosines":  # of two SAEs of the same width and no known L0, any may come first
+            if name == "layer_cosines":  # two SAEs of the same width and unknown L0 may be in any order
                 answers = [answer.sort_values([*answer], ignore_index=True) for answer in answers]
-            # That an SAE has a seed, the first layout says beside the further ones only.
-            pd.testing.assert_frame_equal(*(answer.drop(columns=_TOLD_SINCE, errors="ignore") for answer in answers))
+            # The first layout stores the seed of an SAE only with further ones.
+            pd.testing.assert_frame_equal(*(answer.drop(columns=_ADDED_SINCE, errors="ignore") for answer in answers))
 
 
-def test_what_is_written_keeps_its_contracts_and_all_that_lay_beside_it(first: Path, second: Path) -> None:
+def test_upgraded_suite_is_valid_and_keeps_other_files(first: Path, second: Path) -> None:
     assert check_suite(second) == []
     assert (second / "LICENSES.txt").read_text() == "all of them\n"
     assert not list(second.rglob("letters.parquet")) + list(second.rglob("layer=*"))
@@ -92,7 +92,7 @@ def test_further_seeds_become_saes(first: Path, second: Path) -> None:
     assert again["l3-w1000-l0-40-s1"].to_dict() == expected
 
 
-def test_the_command_upgrades_once(first: Path, tmp_path: Path) -> None:
+def test_command_upgrades_once(first: Path, tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
     shutil.copytree(first, folder)
     assert CliRunner().invoke(app, ["upgrade", str(folder)]).exit_code == 0
@@ -102,7 +102,7 @@ def test_the_command_upgrades_once(first: Path, tmp_path: Path) -> None:
     assert check_suite(folder) == []
 
 
-def test_what_a_killed_upgrade_left_is_no_part_of_the_suite(first: Path, second: Path, tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_upgrade_are_ignored(first: Path, second: Path, tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
     shutil.copytree(first, folder)
     (tmp_path / ".tiny.partial" / "cosines").mkdir(parents=True)
@@ -112,7 +112,7 @@ def test_what_a_killed_upgrade_left_is_no_part_of_the_suite(first: Path, second:
     assert written == {file.relative_to(second): file.read_bytes() for file in second.rglob("*") if file.is_file()}
 
 
-def test_a_suite_that_cannot_be_read_stays_as_it_is(first: Path, tmp_path: Path) -> None:
+def test_unreadable_suite_is_not_changed(first: Path, tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
     shutil.copytree(first, folder)
     (folder / "tested_tokens.parquet").write_bytes(b"PAR1 no more")
@@ -132,7 +132,7 @@ def _change(folder: Path, **columns: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"sae": "L0-W1000"}, "L0-W1000: sae: only small letters, digits, dots, underscores and hyphens are allowed"),
         (
@@ -147,8 +147,8 @@ def _change(folder: Path, **columns: object) -> None:
         ({"seed": -1}, "seed: Input should be greater than or equal to 0"),
     ],
 )
-def test_a_table_of_saes_that_misleads_is_refused_in_one_line(
-    second: Path, tmp_path: Path, changed: dict[str, object], said: str
+def test_inconsistent_table_of_saes_is_refused_in_one_line(
+    second: Path, tmp_path: Path, changed: dict[str, object], message: str
 ) -> None:
     folder = tmp_path / "tiny"
     shutil.copytree(second, folder)
@@ -156,12 +156,12 @@ def test_a_table_of_saes_that_misleads_is_refused_in_one_line(
     with pytest.raises(SuiteError) as refused:
         Store(folder)
     assert str(refused.value).startswith(f"{folder}/saes.parquet: ")
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
     assert [str(problem) for problem in check_suite(folder)] == [f"manifest.json: {refused.value}"]
 
 
-def test_the_first_layout_is_read_as_it_is(first: Path) -> None:
+def test_first_layout_can_be_read(first: Path) -> None:
     assert check_suite(first) == []
     saes = read_manifest(first).saes
     assert [sae.id for sae in saes] == list(SAES)
@@ -171,7 +171,7 @@ def test_the_first_layout_is_read_as_it_is(first: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"l0": 10}, "sae l0-w1000-l0-10 occurs twice"),
         ({"layer": -1}, "saes.1.layer: Input should be greater than or equal to 0"),
@@ -180,8 +180,8 @@ def test_the_first_layout_is_read_as_it_is(first: Path) -> None:
         ({"taw": 3}, "saes.1.taw: Extra inputs are not permitted"),
     ],
 )
-def test_a_manifest_of_the_first_layout_that_misleads_is_refused_in_one_line(
-    first: Path, tmp_path: Path, change: dict[str, object], said: str
+def test_inconsistent_manifest_of_the_first_layout_is_refused_in_one_line(
+    first: Path, tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     folder = Path(shutil.copytree(first, tmp_path / "tiny"))
     manifest = json.loads((folder / MANIFEST).read_text())
@@ -190,12 +190,12 @@ def test_a_manifest_of_the_first_layout_that_misleads_is_refused_in_one_line(
     (folder / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(SuiteError) as refused:
         Store(folder)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert str(refused.value).startswith(f"{folder}/{MANIFEST}: ")
     assert "\n" not in str(refused.value)
 
 
-def test_without_its_saes_or_concepts_a_suite_is_refused(second: Path, tmp_path: Path) -> None:
+def test_suite_without_required_tables_is_refused(second: Path, tmp_path: Path) -> None:
     for name in ("saes", "concepts", "measurements"):
         folder = tmp_path / name
         shutil.copytree(second, folder)

@@ -18,7 +18,7 @@ from explorer.upstream.parts import PARTS, Part
 
 ROOT = Path(__file__).parents[1] / "explorer"
 PRIVATE = re.compile(r"_[a-z]\w*")
-#: What Panel notes in each class by itself.
+#: Attributes that Panel adds to each class.
 MADE = ("_param__", "_data_model")
 LIBRARIES = ("bokeh", "holoviews", "panel", "tornado")
 
@@ -35,7 +35,7 @@ def has(kind: type, name: str) -> bool:
 
 @pytest.mark.security
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: f"{part.of.__name__ if part.of else 'BokehJS'}.{part.name}")
-def test_every_part_is_there(part: Part) -> None:
+def test_every_private_part_exists(part: Part) -> None:
     there = has(part.of, part.name) if part.of else re.search(rf"\b{part.name}\b", bokehjs())
     library = part.of.__module__.partition(".")[0] if part.of else "bokeh"
     assert there, f"{library} {version(library)} has no {part.name} any more; it was relied on: {part.why}"
@@ -46,7 +46,7 @@ def _modules() -> list[Any]:
     return [import_module(".".join(name).removesuffix(".__init__")) for name in names]
 
 
-def test_private_methods_of_libraries_are_overridden_as_the_table_says() -> None:
+def test_overridden_private_methods_are_listed() -> None:
     kinds = {kind for module in _modules() for kind in vars(module).values() if inspect.isclass(kind)}
     overridden = {
         (name, base)
@@ -61,14 +61,14 @@ def test_private_methods_of_libraries_are_overridden_as_the_table_says() -> None
     assert {(name, base.__name__) for name, base in overridden - listed} == set()
 
 
-def test_private_parts_of_bokehjs_are_used_as_the_table_says() -> None:
+def test_used_private_parts_of_bokehjs_are_listed() -> None:
     scripts = [file.read_text("utf-8") for file in ROOT.rglob("*.js")]
     used = {name for script in scripts for name in re.findall(r"\.(_[a-z]\w*)", script)}
     assert used <= {part.name for part in PARTS if part.of is None}
 
 
-def test_reaches_into_libraries_stand_in_upstream_only() -> None:
-    # The exception is named in its own line.
+def test_private_access_to_libraries_is_in_upstream_only() -> None:
+    # Exceptions are marked in their own line.
     offences = [
         f"{file.name}: {line.strip()}"
         for file in ROOT.rglob("*.py")
@@ -79,6 +79,6 @@ def test_reaches_into_libraries_stand_in_upstream_only() -> None:
     assert offences == []
 
 
-def test_a_part_that_has_gone_is_named() -> None:
+def test_missing_part_is_named() -> None:
     with pytest.raises(MissingPartError, match=r"tornado \S+ no longer has HTTPServer\.gone, on which the explorer"):
         wrap_method(HTTPServer, "gone", lambda own: own)

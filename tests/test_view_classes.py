@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SAES = ((0, 1000, 10), (0, 1000, 40), (0, 4000, 40), (3, 1000, 10))
-#: What other classes are made of, shown by none itself.
+#: Base classes, which no page shows.
 BASES = {Stack, Switch, EvidenceTable, SmallMultiples}
 WALK: tuple[dict[str, Any], ...] = (
     {"letter": "t", "latent": 65, "facet_latent": 65, "tested_words": [" short"]},
@@ -76,7 +76,7 @@ def every_page() -> Iterator[dict[str, Any]]:
 
 def is_named(name: str, view: type[View], state: ExplorerState) -> bool:
     """Return whether a view declares an attribute that it reads, or all attributes that it is derived from."""
-    if name in (*view.answers, *view.follows, "present"):  # in a presentation all plots are larger
+    if name in (*view.answers, *view.follows, "present"):  # presentations enlarge all plots
         return True
     of_class = vars(ExplorerState).get(name)
     return isinstance(of_class, property) and all(
@@ -93,7 +93,7 @@ def sources(derived: property, state: ExplorerState) -> set[str]:
             if name in state.param or isinstance(vars(ExplorerState).get(name), property):
                 read.add(name)
             elif name == "_of":
-                # What can be chosen in a suite is said by its name.
+                # The options of a suite follow from its name.
                 return state._of
             return getattr(state, name)
 
@@ -102,7 +102,7 @@ def sources(derived: property, state: ExplorerState) -> set[str]:
     return read
 
 
-def test_what_is_named_is_there(store: Store) -> None:
+def test_declared_names_exist(store: Store) -> None:
     """Every query result is shown by some view, and every view by some page."""
     state = made(store).state
     known = vars(state.snapshot())
@@ -119,19 +119,17 @@ def test_what_is_named_is_there(store: Store) -> None:
     assert shown == classes()
 
 
-def test_the_model_knows_no_pages() -> None:
+def test_model_does_not_depend_on_pages() -> None:
     tree = ast.parse(Path(model.__file__).read_text("utf-8"))
     words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     words |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     words |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg}
-    pages = {"page", "part", "compare_by", *Pages.options} - {"token"}  # also the name of what is looked up
+    pages = {"page", "part", "compare_by", *Pages.options} - {"token"}  # also the name of a parameter of queries
     assert not words & (pages - catalog().keys())
 
 
-def test_a_view_shows_what_it_names_and_consists_of_what_it_names(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever `_show` reads of the model is an answer that it names, of the state an attribute that it follows."""
+def test_views_read_and_contain_only_what_they_declare(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All query results that `_show` reads are in `answers`, and all attributes of the state in `follows`."""
     showing: list[type[View]] = []
     read: dict[type[View], set[str]] = defaultdict(set)
     built: set[type[View]] = set()
@@ -156,7 +154,7 @@ def test_a_view_shows_what_it_names_and_consists_of_what_it_names(
 
         def init(self: View, *args: Any, **options: Any) -> None:
             built.add(type(self))
-            showing.append(View)  # what is read while it is built is its parent's no more
+            showing.append(View)  # reads during construction do not count for its parent
             begin(self, *args, **options)
             showing.pop()
 
@@ -165,7 +163,7 @@ def test_a_view_shows_what_it_names_and_consists_of_what_it_names(
 
     for view in {*classes(), *BASES}:
         watched(view)
-    monkeypatch.setattr(Progress, "_on_act", lambda *_: None)  # which looks at what any view did
+    monkeypatch.setattr(Progress, "_on_act", lambda *_: None)  # which reads the state of all views
     attributes = set(vars(made(store).state.snapshot()))
     noted(ExplorerModel, lambda: set(QUESTIONS))
     noted(Snapshot, lambda: attributes)
@@ -185,7 +183,7 @@ def test_a_view_shows_what_it_names_and_consists_of_what_it_names(
 
 
 @pytest.mark.parametrize("view", [Headline, Prose])
-def test_what_is_not_on_show_waits_until_it_is(store: Store, view: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hidden_views_are_updated_once_shown(store: Store, view: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
     monkeypatch.setattr(view, "_show", lambda self: shown.append(self._model.shown.concept))
     of = made(store, Pages, page="explore")
@@ -202,7 +200,7 @@ def test_what_is_not_on_show_waits_until_it_is(store: Store, view: Any, monkeypa
     assert shown == [concept_id("l")]
 
 
-def test_a_view_by_itself_is_answered_whatever_page_is_shown(store: Store) -> None:
+def test_single_view_is_queried_on_any_page(store: Store) -> None:
     of = made(store, Pages, page="atlas")
     assert of.summary is None
     of.show(Headline)
@@ -212,9 +210,7 @@ def test_a_view_by_itself_is_answered_whatever_page_is_shown(store: Store) -> No
     assert not made(store, Headline).shows(Pages)
 
 
-def test_a_plot_is_drawn_anew_where_what_it_is_drawn_of_is_another(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_plots_are_redrawn_only_if_their_data_change(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
 
     def noted(*frames: Any, **how: Any) -> Any:
@@ -228,7 +224,7 @@ def test_a_plot_is_drawn_anew_where_what_it_is_drawn_of_is_another(
     every = [f"cosine-{sae_id(*sae)}" for sae in SAES if sae[0] == 0]
     assert sorted(drawn) == every
     drawn.clear()
-    of.state.sae = sae_id(0, 1000, 40)  # another is the current one, in its title
+    of.state.sae = sae_id(0, 1000, 40)  # another SAE is marked as current in the titles
     assert drawn == []
     current = [part.html for part in layout.select(Markup) if 'aria-current="true"' in part.html]
     assert len(current) == 1
@@ -240,9 +236,7 @@ def test_a_plot_is_drawn_anew_where_what_it_is_drawn_of_is_another(
     assert sorted(drawn) == every
 
 
-def test_other_random_words_leave_the_tested_ones_and_their_results(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_new_random_words_keep_the_tested_ones_and_their_results(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     of = made(store, Pages)
     assert of.split_latents is not None
     of.state.latent = int(of.split_latents["latent"].iloc[0])

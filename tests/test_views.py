@@ -49,7 +49,7 @@ def html_of(headline: Headline) -> str:
     return " ".join(part.html for part in parts if isinstance(part, Markup))
 
 
-def test_headline_follows_from_one_concept_without_data_to_the_next(tmp_path: Path) -> None:
+def test_headline_changes_between_concepts_without_data(tmp_path: Path) -> None:
     with Store(list_letters(write_tiny_suite(tmp_path / "tiny", saes=[(0, 1000, 10)]), "cd")) as store:
         model = ExplorerModel(store, ExplorerState(choices_of(store), letter="c"), Headline)
         headline = Headline(model)
@@ -89,7 +89,7 @@ def _in_one_act(state: ExplorerState, sae: Sae) -> None:
 
 
 @pytest.mark.parametrize("go", [_by_query, _by_former_query, _by_parameter, _by_attributes, _in_one_act])
-def test_whatever_way_leads_to_an_sae_state_and_widgets_arrive_there(go: Callable[..., None]) -> None:
+def test_every_way_to_select_an_sae_updates_state_and_widgets(go: Callable[..., None]) -> None:
     """If options and value change separately, another L0 than the requested one remains selected."""
     state, document = ExplorerState({"one": SuiteChoices(RAGGED)}), Document()
     root: Any = Selectors(state).__panel__().get_root(document)
@@ -101,14 +101,16 @@ def test_whatever_way_leads_to_an_sae_state_and_widgets_arrive_there(go: Callabl
             assert state.chosen_sae == sae, (start, end)
             for name in ("layer", "width", "l0"):
                 html = root.select_one({"name": name}).data.html
-                told = dict(re.findall(rf'data-action="{name}" data-value="(.*?)" aria-checked="(true|false)"', html))
+                choices = dict(
+                    re.findall(rf'data-action="{name}" data-value="(.*?)" aria-checked="(true|false)"', html)
+                )
                 labels = value_labels(name, state.options[name])
-                assert [label.rstrip("*") for label in told] == list(labels.values())
-                (chosen,) = (label for label, is_chosen in told.items() if is_chosen == "true")
+                assert [label.rstrip("*") for label in choices] == list(labels.values())
+                (chosen,) = (label for label, is_chosen in choices.items() if is_chosen == "true")
                 assert chosen.rstrip("*") == labels[getattr(sae, name)], (start, end)
 
 
-def test_a_slider_stays_on_its_steps() -> None:
+def test_slider_values_are_rounded_to_steps() -> None:
     """A browser adds up steps, so rounding errors would appear in the URL."""
     state = ExplorerState({"one": SuiteChoices([sae_of(0, 1000, 10)])})
     slider: Any = Slider.of(state.param.cosine_threshold, "least cosine")[1]
@@ -117,7 +119,7 @@ def test_a_slider_stays_on_its_steps() -> None:
     assert "cosine_threshold=0.14" in state.to_query()
 
 
-def test_what_a_slider_sends_does_not_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slider_changes_are_not_sent_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """The visitor may have moved it further: it would jump back and show an outdated value."""
     state = ExplorerState({"one": SuiteChoices([sae_of(0, 1000, 10)])})
     slider: Any = Slider.of(state.param.toy_parent, "P(parent)")[1]
@@ -131,11 +133,11 @@ def test_what_a_slider_sends_does_not_come_back(monkeypatch: pytest.MonkeyPatch)
         for _ in range(15):
             at -= 0.05  # 0.8999999999999999
             slider._process_events({"value": at})
-            assert model.value == shown  # which in a browser is where the reader has moved it
+            assert model.value == shown  # in a browser, the position chosen by the visitor
     assert state.toy_parent == 0.2
 
 
-def test_tasks_tick_themselves(tmp_path: Path) -> None:
+def test_completed_tasks_are_ticked(tmp_path: Path) -> None:
     with Store(write_tiny_suite(tmp_path / "tiny", saes=[(0, 1000, 10), (0, 1000, 40)])) as store:
         model = ExplorerModel(store, ExplorerState(choices_of(store), letter="a"), Pages)
         progress = Progress(model, done=["explore_cosine", "no_such_task", "explore_cosine"])
@@ -159,7 +161,7 @@ def test_tasks_tick_themselves(tmp_path: Path) -> None:
         assert progress.done == []
 
 
-def test_models_are_looked_for_once_an_act_and_only_where_some_came_or_went(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_are_recomputed_once_per_act_and_only_if_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Document, "session_context", object())
     doc, row, label = Document(), Row(), Div()
     doc.add_root(row)
@@ -194,7 +196,7 @@ def test_models_are_looked_for_once_an_act_and_only_where_some_came_or_went(monk
     assert doc.get_model_by_name("fourth")
 
 
-def test_what_is_not_shown_is_drawn_anew_once_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hidden_plot_is_redrawn_once_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[tuple[str, Theme]] = []
 
     def noted(*cells: Any, **how: Any) -> Any:
@@ -221,7 +223,7 @@ def test_what_is_not_shown_is_drawn_anew_once_it_is(tmp_path: Path, monkeypatch:
         assert drawn[2:] == [("t", DARK)]
 
 
-def test_both_latents_of_the_word_tester_have_one_scale(tmp_path: Path) -> None:
+def test_latents_of_the_word_tester_share_a_scale(tmp_path: Path) -> None:
     with Store(write_tiny_suite(tmp_path / "tiny", saes=[(0, 1000, 10)])) as store:
         model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s"), Pages)
         assert model.absorbing_latents is not None

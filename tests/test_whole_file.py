@@ -31,7 +31,7 @@ def full_disk() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("before", [None, b"what was there"], ids=["new", "replaced"])
-def test_file_is_whole_or_as_it_was(tmp_path: Path, before: bytes | None) -> None:
+def test_file_is_complete_or_unchanged(tmp_path: Path, before: bytes | None) -> None:
     path = tmp_path / "file"
     if before:
         path.write_bytes(before)
@@ -45,7 +45,7 @@ def test_file_is_whole_or_as_it_was(tmp_path: Path, before: bytes | None) -> Non
     assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"all of it"]
 
 
-def test_snapshot_and_figure_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_snapshot_and_figure_report_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "in_browser", lambda _: [bytes(2 * ROOM)])
     target = tmp_path / "target"
     target.mkdir()

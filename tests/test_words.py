@@ -74,7 +74,7 @@ PAGES = ("README.md", "SECURITY.md", "CHANGELOG.md")
 KINDS = {".py", ".sql", ".html", ".js", ".toml", ".md", ".txt", ".ipynb", ".conf", ".service", ""}
 
 
-def test_plain_words() -> None:
+def test_texts_use_plain_words() -> None:
     found = []
     for file in chain((ROOT / page for page in PAGES), *((ROOT / place).rglob("*") for place in PLACES)):
         if file.suffix not in KINDS or not file.is_file():

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECONDS = 60
-#: More than Tornado replaces, each of which ends as soon as it begins; the last one has the first process ended.
+#: More than Tornado replaces; each ends as soon as it starts, and the last one ends the first process.
 WORKERS = 120
 _SCRIPT = f"""
 import os, signal, sys, time
@@ -27,18 +27,18 @@ with open(sys.argv[1], "a") as book:
     book.write("worker\\n")
 if len(open(sys.argv[1]).readlines()) >= {WORKERS}:
     os.kill(first, signal.SIGTERM)
-    time.sleep({SECONDS})  # until it is ended
+    time.sleep({SECONDS})  # until it is terminated
 os.kill(os.getpid(), signal.SIGKILL) if os.getpid() % 2 else os._exit(int(os.getpid() % 4 == 0))
 """
 
 
-def test_workers_are_replaced_without_end(tmp_path: Path) -> None:
+def test_workers_are_replaced_without_limit(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _SCRIPT, f"{tmp_path}/book"]
     done = subprocess.run(command, cwd=ROOT, timeout=SECONDS, check=False, capture_output=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert len((tmp_path / "book").read_text(encoding="utf-8").splitlines()) >= WORKERS
 
 
-def test_a_worker_that_ends_early_again_and_again_is_waited_for() -> None:
+def test_restarts_of_failing_workers_are_delayed() -> None:
     assert [pause_before(early) for early in range(5)] == [0, 0, 1, 2, 4]
     assert pause_before(1000) == 30

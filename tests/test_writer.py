@@ -33,13 +33,13 @@ def _rows(*changes: dict[str, Any]) -> pa.Table:
         ([_rows({}), _rows({})], "comes after"),
     ],
 )
-def test_rows_that_break_the_contract_are_refused(tmp_path: Path, rows: Any, reason: str) -> None:
+def test_invalid_rows_are_refused(tmp_path: Path, rows: Any, reason: str) -> None:
     with pytest.raises(IngestError, match=f"^table 'measurements': .*{reason}.*; "):
         write_suite(tmp_path / "suite", MANIFEST, {"measurements": rows})
     assert not list(tmp_path.iterdir())
 
 
-def test_a_table_of_another_name_is_refused(tmp_path: Path) -> None:
+def test_unknown_tables_are_refused(tmp_path: Path) -> None:
     with pytest.raises(IngestError, match=r"^table 'letters': is not a table of a suite; give one of saes, concepts, "):
         write_suite(tmp_path / "suite", MANIFEST, {"letters": _rows({})})
     assert not list(tmp_path.iterdir())
@@ -52,22 +52,22 @@ def test_a_table_of_another_name_is_refused(tmp_path: Path) -> None:
         ([Sae(sae="a", repeat_of="b")], "repeat_of b is no SAE of the suite"),
     ],
 )
-def test_saes_that_nothing_tells_apart_are_refused(tmp_path: Path, saes: list[Sae], reason: str) -> None:
+def test_indistinguishable_saes_are_refused(tmp_path: Path, saes: list[Sae], reason: str) -> None:
     manifest = MANIFEST.model_copy(update={"saes": saes})
     with pytest.raises(IngestError, match=reason):
         write_suite(tmp_path / "suite", manifest, {"measurements": _rows({})})
     assert not list(tmp_path.iterdir())
 
 
-def test_cosines_of_an_sae_that_is_not_listed_are_refused(tmp_path: Path) -> None:
+def test_cosines_of_unlisted_saes_are_refused(tmp_path: Path) -> None:
     cosines = pa.table({"sae": ["../../x"], "concept": ["first-letter.s"], "latent": [0], "cosine": [0.5]})
     with pytest.raises(IngestError, match=r"^table 'cosines': '../../x' is not an SAE of the manifest; "):
         write_suite(tmp_path / "a" / "suite", MANIFEST, {"measurements": _rows({}), "cosines": cosines})
     assert not list(tmp_path.rglob("*.parquet"))
 
 
-def test_saes_may_share_all_that_is_known_of_them(tmp_path: Path) -> None:
-    """Layer, width and L0, for one; and of one of them nothing at all is known."""
+def test_saes_may_share_all_known_attributes(tmp_path: Path) -> None:
+    """For example layer, width and L0; one of them has no known attributes at all."""
     at: dict[str, Any] = {"layer": 8, "width": 16_000, "l0": 20.0}
     saes = [Sae(sae="b", **at), Sae(sae="a", **at), Sae(sae="unknown"), Sae(sae="b-s1", seed=1, repeat_of="b", **at)]
     concepts = pa.table(

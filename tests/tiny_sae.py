@@ -143,7 +143,7 @@ class TinySae:
         self.n_latents = sae.n_latents or 0
         self.rng = np.random.default_rng([seed, *map(abs, place)])
         self.cosine = self.rng.normal(0, 0.04, (len(LETTERS), self.n_latents)).astype(np.float32)
-        # Latents 0 and 1 stay without a role: results name them where no latent is meant.
+        # Latents 0 and 1 have no role, because results name them as placeholders.
         latents = iter((self.rng.permutation(self.n_latents - 2) + 2).tolist())
         self.roles = {letter: self._draw(letter, latents) for letter in LETTERS}
         self.silent = self.roles["q"].bystander
@@ -210,7 +210,7 @@ class TinySae:
             "effects": [effects[latent] for latent in latents],
             "activations": [8.0 - place for place in range(len(latents))],
             "cosines": [self._cosine(letter, latent) for latent in latents],
-            # As those of a suite that stores who carries a concept, but not what another tau would change of it.
+            # As in a suite that stores the shares of a concept, but not the values for another tau.
             "main_projection": 0.25 * row,
             "absorbing_projection": 1.0,
             "total_projection": 4.0 - row,

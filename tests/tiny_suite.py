@@ -107,7 +107,7 @@ def write_tiny_suite(
     }
     tables: dict[str, Any] = {"tokens": _tokens(), "token_concepts": _token_concepts(), "prompts": _prompts()}
     tables |= {table: [_as_table(rows(sae)) for sae in tiny] for table, rows in rows_of.items()}
-    if tiny:  # else there is nothing, in no piece
+    if tiny:  # without SAEs the table is empty and has no parts
         tables["measurements"] = pa.concat_tables(tables["measurements"])
     tables["kin"] = [_kin(one, tiny) for one in tiny]
     tables["concepts"] = first_letters(map(concept_id, LETTERS), tables["token_concepts"])
@@ -147,7 +147,7 @@ def write_tiny_suite(
 
 
 def _kin(one: TinySae, tiny: Sequence[TinySae]) -> pa.Table:
-    """Find the kin of an SAE's latents on all others of its layer, further seeds, which are as their SAE, included."""
+    """Find the kin of an SAE's latents on all other SAEs of its layer, including further seeds (equal to it)."""
     rows = []
     for other in tiny:
         if other.layer == one.layer:

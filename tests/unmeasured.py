@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 def list_letters(folder: Path, letters: Iterable[str] = LETTERS) -> Path:
     """Add letters to a suite's concepts; return the folder."""
     file, manifest = folder / "concepts.parquet", folder / "manifest.json"
-    told = pq.read_table(folder / "token_concepts.parquet")
-    listed = first_letters([*pq.read_table(file)["concept"].to_pylist(), *map(concept_id, letters)], told)
+    token_concepts = pq.read_table(folder / "token_concepts.parquet")
+    listed = first_letters([*pq.read_table(file)["concept"].to_pylist(), *map(concept_id, letters)], token_concepts)
     pq.write_table(listed, file)
-    said = json.loads(manifest.read_text("utf-8"))
-    said["tables"]["concepts"]["rows"] = len(listed)
-    manifest.write_text(json.dumps(said), "utf-8")
+    content = json.loads(manifest.read_text("utf-8"))
+    content["tables"]["concepts"]["rows"] = len(listed)
+    manifest.write_text(json.dumps(content), "utf-8")
     return folder

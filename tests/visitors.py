@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from email.message import Message
 
 SECONDS = 30
-#: Whoever needs a page, no matter which, takes the one that a server makes in half the time of the first.
+#: The page that a server builds fastest, for tests that need any page.
 QUERY = "page=evidence"
-#: What makes a request a websocket's.
+#: Headers of a request for a websocket.
 UPGRADE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -69,8 +69,8 @@ def token_from(url: str, path: str = f"/dashboard?{QUERY}", **sent: str) -> str:
 
 def contents(token: str) -> dict[str, Any]:
     """Return the decoded contents of a token."""
-    told = json.loads(_base64_decode(token.partition(".")[0]))
-    return told | json.loads(decompress(_base64_decode(told.pop("__bk__zlib_"))))
+    payload = json.loads(_base64_decode(token.partition(".")[0]))
+    return payload | json.loads(decompress(_base64_decode(payload.pop("__bk__zlib_"))))
 
 
 @contextmanager
@@ -96,7 +96,7 @@ class Visit(ClientSession):
     def __init__(self, url: str, token: str) -> None:
         address = f"{url.replace('http', 'ws', 1)}/ws"
         loop: Any = IOLoop(make_current=False)
-        asyncio.set_event_loop(loop.asyncio_loop)  # Bokeh's client closes its connection outside of it
+        asyncio.set_event_loop(loop.asyncio_loop)  # Bokeh's client closes its connection outside the loop
         super().__init__(contents(token)["session_id"], address, io_loop=loop)
         self._token = token
 

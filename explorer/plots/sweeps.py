@@ -87,13 +87,13 @@ def have_seeds(means: pd.DataFrame | None) -> bool:
 def values_by_seed(means: pd.DataFrame, column: str, write: Callable[[float], str]) -> pd.Series:
     """Format, for each SAE with several seeds, the values of all seeds and their mean; a dash for others."""
 
-    def said(values: pd.Series) -> str:
+    def joined(values: pd.Series) -> str:
         each = ", ".join(map(write, values))
         return f"{each}; mean {write(values.mean())}" if values.notna().all() else each
 
     first = first_seeds(means)
     return first.map(
-        {number: said(values) if len(values) > 1 else "–" for number, values in means.groupby(first)[column]}
+        {number: joined(values) if len(values) > 1 else "–" for number, values in means.groupby(first)[column]}
     )
 
 

@@ -84,7 +84,7 @@ function panel(plot, means, name, atlas) {
   const ofRow = (key) => left.map(([row]) => atlas[key][row]);
   const SAEs = {
     ...only(former), y: values(name), absorption_rate: values("absorption_rate"), absorption_sd: values("absorption_sd"),
-    num_split_latents: values("num_split_latents"), seeds: left.map(([row]) => saidBySeed(row, means, name, atlas.training)),
+    num_split_latents: values("num_split_latents"), seeds: left.map(([row]) => textBySeed(row, means, name, atlas.training)),
   };
   const dark = { ...only(plot.dark.SAEs ?? {}) };
   const trained = overSeeds(SAEs, left.map(([row]) => means[row][name]), ofRow("training"), ofRow("sweep"), atlas, dark.colour ?? SAEs.colour);
@@ -95,7 +95,7 @@ function panel(plot, means, name, atlas) {
   return { ...plot, columns: { ...plot.columns, ...layers, SAEs }, dark: { ...plot.dark, ...colours, SAEs: dark }, y: [0, top > 0 ? 1.1 * top : 1] };
 }
 
-function saidBySeed(row, means, name, training) {
+function textBySeed(row, means, name, training) {
   const write = name === "absorption_rate" ? percent : (value) => number(value, 2);
   const values = means.filter((_, at) => training[at] === training[row]).map((each) => each[name]);
   if (values.length < 2) return "–";
@@ -167,7 +167,7 @@ function mapOf(shown, cell, all, atlas) {
     const first = ramp.length - steps.length;
     return values.map((value) => (value === null ? "rgba(0, 0, 0, 0)" : value > 0 ? ramp[first + steps.findIndex(({ most }) => value <= most)] : paper));
   };
-  const cells = { ...columns.cells, shown: rows.map((row) => saidOf(row, cell)), counted: rows.map(countedOf), colour: colours("light") };
+  const cells = { ...columns.cells, shown: rows.map((row) => textOf(row, cell)), counted: rows.map(countedOf), colour: colours("light") };
   const head = Object.fromEntries(Object.entries(shown.head).map(([theme, html]) => [theme, headOf(html, steps, atlas.colours[theme].ramp)]));
   return {
     head, table: highest(shown.table, columns.cells, values, cell),
@@ -176,7 +176,7 @@ function mapOf(shown, cell, all, atlas) {
 }
 
 // A rate with its interval, with enough decimals to distinguish its ends.
-function saidOf(row, cell) {
+function textOf(row, cell) {
   const value = row[cell];
   if (value === null) return "unknown";
   if (cell !== "absorption_rate") return fixed(value, cell === "num_split_latents" ? 0 : 3);
@@ -199,8 +199,8 @@ function stepsOf(values, cell, length) {
   const ends = [...new Set(whole)].filter((end) => end !== 0 && end < most).sort((one, other) => one - other);
   const all = [...ends, most];
   return all.map((end, at) => {
-    const said = WRITE[cell](end);
-    return { most: end, said: at || (cell === "num_split_latents" && all[0] === 1) ? said : `up to ${said}` };
+    const text = WRITE[cell](end);
+    return { most: end, text: at || (cell === "num_split_latents" && all[0] === 1) ? text : `up to ${text}` };
   });
 }
 
@@ -208,11 +208,11 @@ function headOf(html, steps, ramp) {
   const page = parsed(html);
   const legend = page.querySelector(".legend");
   for (const step of legend.querySelectorAll(".step[style]")) step.parentElement.remove();
-  legend.lastElementChild.before(...steps.map(({ said }, at) => {
+  legend.lastElementChild.before(...steps.map(({ text }, at) => {
     const item = document.createElement("span"), colour = document.createElement("i");
     colour.className = "step";
     colour.style.background = ramp[ramp.length - steps.length + at];
-    item.append(colour, ` ${said}`);
+    item.append(colour, ` ${text}`);
     return item;
   }));
   return asHtml(page);

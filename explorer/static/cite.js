@@ -9,7 +9,7 @@
 
   async function show(name) {
     const { place, sae } = reader;
-    const { slots, said, dialog, latex, suite, families, views } = (await readPart(`suites/${place.suite}/suite.bin`)).cite;
+    const { slots, templates, dialog, latex, suite, families, views } = (await readPart(`suites/${place.suite}/suite.bin`)).cite;
     const [title, about] = views[name];
     const parts = {
       family: families[place.family], sae: sae.label, concept: `${reader.family.noun} ${labelOf(place.concept)}`, latent: `latent ${place.latent}`,
@@ -21,7 +21,7 @@
     const filled = (text, values) => Object.entries(values).reduce((left, [key, value]) => left.replaceAll(slots[key], () => value), text);
     const escaped = [...view].map((letter) => latex[letter] ?? letter).join("");
     const texts = {
-      text: filled(said.text, { ...known, view }), bibtex: filled(said.bibtex, { ...known, view: escaped }), address: known.address,
+      text: filled(templates.text, { ...known, view }), bibtex: filled(templates.bibtex, { ...known, view: escaped }), address: known.address,
     };
     const box = find("cite");
     box.innerHTML = dialog;

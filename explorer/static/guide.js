@@ -11,9 +11,9 @@ const guide = (() => {
   const root = document.documentElement;
   const ring = document.createElement("div");
   ring.className = "ax-tour-ring";
-  const said = document.createElement("div");
-  said.className = "ax-tour-said";
-  said.setAttribute("role", "status");
+  const announcement = document.createElement("div");
+  announcement.className = "ax-tour-announcement";
+  announcement.setAttribute("role", "status");
 
   let card = null; // the dialog of the step that is shown
   let step = ""; // its number
@@ -42,18 +42,18 @@ const guide = (() => {
     const former = card;
     card = box.querySelector("[data-tour]");
     if (!card) return former && leave();
-    document.body.append(ring, said);
+    document.body.append(ring, announcement);
     root.classList.add("ax-on-tour");
     if (!former) opener = inFocus();
     if (step === card.dataset.step) return arrange();
     step = card.dataset.step;
-    said.textContent = `${card.querySelector("h2").textContent}. ${card.querySelector("#tour-text").textContent.trim()}`;
+    announcement.textContent = `${card.querySelector("h2").textContent}. ${card.querySelector("#tour-text").textContent.trim()}`;
     view = null;
     hasMoved = false;
     ring.hidden = true;
     dock();
     if (!former) card.focus({ preventScroll: true });
-    seek(step);
+    findView(step);
   }
 
   function leave() {
@@ -61,7 +61,7 @@ const guide = (() => {
     card = view = observer = null;
     step = "";
     ring.remove();
-    said.remove();
+    announcement.remove();
     root.classList.remove("ax-on-tour");
     root.style.removeProperty("--ax-tour-room");
     if (opener?.isConnected && document.activeElement === document.body) opener.focus({ preventScroll: true });
@@ -70,11 +70,11 @@ const guide = (() => {
 
   // Waits for the view, and for everything that the step changes. A view that appears later changes the size of the
   // body, and `arrange` then finds it.
-  function seek(wanted, looks = 0) {
+  function findView(wanted, looks = 0) {
     if (!card || step !== wanted) return;
     const isBusy = root.classList.contains("ax-is-busy") || root.classList.contains("ax-is-waiting");
     const found = isBusy ? null : find(card.dataset.tour);
-    if (!found && looks < MOST_LOOKS) return setTimeout(seek, LOOK, wanted, isBusy ? 0 : looks + 1);
+    if (!found && looks < MOST_LOOKS) return setTimeout(findView, LOOK, wanted, isBusy ? 0 : looks + 1);
     view = found ?? null;
     observer?.disconnect();
     observer = new ResizeObserver(() => { bring(); arrange(); });

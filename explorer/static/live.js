@@ -190,8 +190,8 @@ const live = (() => {
       const its = parsed(part.opened[decided.push(reason) - 1]);
       its.querySelector(".by-metric")?.remove();
       for (const bar of its.querySelectorAll(".bars tbody tr")) {
-        const isIt = absorbed && Number(bar.querySelector("button").textContent) === tokens.top_latent[at];
-        bar.querySelector(".bar-cell").style.setProperty("--bar", `var(--ax-${isIt ? "absorbing" : "other"})`);
+        const isAbsorbing = absorbed && Number(bar.querySelector("button").textContent) === tokens.top_latent[at];
+        bar.querySelector(".bar-cell").style.setProperty("--bar", `var(--ax-${isAbsorbing ? "absorbing" : "other"})`);
       }
       opened.push(asHtml(its));
     }
@@ -224,23 +224,23 @@ const live = (() => {
     const most = Math.max(1, ...[...found.values()].map(({ values }) => values?.num_absorbing ?? 0));
     for (const cell of cells) {
       const own = first.querySelector(`[data-concept="${CSS.escape(cell.dataset.concept)}"]`);
-      let [count, said] = [own.querySelector(".count").textContent, own.title];
+      let [count, title] = [own.querySelector(".count").textContent, own.title];
       const there = found.get(cell.dataset.concept);
       let shade = own.style.getPropertyValue("--ax-cell");
       const name = labelOf(cell.dataset.concept);
       if (there?.values) {
         const { num_absorbing: number, rate } = there.values;
         count = written(number, "");
-        said = `${name}: ${fill(family.cells[`${number === 1 ? "1" : "n"} ${rate === null ? "unknown" : "known"}`], there.values)}`;
+        title = `${name}: ${fill(family.cells[`${number === 1 ? "1" : "n"} ${rate === null ? "unknown" : "known"}`], there.values)}`;
         const share = Number(fixed((DARKEST * number) / most, 0));
         shade = share ? `color-mix(in srgb, var(--ax-absorbing) ${share}%, var(--ax-panel))` : "";
       } else if (there) {
         const { count: its, label } = known[cell.dataset.concept].cell;
-        [count, said, shade] = [its, `${name}: ${label}`, ""];
+        [count, title, shade] = [its, `${name}: ${label}`, ""];
       }
       cell.querySelector(".count").textContent = count;
-      cell.title = said;
-      cell.setAttribute("aria-label", own.getAttribute("aria-label").replace(own.title, () => said));
+      cell.title = title;
+      cell.setAttribute("aria-label", own.getAttribute("aria-label").replace(own.title, () => title));
       cell.style.setProperty("--ax-cell", shade);
     }
   }

@@ -2,7 +2,7 @@
 import { isKnownIn, numbersOf } from "./numbers.js";
 import { difference } from "./statistics.js";
 
-const { acts, data, dressers, draw, embed, familyFolder, figures, find, go, isDark, readPart, remove, saeFolder } = reader;
+const { acts, data, themeListeners, draw, embed, familyFolder, figures, find, go, isDark, readPart, remove, saeFolder } = reader;
 const { fill, parsed, asHtml, written } = live;
 const NAME = "pair-rates";
 const AIR = [-0.02, 1.06]; // margins of the axis of rates (explorer.plots.dumbbell)
@@ -40,7 +40,7 @@ export async function show(keep) {
   else if (!isKnownIn(place, suite)) pair.nothing = words.elsewhere;
   else await compare(place, mine, suite, other);
   await showTable(place);
-  dress();
+  applyTheme();
 }
 
 // The names of a suite's SAEs.
@@ -95,7 +95,7 @@ function drawnOf(rows) {
 
 // --- Rendering --------------------------------------------------------------------------------------------------------
 
-function dress() {
+function applyTheme() {
   if (!pair || reader.place.page !== "compare") return;
   keepFocus(showHead);
   drawRates();
@@ -111,19 +111,19 @@ function showHead() {
   page.querySelector("#other").append(...data.suites[suite].saes.filter((sae) => suite !== place.suite || sae !== place.sae)
     .map((sae) => new Option(labels[sae], sae, sae === other, sae === other)));
   for (const option of page.querySelector("#other-suite")?.options ?? []) if (option.value === suite) option.setAttribute("selected", "");
-  find("pair-head").innerHTML = asHtml(page) + (nothing ?? said());
+  find("pair-head").innerHTML = asHtml(page) + (nothing ?? summary());
 }
 
-function said() {
+function summary() {
   const { difference: found, rows, drawn } = pair;
   if (!found) return `<p class="summary">${words.none}</p>`;
   const { mean, low, high, num_seeds: seeds, num_other_seeds: others } = found;
   const sign = mean > 0 ? "higher" : mean < 0 ? "lower" : "same";
-  const ends = low === null ? "none" : low <= 0 && high >= 0 ? "open" : "told";
+  const ends = low === null ? "none" : low <= 0 && high >= 0 ? "open" : "clear";
   const sum = (name) => (rows.some((row) => row[name] !== null) ? rows.reduce((total, row) => total + (row[name] ?? 0), 0) : null);
   const [gained, lost] = [sum("num_gained"), sum("num_lost")];
   const moved = gained === null ? "" : ` ${fill(words.moved[gained === 1 ? "1" : "n"], { num_gained: gained, num_lost: lost })}`;
-  const over = words.over[`${reader.place.mean_policy} ${Math.min(seeds, 2)} ${Math.min(others, 2)} ${found.detectable ? "told" : "none"}`];
+  const over = words.over[`${reader.place.mean_policy} ${Math.min(seeds, 2)} ${Math.min(others, 2)} ${found.detectable ? "detectable" : "none"}`];
   const most = drawn.length === words.heights.length - 1 ? ` ${words.drawn}` : "";
   return `<p class="summary">${fill(words.mean[`${sign} ${ends}`], found)}${moved}</p>\n<p class="small muted">${fill(over, found)}${most}</p>`;
 }
@@ -223,7 +223,7 @@ async function sectionsOf(place, label) {
 
 // --- Events -----------------------------------------------------------------------------------------------------------
 
-dressers.push(dress);
+themeListeners.push(applyTheme);
 Object.assign(acts, {
   other: (sae) => go({ other_sae: sae }),
   other_suite: (suite) => go({ other_suite: suite === reader.place.suite ? null : suite, other_sae: null }),

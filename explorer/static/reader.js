@@ -33,7 +33,7 @@ const reader = (() => {
     return new Uint8Array(await new Response(packed.pipeThrough(new DecompressionStream("deflate"))).arrayBuffer());
   }
 
-  const lately = (read) => {
+  const withCache = (read) => {
     const known = new Map();
     return (key) => {
       const found = known.get(key) ?? read(key);
@@ -44,8 +44,8 @@ const reader = (() => {
       return found;
     };
   };
-  const readPart = lately(async (path) => JSON.parse(new TextDecoder().decode(await unpack(path))));
-  const readCosines = lately(async (path) => {
+  const readPart = withCache(async (path) => JSON.parse(new TextDecoder().decode(await unpack(path))));
+  const readCosines = withCache(async (path) => {
     const bytes = await unpack(path);
     const count = bytes.length / 2;
     if (!count) return null;
@@ -145,31 +145,31 @@ const reader = (() => {
     if (!isThere) refused.push(`other_suite=${given.get("other_suite")}`);
     const there = isThere ? given.get("other_suite") ?? suite : suite;
     const { saes, attributes, repeats } = data.suites[there];
-    let wish = given.get("other_sae");
+    let requested = given.get("other_sae");
     const former = ["layer", "width", "l0"].map((name) => given.get(`other_${name}`));
-    if (!wish && former.some(Boolean)) {
+    if (!requested && former.some(Boolean)) {
       // Formerly, further seeds were not separate SAEs, and SAEs of unknown L0 had -1, -2, ...
       const [layer, width, l0] = former.map(Number);
       const fitting = saes.filter((_, at) => !repeats.includes(at) && attributes.layer[at] === layer && attributes.width[at] === width
         && (attributes.l0[at] === null ? l0 < 0 : Math.round(attributes.l0[at]) === l0));
-      wish = fitting[l0 < 0 ? -l0 - 1 : 0] ?? former.map((each) => each ?? "?").join(", ");
+      requested = fitting[l0 < 0 ? -l0 - 1 : 0] ?? former.map((each) => each ?? "?").join(", ");
     }
-    if (wish && !saes.includes(wish)) refused.push(`other_sae=${wish}`);
-    return { other_suite: there === suite ? null : there, other_sae: wish && saes.includes(wish) ? wish : null };
+    if (requested && !saes.includes(requested)) refused.push(`other_sae=${requested}`);
+    return { other_suite: there === suite ? null : there, other_sae: requested && saes.includes(requested) ? requested : null };
   }
 
   // Former links identify an SAE by attributes and a concept by letter or family; returns values that do not exist.
   function inFormerTerms(given, { attributes = {}, saes, start, families }) {
     const refused = [];
-    const wished = (name) => given.get(name) ?? given.get(FORMER_KEYS[name]);
-    if (!given.has("sae") && ATTRIBUTES.some(wished)) {
+    const valueOf = (name) => given.get(name) ?? given.get(FORMER_KEYS[name]);
+    if (!given.has("sae") && ATTRIBUTES.some(valueOf)) {
       let left = saes.map((_, at) => at);
       for (const name of ATTRIBUTES.filter((each) => each in attributes)) {
         const values = attributes[name];
-        const meets = (wish) => left.filter((at) => String(values[at] ?? "") === wish
-          || (values[at] === null ? Number(wish) < 0 : typeof values[at] === "number" && Math.round(values[at]) === Number(wish)));
-        const met = wished(name) ? meets(wished(name)) : [];
-        if (wished(name) && !met.length) refused.push(`${name}=${wished(name)}`);
+        const meets = (requested) => left.filter((at) => String(values[at] ?? "") === requested
+          || (values[at] === null ? Number(requested) < 0 : typeof values[at] === "number" && Math.round(values[at]) === Number(requested)));
+        const met = valueOf(name) ? meets(valueOf(name)) : [];
+        if (valueOf(name) && !met.length) refused.push(`${name}=${valueOf(name)}`);
         // Each attribute narrows the next; unspecified ones have the initial value if it exists.
         const own = meets(String(values[saes.indexOf(start.sae)] ?? ""));
         left = [met, own].find((some) => some.length) ?? left.filter((at) => values[at] === values[left[0]]);
@@ -270,7 +270,7 @@ const reader = (() => {
     for (const [name, value] of new URLSearchParams(query({ latent: shown.latent, evidence_token: shown.evidence_token }, shown))) other.set(name, value);
     if (shown.latent === null) other.delete("latent");
     find("query").textContent = other;
-    for (const tell of followers) await tell(former);
+    for (const render of followers) await render(former);
     settled = place;
     document.documentElement.dataset.shown = isWhole ? location.hash : location.search;
   }
@@ -342,15 +342,15 @@ const reader = (() => {
       return;
     }
     const cosine = cosineOf(latent);
-    const said = [part.roles[latent], Number.isNaN(cosine) ? "" : `cosine ${written(cosine, 4)}`];
-    const after = said.filter(Boolean).map((text) => ` · ${text}`).join("");
-    find("selection").replaceChildren(filled("selected", { latent, said: after }));
+    const descriptions = [part.roles[latent], Number.isNaN(cosine) ? "" : `cosine ${written(cosine, 4)}`];
+    const after = descriptions.filter(Boolean).map((text) => ` · ${text}`).join("");
+    find("selection").replaceChildren(filled("selected", { latent, description: after }));
     const known = (await readPart(`${saeFolder(shown)}/cards.bin`))[latent];
     if (known) {
       card.innerHTML = known.html;
       const role = document.createElement("span");
       role.className = "small";
-      role.textContent = known.said[concept] ?? "";
+      role.textContent = known.roles[concept] ?? "";
       card.querySelector("h2").after(role);
     } else {
       await showOther(card, latent);
@@ -459,11 +459,11 @@ const reader = (() => {
       model,
       view: views.get(model),
       put: (source, columns) => { known(sources[source]).data = columns; },
-      dress: (theme) => {
+      applyTheme: (theme) => {
         for (const [id, property, value] of themes[theme]) known(id).setv({ [property]: value });
       },
     };
-    figures[name].dress(isDark() ? "dark" : "light");
+    figures[name].applyTheme(isDark() ? "dark" : "light");
     return model;
   }
 
@@ -492,7 +492,7 @@ const reader = (() => {
         spread(model);
       }
     }
-    dress();
+    applyTheme();
   }
 
   function remove(name) {
@@ -638,19 +638,19 @@ const reader = (() => {
   const prefersDark = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => (document.documentElement.dataset.theme ?? (prefersDark.matches ? "dark" : "light")) === "dark";
 
-  const dressers = []; // further functions that apply the theme
+  const themeListeners = []; // further functions that apply the theme
 
-  function dress(dark = isDark()) {
+  function applyTheme(dark = isDark()) {
     const button = document.querySelector("[data-action=dark]");
     button.textContent = dark ? "☀ Light" : "☾ Dark";
     button.setAttribute("aria-pressed", dark);
-    for (const figure of Object.values(figures)) figure.dress(dark ? "dark" : "light");
+    for (const figure of Object.values(figures)) figure.applyTheme(dark ? "dark" : "light");
     drawBars();
     for (const [name, drawn] of Object.entries(part?.plots ?? {})) if (figures[name]) drawPlot(name, drawn);
-    for (const tell of dressers) tell();
+    for (const listener of themeListeners) listener();
   }
 
-  prefersDark.addEventListener("change", () => dress());
+  prefersDark.addEventListener("change", () => applyTheme());
 
   const unfolded = new Map();
   addEventListener("beforeprint", () => {
@@ -660,7 +660,7 @@ const reader = (() => {
     }
     if (!cosines) return;
     // For printing, a picture replaces the canvas, which would keep the width of the screen.
-    dress(false);
+    applyTheme(false);
     // Bokeh would apply the colours of glyphs only after this event.
     for (const drawn of Bokeh.index.query((each) => each.model.type === "GlyphRenderer")) drawn.set_visuals();
     figures.cosine.view.repaint();
@@ -669,7 +669,7 @@ const reader = (() => {
   addEventListener("afterprint", () => {
     for (const [details, was] of unfolded) details.open = was;
     find("printed-plot").removeAttribute("src");
-    dress();
+    applyTheme();
   });
 
   // --- Events -------------------------------------------------------------------------------------------------------
@@ -690,7 +690,7 @@ const reader = (() => {
     print: () => print(),
     dark: () => {
       document.documentElement.dataset.theme = isDark() ? "light" : "dark";
-      dress();
+      applyTheme();
     },
   };
 
@@ -733,7 +733,7 @@ const reader = (() => {
   addEventListener("popstate", follow);
 
   return {
-    acts, data, draw: drawPlot, dressers, embed, familyFolder, figures, find, follow, followers, go, isDark, isWhole, labelOf, metricsOf, movableOf, order,
+    acts, data, draw: drawPlot, themeListeners, embed, familyFolder, figures, find, follow, followers, go, isDark, isWhole, labelOf, metricsOf, movableOf, order,
     keys: KEYS, readPart, remove, saeFolder, suiteFolder,
     query: () => query({ latent: shown.latent, evidence_token: shown.evidence_token }, shown),
     keep: (number) => { kept = Math.max(kept, number); },

@@ -8,10 +8,10 @@
   box.className = "ax tour";
   document.body.append(box);
   const dialog = find("help").querySelector("dialog");
-  let told = []; // the tours of the suite shown
+  let available = []; // the tours of the suite shown
   let before = null; // the state before the tour
 
-  const shown = () => told.find(({ name }) => name === reader.place.tour);
+  const shown = () => available.find(({ name }) => name === reader.place.tour);
   const OWN = Object.fromEntries(reader.keys.map((key) => [key, null])); // a step sets the complete state
 
   function toStep(tour, number, replaces) {
@@ -22,9 +22,9 @@
   followers.push(async () => {
     const { suite, tour, tour_step: number, isBare } = reader.place;
     const { tours } = isWhole ? data : await readPart(`suites/${suite}/suite.bin`);
-    told = tours.told;
+    available = tours.tours;
     find("help").querySelector("[data-tours]").innerHTML = tours.html;
-    const now = told.find(({ name }) => name === tour);
+    const now = available.find(({ name }) => name === tour);
     if (now && isBare) return toStep(now, Math.min(number, now.steps.length), true);
     box.innerHTML = now?.steps[Math.min(number, now.steps.length) - 1].html ?? "";
     guide.show(box);
@@ -35,7 +35,7 @@
     tour: (name) => {
       dialog.close();
       if (!shown()) before = { ...reader.place, ...stay };
-      toStep(told.find((each) => each.name === name), 1);
+      toStep(available.find((each) => each.name === name), 1);
     },
     "tour-next": () => toStep(shown(), Number(reader.place.tour_step) + 1),
     "tour-back": () => toStep(shown(), reader.place.tour_step - 1),

@@ -2,7 +2,7 @@
 import { keyOf, totalsOf } from "./totals.js";
 import { render } from "./search.js";
 
-const { acts, data, dressers, draw, embed, familyFolder, figures, find, follow, followers, go, isDark, order, readPart, remove, suiteFolder } = reader;
+const { acts, data, themeListeners, draw, embed, familyFolder, figures, find, follow, followers, go, isDark, order, readPart, remove, suiteFolder } = reader;
 const root = document.documentElement;
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
@@ -116,12 +116,12 @@ async function showAtlas() {
   for (const row of all("tbody tr", find("atlas-table"))) {
     row.classList.toggle("current", atlas.saes[row.querySelector("[data-action=go]").dataset.value] === reader.place.sae);
   }
-  dressAtlas();
+  applyThemeToAtlas();
 }
 
 const plotsOf = () => ({ ...atlas.plots, [MAP]: atlas.cells[reader.place.cell]?.plot });
 
-function dressAtlas() {
+function applyThemeToAtlas() {
   if (!atlas) return;
   const theme = isDark() ? "dark" : "light";
   const cells = atlas.cells[reader.place.cell];
@@ -137,11 +137,11 @@ function dressAtlas() {
     const isCurrent = (_, at) => marks.sae[at] === reader.place.sae && (!marks.concept || marks.concept[at] === reader.place.concept);
     const current = Object.fromEntries(Object.entries(marks).map(([key, values]) => [key, values.filter(isCurrent)]));
     draw(name, { columns: { ...columns, current }, dark: { ...dark, current: {} }, ...whole });
-    figures[name].dress(theme);
+    figures[name].applyTheme(theme);
   }
 }
 
-dressers.push(dressAtlas);
+themeListeners.push(applyThemeToAtlas);
 for (const name of ["mean_policy", "cell"]) acts[name] = (value) => go({ [name]: value, latent: reader.place.latent });
 
 // The SAE or cell of a tap, as in explorer.views.atlas and explorer.views.heat_map.
@@ -183,8 +183,8 @@ async function showPair() {
 const search = {
   css_name: "search",
   html: data.search,
-  tell: null,
-  on: (what, tell) => { if (what === "html") search.tell = tell; },
+  onShown: null,
+  on: (what, listener) => { if (what === "html") search.onShown = listener; },
   send_msg: ({ action, value }) => (action === "search" ? answer(value) : found[action]?.(value)),
 };
 find("search-place").replaceWith(render({ model: search, el: find("search-place") }));
@@ -210,12 +210,12 @@ async function answer({ number, text }) {
   box.hidden = !wanted;
   box.querySelector("[data-live=list]").innerHTML = list.html.join("");
   all("[role=option]", box).forEach((option, at) => { option.id = `found-${at}`; });
-  const said = box.querySelector("[data-live=said]");
-  said.className = list.html.length && !list.isCut ? "sr" : "";
-  if (!slots) said.textContent = "The search could not be loaded.";
-  else said.innerHTML = list.isCut ? known.cut : list.html.length ? known.results[list.html.length] : known.nothing.replaceAll(slots.text, escaped(wanted));
+  const status = box.querySelector("[data-live=status]");
+  status.className = list.html.length && !list.isCut ? "sr" : "";
+  if (!slots) status.textContent = "The search could not be loaded.";
+  else status.innerHTML = list.isCut ? known.cut : list.html.length ? known.results[list.html.length] : known.nothing.replaceAll(slots.text, escaped(wanted));
   search.html = page.body.innerHTML;
-  search.tell();
+  search.onShown();
 }
 
 const escaped = (text) => Object.assign(document.createElement("span"), { textContent: text }).innerHTML;

@@ -78,7 +78,7 @@ def one_act() -> Iterator[None]:
     """
     doc = pn.state.curdoc
     if doc is None or doc.session_context:
-        with _models_looked_for_once(doc), pn.io.hold():
+        with _models_recomputed_once(doc), pn.io.hold():
             yield
         return
     pn.state.curdoc = None  # type: ignore[assignment]
@@ -89,7 +89,7 @@ def one_act() -> Iterator[None]:
 
 
 @contextmanager
-def _models_looked_for_once(doc: Document | None) -> Iterator[None]:
+def _models_recomputed_once(doc: Document | None) -> Iterator[None]:
     """Make Bokeh collect the models of the document once at the end, and only if some were added or removed.
 
     For this, Bokeh traverses the whole page, which takes longer than handling most events, and HoloViews triggers it

@@ -149,7 +149,7 @@ class Atlas(View):
                 name=name,
                 title=titles[_PLOTS[name]],
                 options={
-                    x: said for x, said in _SHORT_X.items() if x in _offered(means) or x == _x_of(self._panel(name))
+                    x: title for x, title in _SHORT_X.items() if x in _offered(means) or x == _x_of(self._panel(name))
                 },
                 chosen=_x_of(self._panel(name)),
             )
@@ -218,7 +218,7 @@ def head_html(
     num_saes = 0 if means is None else len(means)
     suites = model.store.suites if shown.scope == "all" else {shown.suite: model.store.suites[shown.suite]}
     others = sorted(model.suite_titles[name] for name in suites if shown.metric not in model.state.metrics_of(name))
-    tell = [] if means is None else distinguishing_attributes([model.saes[key] for key in sae_keys(means)])
+    distinguishing = [] if means is None else distinguishing_attributes([model.saes[key] for key in sae_keys(means)])
     by = told_by(model)
     return render(
         "atlas_head",
@@ -239,7 +239,7 @@ def head_html(
         },
         policy=shown.mean_policy,
         nouns=shown.nouns,
-        told_by={name: TITLES[name] for name in ATTRIBUTES if name in (*tell, by)},
+        told_by={name: TITLES[name] for name in ATTRIBUTES if name in (*distinguishing, by)},
         by=by,
         families={name: family.title for name, family in shown.families.items()},
         family=shown.family,

@@ -54,7 +54,7 @@ class Caller:
         if document is not None:
             document.on_session_destroyed(self._leave)
 
-    def tell(self, act: Callable[[], None], *, after: Semaphore | None = None) -> None:
+    def run_in_session(self, act: Callable[[], None], *, after: Semaphore | None = None) -> None:
         """Run `act` in the session's event loop, where the page may be changed; end the work if the session has ended.
 
         Parameters
@@ -114,7 +114,7 @@ def in_background(work: Callable[[Caller], object], turn: Lock = _TURN) -> None:
     Thread(target=take_turn, name="absorption-explorer", daemon=True).start()
 
 
-def in_thread(ask: Callable[[], Any], take: Callable[[Any], None], say_so: Callable[[], None]) -> None:
+def in_thread(ask: Callable[[], Any], take: Callable[[Any], None], on_delay: Callable[[], None]) -> None:
     """Pass on results, at once if they arrive soon, otherwise later without blocking any session.
 
     Parameters
@@ -123,7 +123,7 @@ def in_thread(ask: Callable[[], Any], take: Callable[[Any], None], say_so: Calla
         Returns the results; called in another thread.
     take : callable
         Receives the results in the session's event loop, where the page may be changed.
-    say_so : callable
+    on_delay : callable
         Called if they do not arrive soon.
     """
     document = pn.state.curdoc
@@ -137,10 +137,10 @@ def in_thread(ask: Callable[[], Any], take: Callable[[Any], None], say_so: Calla
         with one_act():
             take(answering.result())
 
-    def tell(_: object) -> None:
+    def schedule(_: object) -> None:
         context = document.session_context
         if context is not None and not context.destroyed:
             document.add_next_tick_callback(take_late)
 
-    say_so()
-    answering.add_done_callback(tell)
+    on_delay()
+    answering.add_done_callback(schedule)

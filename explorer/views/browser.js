@@ -132,9 +132,9 @@ export function render({ model }) {
   })
   window.addEventListener("popstate", () => send("history", window.location.search), life)
 
-  const retitle = () => { document.title = model.title }
-  retitle()
-  model.on("title", retitle)
+  const setTitle = () => { document.title = model.title }
+  setTitle()
+  model.on("title", setTitle)
 
   // An embedded view follows the theme of the surrounding page; no cookie stores it as the visitor's choice.
   const follow = () => { setTheme(model.dark); if (!model.alone) cookie("dark", model.dark ? 1 : 0) }
@@ -217,14 +217,14 @@ export function render({ model }) {
   }
   // BokehJS (3.9, 3.10) keeps models that were removed from the page for up to 30 s after the last change, so figures would
   // accumulate. Results arrive after the pong, so the models are released once the server sends no further changes.
-  const letGo = () => whenIdle(() => { if (!life.signal.aborted) page.freeze_all_models(() => {}) })
-  let lingering = null
-  const letGoSoon = ({ sync }) => {
+  const freeze = () => whenIdle(() => { if (!life.signal.aborted) page.freeze_all_models(() => {}) })
+  let freezeTimer = null
+  const freezeSoon = ({ sync }) => {
     if (sync) return
-    clearTimeout(lingering)
-    lingering = setTimeout(letGo, 200)
+    clearTimeout(freezeTimer)
+    freezeTimer = setTimeout(freeze, 200)
   }
-  page.on_change(letGoSoon)
+  page.on_change(freezeSoon)
   const dim = () => { root.classList.toggle("ax-is-waiting", model.waiting); showBusy() }
   model.on("waiting", dim)
   model.on("pong", () => { if (isPingWanted) ping(); else showBusy() })
@@ -235,7 +235,7 @@ export function render({ model }) {
     if (kind === "MessageSent" || (sync && attr === "value")) ping()
   }
   page.on_change(busy)
-  life.signal.addEventListener("abort", () => [busy, letGoSoon].forEach((follow) => page.remove_on_change(follow)))
+  life.signal.addEventListener("abort", () => [busy, freezeSoon].forEach((follow) => page.remove_on_change(follow)))
 
   whenPainted(() => root.classList.add("ax-ready"))
   return document.createElement("span")

@@ -82,7 +82,7 @@ class Browser(JSComponent):
         self._on_refused = on_refused
         self._handlers: Handlers = {
             **state.setters("page", "dark", "touch", "present"),
-            "history": self._travel,
+            "history": self._go_in_history,
             "step": self._step,
             "ping": self._note_ping,
         }
@@ -124,7 +124,7 @@ class Browser(JSComponent):
     def _handle_msg(self, data: Any) -> None:
         take(self._handlers, data)
 
-    def _travel(self, query: str) -> None:
+    def _go_in_history(self, query: str) -> None:
         self._on_refused(self._state.from_query(parse_address(query).query))
 
     def _step(self, step: tuple[str, int]) -> None:

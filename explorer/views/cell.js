@@ -28,16 +28,16 @@ export function render({ model }) {
   hiding.textContent = `img.${model.picture} { display: none !important }`
   model.on("remove", () => hiding.remove())
 
-  let told = null
-  const tell = () => {
+  let reported = null
+  const report = () => {
     const dark = isDark()
-    if (dark === null || dark === told) return
-    told = dark
+    if (dark === null || dark === reported) return
+    reported = dark
     model.send_msg(dark)
   }
-  const observer = new MutationObserver(tell)
+  const observer = new MutationObserver(report)
   observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-vscode-theme-kind"] })
   model.on("remove", () => observer.disconnect())
-  tell()
+  report()
   return document.createElement("span")
 }

@@ -59,10 +59,10 @@ class Cell(pn.viewable.Viewer):
         # The style sheet first, so that nothing appears without it.
         self._layout = _Output(Notebook(on_dark, picture), *dialogs, *content, sizing_mode="stretch_width")
         self._layout.show_picture = lambda: _show_picture(again(), picture, model.shown)
-        self._state.param.watch(self._dress, "dark")
-        self._dress()
+        self._state.param.watch(self._apply_theme, "dark")
+        self._apply_theme()
 
-    def _dress(self, *_: param.parameterized.Event) -> None:
+    def _apply_theme(self, *_: param.parameterized.Event) -> None:
         # All elements in the column inherit its CSS variables.
         which = theme(dark=self._state.dark)
         self._layout.styles = css_roles(which) | _CELL | {"color-scheme": which.name}

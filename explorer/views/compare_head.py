@@ -51,11 +51,11 @@ def head_html(shown: Snapshot, *, only: str = "") -> str:
 
 def parts_of(shown: Snapshot) -> dict[str, str]:
     """Return the possible comparisons: SAEs that differ in an attribute, concepts, two SAEs, or widths."""
-    told = [name for name in distinguishing_attributes(shown.saes) if name not in ("l0", "width")]
-    told += [shown.comparison] * (shown.comparison in ATTRIBUTES and shown.comparison not in (*told, "l0", "width"))
+    names = [name for name in distinguishing_attributes(shown.saes) if name not in ("l0", "width")]
+    names += [shown.comparison] * (shown.comparison in ATTRIBUTES and shown.comparison not in (*names, "l0", "width"))
     return {
         "l0": "all SAEs of this layer",
-        **{name: plural(TITLES[name].lower()) for name in told},
+        **{name: plural(TITLES[name].lower()) for name in names},
         "concept": f"all {shown.nouns} of this SAE",
         "pair": "two SAEs",
         **({"splitting": "splitting over widths"} if shown.has_kin or shown.comparison == "splitting" else {}),

@@ -97,7 +97,7 @@ class EvidenceTable(View):
             "evidence",
             on={
                 "filter": self._filter,
-                "evidence_verdict": lambda verdict: self._ask(evidence_verdict=verdict),
+                "evidence_verdict": lambda verdict: self._apply(evidence_verdict=verdict),
                 "sort": self._sort,
                 "turn": lambda page: model.state.apply({"evidence_page": page}),
                 "open": self._open,
@@ -109,14 +109,14 @@ class EvidenceTable(View):
         )
         self._show()
 
-    def _ask(self, **filters: object) -> None:
+    def _apply(self, **filters: object) -> None:
         """Change the filters or the order, and show the first page."""
         self._model.state.apply({**filters, "evidence_page": 0})
 
     def _filter(self, form: dict[str, str]) -> None:
         facets = {name: value or None for name, value in form.items() if name in FACETS}
         verdict = {name: value for name, value in form.items() if name == "evidence_verdict"}
-        self._ask(evidence_token=form.get("evidence_token", ""), **facets, **verdict)
+        self._apply(evidence_token=form.get("evidence_token", ""), **facets, **verdict)
 
     def _choose(self, column: tuple[str, bool]) -> None:
         state, (name, is_shown) = self._model.state, column
@@ -126,7 +126,7 @@ class EvidenceTable(View):
     def _sort(self, column: str) -> None:
         state = self._model.state
         turned = state.evidence_sort == column and not state.evidence_descending
-        self._ask(evidence_sort=column, evidence_descending=turned)
+        self._apply(evidence_sort=column, evidence_descending=turned)
 
     @property
     def _page(self) -> pd.DataFrame | None:

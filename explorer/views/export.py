@@ -167,7 +167,7 @@ class Export(pn.viewable.Viewer):
         except SlowBrowserError:
             failure = "the connection is too slow; ask for it with its SQL"
         finally:
-            caller.tell(partial(self._finish, failure and f"{file} was not written: {failure}"))
+            caller.run_in_session(partial(self._finish, failure and f"{file} was not written: {failure}"))
 
     def _finish(self, failure: str) -> None:
         """Show the outcome in the dialog or, if that was closed meanwhile, at the top of the page."""

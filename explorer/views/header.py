@@ -95,16 +95,16 @@ class Header(pn.viewable.Viewer):
 
         def work(caller: Caller) -> None:
             def show(_: str, done: int, total: int) -> None:
-                caller.tell(partial(self._show_progress, 100 * done // total))
+                caller.run_in_session(partial(self._show_progress, 100 * done // total))
 
             try:
                 page = self._make_snapshot(progress=show, **values)
             except ValueError as error:
-                caller.tell(partial(self._show_failure, str(error)))
+                caller.run_in_session(partial(self._show_failure, str(error)))
             else:
                 self._tools.send_file(name, in_pieces(page.encode()), "text/html", caller)
             finally:
-                caller.tell(partial(self._show_progress, None))
+                caller.run_in_session(partial(self._show_progress, None))
 
         self._show_progress(0)
         in_background(work)

@@ -126,8 +126,10 @@ def map_drawing(model: ExplorerModel) -> partial[Plot]:
 def map_head_html(model: ExplorerModel, *, orders: bool = True) -> str:
     """Render the legend of the heat map, with its switches."""
     shown, means, cells = model.shown, model.sae_means, model.concept_rates
-    tell = distinguishing_attributes([model.saes[key] for key in sae_keys(means)]) if means is not None else []
-    by = [name for name in ATTRIBUTES if name in tell and orders] or [shown.cell_order]
+    distinguishing = (
+        distinguishing_attributes([model.saes[key] for key in sae_keys(means)]) if means is not None else []
+    )
+    by = [name for name in ATTRIBUTES if name in distinguishing and orders] or [shown.cell_order]
     return render(
         "heat_map_head",
         cells=cell_labels(shown.rate_label),

@@ -45,7 +45,7 @@ DOCUMENTS = {
 
 def glossary() -> dict[str, str]:
     """Return the definition of each term by its displayed name, in alphabetical order."""
-    named = {name_of(term): said for term, said in GLOSSARY.items()}
+    named = {name_of(term): text for term, text in GLOSSARY.items()}
     return dict(sorted(named.items(), key=lambda pair: pair[0].lower()))
 
 
@@ -65,10 +65,10 @@ def tours_part(store: Store, suite: str, exists: Callable[[RenderedStep], bool])
     exists : callable
         Returns whether the page contains what a step shows.
     """
-    told = [kept for tour in rendered_tours(store, suite) if (kept := with_existing_steps(tour, exists)) is not None]
+    tours = [kept for tour in rendered_tours(store, suite) if (kept := with_existing_steps(tour, exists)) is not None]
     return {
-        "html": render("help_tours", tours=told),
-        "told": [
+        "html": render("help_tours", tours=tours),
+        "tours": [
             {
                 "name": tour.name,
                 "steps": [
@@ -76,7 +76,7 @@ def tours_part(store: Store, suite: str, exists: Callable[[RenderedStep], bool])
                     for number, step in enumerate(tour.steps, 1)
                 ],
             }
-            for tour in told
+            for tour in tours
         ],
     }
 

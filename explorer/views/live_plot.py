@@ -82,7 +82,7 @@ class LivePlot:
         if on_brush is not None:
             kind, take = on_brush
             brush = kind(source=plot)
-            brush.add_subscriber(lambda **told: _brushed(take, next(iter(told.values()))))
+            brush.add_subscriber(lambda **changed: _brushed(take, next(iter(changed.values()))))
         self.pane = pn.pane.HoloViews(
             plot, sizing_mode="stretch_width", height=self._scaled, margin=0, linked_axes=False, **layout
         )

@@ -5,7 +5,7 @@
 
 // One style sheet for all components: parsed once by the page, or by cell.js in a notebook, and adopted by each shadow
 // root, so that nothing appears unstyled.
-function adopt(root) {
+function adoptSheet(root) {
   window.axStyles ??= new CSSStyleSheet()
   root.adoptedStyleSheets = [...root.adoptedStyleSheets, window.axStyles]
 }
@@ -47,12 +47,12 @@ function element(name, attributes, text) {
 
 // The keys of a legend (explorer/plots/legend.py) in as many rows as needed, and their height.
 function drawLegend(keys, width, font, colour) {
-  const pen = document.createElement("canvas").getContext("2d")
-  pen.font = `12px ${font}`
+  const canvas = document.createElement("canvas").getContext("2d")
+  canvas.font = `12px ${font}`
   const group = element("g", { "font-family": font, "font-size": "12px", fill: colour })
   let x = 12, y = 14
   for (const { label, colour: own, marker, dash } of keys) {
-    const long = 22 + pen.measureText(label).width
+    const long = 22 + canvas.measureText(label).width
     if (x > 12 && x + long > width - 12) [x, y] = [12, y + 18]
     if (marker) group.append(element("path", { d: MARKS[marker], transform: `translate(${x + 8},${y})`, fill: own }))
     else group.append(element("path", { d: `M${x},${y}h16`, stroke: own, "stroke-width": 1.5, "stroke-dasharray": DASHES[dash] }))
@@ -107,7 +107,7 @@ function allowScripts(html) {
 // VS Code shows all outputs of a notebook in one frame that is as tall as the notebook. Its middle, where dialogs open, is
 // rarely visible, and code cells cover it. A dialog is therefore moved to the visible part of its output, which only an
 // observer reports.
-function bringIntoSight(dialog) {
+function scrollIntoSight(dialog) {
   if (!document.body.dataset.vscodeThemeKind) return
   let output = dialog
   while (output.getRootNode() instanceof ShadowRoot) output = output.getRootNode().host
@@ -127,7 +127,7 @@ function inFocus() {
 
 export function render({ model, el }) {
   const root = el.getRootNode()
-  if (root instanceof ShadowRoot) adopt(root)
+  if (root instanceof ShadowRoot) adoptSheet(root)
   const box = document.createElement("div")
   box.className = `ax ${model.css_name}`
 
@@ -164,7 +164,7 @@ export function render({ model, el }) {
   // The element that had the focus before a dialog opened. The browser does not return the focus to it if the dialog is
   // rendered again or removed while it is open.
   let opener = null
-  function handBack() {
+  function restoreFocus() {
     if (opener && document.activeElement === document.body) opener.focus({ preventScroll: true })
     opener = null
   }
@@ -191,9 +191,9 @@ export function render({ model, el }) {
       dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close() })
       opener ??= before
       dialog.showModal()
-      bringIntoSight(dialog)
+      scrollIntoSight(dialog)
     }
-    if (!box.querySelector("dialog[data-modal]")) handBack()
+    if (!box.querySelector("dialog[data-modal]")) restoreFocus()
     const target = find(box, focused)
     if (target) {
       target.focus({ preventScroll: true })
@@ -203,19 +203,19 @@ export function render({ model, el }) {
   }
 
   box.addEventListener("click", (event) => {
-    const tell = (element) => {
+    const markDone = (element) => {
       element.classList.add("is-done")
       setTimeout(() => element.classList.remove("is-done"), 1200)
     }
     const link = event.target.closest("[data-copy-link]")
     if (link) {
       navigator.clipboard?.writeText(window.location.href)
-      return tell(link)
+      return markDone(link)
     }
     const copy = event.target.closest("[data-copy]")
     if (copy) {
       navigator.clipboard?.writeText(copy.dataset.copy)
-      return tell(copy)
+      return markDone(copy)
     }
     const scroll = event.target.closest("[data-scroll-to]")
     if (scroll) {
@@ -242,7 +242,7 @@ export function render({ model, el }) {
     const figure = event.target.closest("[data-save-figure]")
     if (figure) {
       const { saveFigure: name, as, file, legend } = figure.dataset
-      saveFigure(name, as, file, JSON.parse(legend), model.document).then((saved) => { if (saved) tell(figure); else figure.disabled = true })
+      saveFigure(name, as, file, JSON.parse(legend), model.document).then((saved) => { if (saved) markDone(figure); else figure.disabled = true })
       return
     }
     const element = event.target.closest("[data-action]")
@@ -327,16 +327,16 @@ export function render({ model, el }) {
   // bottom, so that an element whose edge is just visible there does not count. Nothing is reported before the page is
   // ready, because Panel discards earlier changes by the server, and the layout is not final.
   let inView = false
-  let told = false
-  const tellSeen = () => {
+  let reported = false
+  const reportSeen = () => {
     const marker = box.querySelector("[data-seen]")
-    if (!marker || inView === told) return
-    told = inView
-    send(marker.dataset.seen, told)
+    if (!marker || inView === reported) return
+    reported = inView
+    send(marker.dataset.seen, reported)
   }
   const observer = new IntersectionObserver((entries) => {
     inView = entries[entries.length - 1].isIntersecting
-    tellSeen()
+    reportSeen()
   }, { rootMargin: "1200px 0px -80px" })
   const watch = () => { if (box.querySelector("[data-seen]")) observer.observe(box) }
   model.on("after_layout", () => { if (model.document.is_idle) watch() })
@@ -361,7 +361,7 @@ export function render({ model, el }) {
     readAsShown()
   })
 
-  model.on("html", () => { show(); tellSeen() })
+  model.on("html", () => { show(); reportSeen() })
   model.on("after_layout", reveal)
   show()
   return box

@@ -168,8 +168,8 @@ class Markup(JSComponent):
         self._under_way = BoundedSemaphore(_UNDER_WAY)
         for nth, piece in enumerate(pieces):
             message = {"nth": nth, "content": base64.b64encode(piece).decode("ascii")}
-            caller.tell(partial(self._send_msg, message), after=self._under_way)
-        caller.tell(partial(self._send_msg, {"save": name, "kind": kind}))
+            caller.run_in_session(partial(self._send_msg, message), after=self._under_way)
+        caller.run_in_session(partial(self._send_msg, {"save": name, "kind": kind}))
 
     def _note_taken(self, _: object) -> None:
         with suppress(ValueError):  # a notebook, or a browser that acknowledges more than was sent

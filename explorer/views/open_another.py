@@ -71,16 +71,16 @@ class OpenAnother(pn.viewable.Viewer):
         in_background(partial(self._work, source, self._stop), _TURN)
 
     def _work(self, source: str, stop: Event, caller: Caller) -> None:
-        told = ""
+        reported = ""
 
         def progress(what: str, done: int, total: int) -> None:
-            nonlocal told
+            nonlocal reported
             if stop.is_set() or caller.token.is_cancelled:
                 raise KeyboardInterrupt  # keeps the downloaded part for the next attempt
             doing = f"{what}: {100 * done // max(total, 1)}%"
-            if doing != told:
-                told = doing
-                caller.tell(partial(self._show, doing))
+            if doing != reported:
+                reported = doing
+                caller.run_in_session(partial(self._show, doing))
 
         found = failure = ""
         try:
@@ -94,7 +94,7 @@ class OpenAnother(pn.viewable.Viewer):
             log_failure("A source could not be opened", error)
             failure = _FAILED
         finally:
-            caller.tell(partial(self._finish, found, failure))
+            caller.run_in_session(partial(self._finish, found, failure))
 
     def _show(self, doing: str) -> None:
         self._doing = doing

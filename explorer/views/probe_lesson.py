@@ -44,12 +44,12 @@ class ProbeLesson(View):
         self._head = Markup("section")
         self._vectors = LivePlot(self.vectors, height=VECTORS_HEIGHT, styles=SQUARE)
         self._cosines = LivePlot(self.cosines, height=HEIGHT, styles=REST)
-        self._said = Markup("kinds")
+        self._kinds = Markup("kinds")
         self._table = PlotTable()
         self._layout = pn.Column(
             self._head,
             pn.Row(self._vectors.pane, self._cosines.pane, sizing_mode="stretch_width", styles=FLOW),
-            self._said,
+            self._kinds,
             self._table,
             sizing_mode="stretch_width",
         )
@@ -79,7 +79,7 @@ class ProbeLesson(View):
         self._cosines.update()
         self._head.html = render("probe_head")
         scores, active = probe.scores, sae.activations
-        self._said.html = render(
+        self._kinds.html = render(
             "probed",
             kinds=[
                 {

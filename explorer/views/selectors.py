@@ -60,9 +60,9 @@ class Selectors(pn.viewable.Viewer):
         return narrow
 
     def _show(self, *_: param.parameterized.Event) -> None:
-        state, tell = self._state, distinguishing_attributes(self._state.saes)
+        state, distinguishing = self._state, distinguishing_attributes(self._state.saes)
         for name, group in self._groups.items():
-            group.html = attribute_html(state, name) if name in tell else ""
+            group.html = attribute_html(state, name) if name in distinguishing else ""
         self._same.html = same_html(state)
         self._badge.html = badge_html(state)
 
@@ -108,7 +108,7 @@ def same_html(state: ExplorerState) -> str:
 
 def badge_html(state: ExplorerState) -> str:
     """Render the attributes that all SAEs of the suite share, and whether the chosen one is canonical."""
-    sae, tell = state.chosen_sae, distinguishing_attributes(state.saes)
+    sae, distinguishing = state.chosen_sae, distinguishing_attributes(state.saes)
     return render(
         "badge",
         sae=sae,
@@ -116,6 +116,6 @@ def badge_html(state: ExplorerState) -> str:
         common=[
             f"{TITLES[name]} {value_label(name, getattr(sae, name))}"
             for name in ATTRIBUTES
-            if sae is not None and name not in tell and getattr(sae, name) is not None
+            if sae is not None and name not in distinguishing and getattr(sae, name) is not None
         ],
     )

@@ -60,9 +60,9 @@ class TourCard(pn.viewable.Viewer):
         """Go to a step, independent of what the visitor has changed meanwhile."""
         state = self._model.state
 
-        def go(told: RenderedTour | None) -> None:
-            if told is not None and 0 < number <= len(told.steps):
-                query = query_of(told.steps[number - 1], told.name, number, present=state.present)
+        def go(tour: RenderedTour | None) -> None:
+            if tour is not None and 0 < number <= len(tour.steps):
+                query = query_of(tour.steps[number - 1], tour.name, number, present=state.present)
                 self._on_refused(state.from_query(query))
 
         self._render(name or state.tour, go)
@@ -90,25 +90,25 @@ class TourCard(pn.viewable.Viewer):
             except (QueryError, TourError) as error:
                 return error
 
-        def take_rendered(told: RenderedTour | Exception) -> None:
-            if isinstance(told, Exception):
-                self._model.error = str(told)
-            take(told if isinstance(told, RenderedTour) and told.steps else None)
+        def take_rendered(tour: RenderedTour | Exception) -> None:
+            if isinstance(tour, Exception):
+                self._model.error = str(tour)
+            take(tour if isinstance(tour, RenderedTour) and tour.steps else None)
 
         self._request.work(work, take_rendered)
 
     def _show(self, *_: param.parameterized.Event) -> None:
         self._render(self._model.state.tour, self._draw)
 
-    def _draw(self, told: RenderedTour | None) -> None:
+    def _draw(self, tour: RenderedTour | None) -> None:
         state = self._model.state
-        if told is None:
+        if tour is None:
             if state.tour is not None:
                 state.tour = None  # this suite cannot show it
             self._card.html = ""
             return
-        number = min(state.tour_step, len(told.steps))
-        self._card.html = render("tour", tour=told, number=number, step=told.steps[number - 1])
+        number = min(state.tour_step, len(tour.steps))
+        self._card.html = render("tour", tour=tour, number=number, step=tour.steps[number - 1])
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._card

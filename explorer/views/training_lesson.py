@@ -99,7 +99,7 @@ class TrainingLesson(View):
 
         def work(caller: Caller) -> None:
             training = train(*wanted)
-            caller.tell(partial(self._take, wanted, training))
+            caller.run_in_session(partial(self._take, wanted, training))
 
         in_background(work, _TURN)
 

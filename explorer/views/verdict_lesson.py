@@ -47,7 +47,7 @@ class VerdictLesson(View):
         super().__init__(model)
         self._request = Request(model)
         #: The token whose latents were requested, with its SAE and concept, and these latents.
-        self._asked: tuple[Any, ...] | None = None
+        self._requested: tuple[Any, ...] | None = None
         self._latents: pd.DataFrame | None = None
         self._layout = self._verdict = Markup("verdict", on={**model.state.setters("learn_token"), "latent": self._go})
         self._show()
@@ -61,16 +61,16 @@ class VerdictLesson(View):
         metric = decisive_metric(verdicts, shown.metric)
         tokens = tokens_of(verdicts, metric)
         token = chosen_token(tokens, shown.learn_token)
-        asked = None if token is None else (shown.suite, shown.sae, shown.concept, token)
-        if asked != self._asked:
-            self._asked, self._latents = asked, None
+        requested = None if token is None else (shown.suite, shown.sae, shown.concept, token)
+        if requested != self._requested:
+            self._requested, self._latents = requested, None
             if token is not None:
-                take = partial(self._take, asked)
+                take = partial(self._take, requested)
                 self._model.ask(self._request, "token_latents", take, token=token)
         self._render(metric, tokens, token)
 
-    def _take(self, asked: tuple[Any, ...] | None, latents: pd.DataFrame | None) -> None:
-        if asked == self._asked:
+    def _take(self, requested: tuple[Any, ...] | None, latents: pd.DataFrame | None) -> None:
+        if requested == self._requested:
             self._latents = latents
             self._show()
 
