@@ -369,7 +369,8 @@ def _requested_page(*paths: str, session_seconds: int, served: Served | None) ->
         return _page({"message": Markup("message", html=render("empty", title="No suite is open", why=why))})
     asked = parse_address(requested_query())
     dark = remembered("dark") == "1" if asked.dark is None else asked.dark
-    state = ExplorerState(choices)
+    # Without the opening case, which the address may name a part of.
+    state = ExplorerState(choices, latent=None)
     refused = state.from_query(asked.query)
     if asked.embed is not None:
         return _embed_page(store, asked, {**state.url_values(), "dark": dark}, refused, session_seconds)

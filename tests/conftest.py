@@ -124,7 +124,7 @@ def open_page(request: pytest.FixtureRequest, server: Server, chromium: Browser)
 
 @pytest.fixture(scope="session")
 def home() -> Iterator[View]:
-    """What a first visitor sees of the embedded suite."""
+    """The first SAE and letter of the embedded suite."""
     with open_store(SWEEPS) as store:
         yield View(store)
 
