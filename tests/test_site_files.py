@@ -143,7 +143,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path) -> None:
     assert EVIL in texts
     assert "<script>alert(1)</script>" in texts
     page = Reader((tmp_path / "site" / "index.html").read_text(encoding="utf-8"))
-    assert page.found.count("<script>") == 8
+    assert page.found.count("<script>") == 9
     assert EVIL in "\n".join(page.texts)
 
 
@@ -161,7 +161,7 @@ def test_page_allows_only_its_own_scripts_and_no_network(site: Site) -> None:
     assert allowed["script-src"].split() == ["'self'", *(f"'sha256-{each}'" for each in hashes)]
     assert allowed["connect-src"] == "'self'"
     # The others are loaded on demand.
-    scripts = [f"assets/{name}.js" for name in ("reader", "cite", "live", "guide", "reader_guide", "site")]
+    scripts = [f"assets/{name}.js" for name in ("reader", "cite", "live", "drawer", "guide", "reader_guide", "site")]
     assert re.findall(r'src="([^"]*)"', text) == scripts
     assert not re.search(r"\son\w+=", text)
     assert b"sourceMappingURL" not in bokeh
