@@ -369,7 +369,7 @@ def _requested_page(*paths: str, session_seconds: int, served: Served | None) ->
         return _page({"message": Markup("message", html=render("empty", title="No suite is open", why=why))})
     asked = parse_address(requested_query())
     dark = remembered("dark") == "1" if asked.dark is None else asked.dark
-    # Without the opening case, which the address may name a part of.
+    # Without the opening case: where an address names a part of it, the rest is what the suite begins with.
     state = ExplorerState(choices, latent=None)
     refused = state.from_query(asked.query)
     if asked.embed is not None:
